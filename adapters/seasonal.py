@@ -1,0 +1,162 @@
+"""seasonal: what is usual at this hour of the week, and how far values usually stray from it.
+
+The level is a sum of effects (overall, hour of day, day of week, hour of week), each shrunk by how far it repeats
+itself, so that a short or arrhythmic history gives a flat profile and a long rhythmic one its own shape.
+"""
+
+import warnings
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Fit, Model, Param, Prediction
+from models.errors import HistoryUnusable
+from models.points import Points, magnitudes
+
+HOUR, DAY_HOURS, WEEK_HOURS = 3600, 24, 168
+MIN_POINTS = 30
+CLIP = 6.0
+"""Hourly means further than this many spreads from their hour's usual do not count for more than that."""
+BELIEF = 4.0
+"""An effect is believed as far as its square exceeds this many noise variances."""
+ROUNDING = 1e-9
+"""Spreads below this share of the largest value are rounding errors."""
+SPREAD_PRIOR_DAYS = 3.0
+"""The overall spread weighs as much as this many days of an hour's own."""
+
+Matrix = NDArray[np.float64]
+
+
+class Seasonal(Model):
+    """A level for each hour of the week, interpolated between hours, and a spread for each hour of the day."""
+
+    params: ClassVar = {
+        "center": Param("<f8"),
+        "unit": Param("<f8", positive=True),
+        "level": Param("<f2", (WEEK_HOURS,)),  # in units, from the centre
+        "spread": Param("<f2", (DAY_HOURS,), positive=True),  # in units
+    }
+
+    @classmethod
+    def fit(cls, history: Points) -> Fit[Self]:
+        """Robust hour-of-week levels and hour-of-day spreads; at least 30 points are needed."""
+        refused = {
+            int(i): HistoryUnusable(f"{n} points are too few for a seasonal profile; {MIN_POINTS} are needed")
+            for i, n in enumerate(history.lengths)
+            if n < MIN_POINTS
+        }
+        kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
+        points = history.take(kept)
+        size = magnitudes(points)
+        values = points.values / size[points.owner]  # squares of huge and tiny values stay finite
+        hourly = _Hourly(points)
+        center, level = _levels(hourly.mean(values))
+        residual = np.abs(values - center[points.owner] - _at(level, points.owner, points.timestamps))
+        spread = _spreads(hourly.mean(residual))
+        # A profile far larger than its noise needs the digits of a float16 more than the noise does.
+        unit = np.maximum(np.median(spread, axis=1), np.ptp(level, axis=1) / 1000)
+        unit = np.maximum(unit, ROUNDING)
+        arrays = {
+            "center": center * size,
+            "unit": unit * size,
+            "level": level / unit[:, None],
+            "spread": np.clip(spread / unit[:, None], 0.05, 1e4),
+        }
+        model = cls.uncalibrated(arrays)
+        return Fit(model, kept, refused)
+
+    def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
+        """The interpolated level at each point's time, with the spread of its hour."""
+        at = np.repeat(rows, points.lengths)
+        unit = self.arrays["unit"][at]
+        expected = self.arrays["center"][at] + unit * _at(self.arrays["level"], at, points.timestamps)
+        hour_of_day = points.timestamps // HOUR % DAY_HOURS
+        return self.banded(at, points.values, expected, unit * self.arrays["spread"][at, hour_of_day])
+
+
+class _Hourly:
+    """Where each point falls in (series, hour since the start of the series' first week)."""
+
+    def __init__(self, points: Points) -> None:
+        hours = points.timestamps // HOUR
+        first_week = hours[points.offsets[:-1]] // WEEK_HOURS if len(points) else np.empty(0, np.int64)
+        slot = hours - first_week[points.owner] * WEEK_HOURS
+        weeks = int(slot.max(initial=0)) // WEEK_HOURS + 1
+        self._cell = points.owner * (weeks * WEEK_HOURS) + slot
+        self._shape = (len(points), weeks, WEEK_HOURS)
+        self._counts = np.bincount(self._cell, minlength=len(points) * weeks * WEEK_HOURS)
+
+    def mean(self, values: Matrix) -> Matrix:
+        """Means by hour, (series, weeks, 168), NaN where an hour has no points."""
+        sums = np.bincount(self._cell, values, minlength=len(self._counts))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (sums / self._counts).reshape(self._shape)
+
+
+def _levels(hourly: Matrix) -> tuple[Matrix, Matrix]:
+    """The centre (series,) and the hour-of-week effects around it (series, 168)."""
+    series, weeks, _ = hourly.shape
+    center = _nanmedian(hourly.reshape(series, -1))
+    by_day = (hourly - center[:, None, None]).reshape(series, weeks * 7, DAY_HOURS)
+    usual = np.nan_to_num(_nanmedian(by_day, axis=1))
+    strays = by_day - usual[:, None, :]
+    limit = CLIP * 1.4826 * _nanmedian(np.abs(strays).reshape(series, -1))[:, None, None]
+    clipped = np.clip(strays, -limit, limit)
+    hour = usual * _repeating(clipped + usual[:, None, :])
+    left = clipped + (usual - hour)[:, None, :]
+    daily = _nanmean(left, axis=2).reshape(series, weeks, 7)
+    day = np.nan_to_num(_nanmean(daily, axis=1)) * _repeating(daily)
+    left = left.reshape(series, weeks, 7, DAY_HOURS) - day[:, None, :, None]
+    left = left.reshape(series, weeks, WEEK_HOURS)
+    hour_of_week = np.nan_to_num(_nanmean(left, axis=1)) * _repeating(left)
+    level = (hour[:, None, :] + day[:, :, None]).reshape(series, WEEK_HOURS) + hour_of_week
+    return center, level
+
+
+def _spreads(hourly_deviation: Matrix) -> Matrix:
+    """Standard deviations by hour of day (series, 24), from mean absolute deviations by hour."""
+    series = len(hourly_deviation)
+    by_day = hourly_deviation.reshape(series, -1, DAY_HOURS)
+    overall = _nanmedian(by_day.reshape(series, -1))[:, None]
+    days = np.isfinite(by_day).sum(axis=1)
+    own = np.where(days > 0, _nanmedian(by_day, axis=1), overall)
+    # For a normal distribution the standard deviation is sqrt(pi / 2) times the mean absolute deviation.
+    return np.sqrt(np.pi / 2) * (days * own + SPREAD_PRIOR_DAYS * overall) / (days + SPREAD_PRIOR_DAYS)
+
+
+def _repeating(effects: Matrix) -> Matrix:
+    """How far the mean of repeated effects can be believed, 0 to 1, (series, bins), from (series, repeats, bins).
+
+    The non-negative garrote (Breiman, "Better subset regression using the nonnegative garrote", 1995): 1 - k v / m^2
+    for the mean m of a bin whose noise variance is v. The noise is what repeats of one bin differ by, pooled over the
+    bins; where nothing repeats, nothing is believed.
+    """
+    n = np.isfinite(effects).sum(axis=1)
+    mean = np.nan_to_num(_nanmean(effects, axis=1))
+    within = np.nansum((effects - mean[:, None, :]) ** 2, axis=(1, 2))
+    freedom = np.maximum(n - 1, 0).sum(axis=1)
+    noise = np.divide(within, freedom, out=np.full(within.shape, np.inf), where=freedom > 0)
+    ratio = np.divide(
+        BELIEF * noise[:, None] / np.maximum(n, 1), mean**2, out=np.full(mean.shape, np.inf), where=mean != 0
+    )
+    return np.clip(1 - ratio, 0, 1)
+
+
+def _at(level: NDArray[np.floating], rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Matrix:
+    """The level at each timestamp: linear between the middles of the hours."""
+    hour, second = np.divmod(timestamps - HOUR // 2, HOUR)
+    before = hour % WEEK_HOURS
+    low = level[rows, before].astype(np.float64)
+    return low + (level[rows, (before + 1) % WEEK_HOURS] - low) * (second / HOUR)
+
+
+def _nanmedian(values: Matrix, axis: int = -1) -> Matrix:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # an hour nobody reported in has no median
+        return np.asarray(np.nanmedian(values, axis=axis))
+
+
+def _nanmean(values: Matrix, axis: int) -> Matrix:
+    n = np.isfinite(values).sum(axis=axis)
+    return np.divide(np.nansum(values, axis=axis), n, out=np.full(n.shape, np.nan), where=n > 0)

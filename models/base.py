@@ -1,0 +1,163 @@
+"""Model: fitted models of one kind as rows of arrays, and what they predict."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import ArtifactCorrupt, HistoryUnusable
+from models.points import Points
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What was expected at each point and how far off it was; every array is float64 (n,).
+
+    A score is the deviation over the model's calibrated threshold: above 1 means rarer than the target rate. It
+    is NaN exactly where the value is.
+    """
+
+    expected: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One array of a model: its dtype and the shape of a row."""
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+    positive: bool = False
+
+
+M = TypeVar("M", bound="Model", covariant=True)
+
+
+@dataclass(frozen=True)
+class Fit(Generic[M]):
+    """What fitting many histories gave.
+
+    Attributes:
+        model: a row for each history that could be fitted.
+        kept: the history each row was fitted to, int64 (rows,).
+        refused: why each other history could not be.
+    """
+
+    model: M
+    kept: NDArray[np.int64]
+    refused: dict[int, HistoryUnusable]
+
+
+class Model(ABC):
+    """Fitted models of one kind, a row each; immutable and safe to use from many threads.
+
+    A subclass names its parameters in `params`; each is an array with one row per model, and that is all a model is.
+    Rows may be views of a memory-mapped file.
+    """
+
+    version: ClassVar[int] = 1
+    """Raised when the meaning of the parameters changes."""
+
+    params: ClassVar[Mapping[str, Param]]
+    """The arrays a row is made of, beside the common `threshold` and `floor`."""
+
+    common: ClassVar[Mapping[str, Param]] = {
+        "threshold": Param("<f4", positive=True),  # the deviation, in spreads, that scores 1
+        "floor": Param("<f8", positive=True),  # no deviation smaller than this, in the series' unit, scores 1
+    }
+
+    def __init__(self, arrays: Arrays) -> None:
+        """Rows from their arrays, checked but not copied.
+
+        Raises:
+            ArtifactCorrupt: an array is missing, superfluous, of another type or shape, or not finite.
+        """
+        wanted = {**self.params, **self.common}
+        if missing := wanted.keys() ^ arrays.keys():
+            raise ArtifactCorrupt(self.name(), f"array {min(missing)} is missing or unknown")
+        self.rows = len(arrays["threshold"])
+        for name, param in wanted.items():
+            array = arrays[name]
+            if array.dtype != np.dtype(param.dtype) or array.shape != (self.rows, *param.shape):
+                raise ArtifactCorrupt(
+                    self.name(),
+                    f"array {name} is {array.dtype}{list(array.shape)}, not {param.dtype}{[self.rows, *param.shape]}",
+                )
+        self.arrays = dict(arrays)
+
+    @classmethod
+    def name(cls) -> str:
+        """The adapter's name: that of its file."""
+        return cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, history: Points) -> "Fit[Self]":
+        """A row for each history that can be fitted, uncalibrated: its threshold is 1 and its floor negligible.
+
+        Args:
+            history: tidied points, a series per model to fit, values finite.
+        """
+
+    @abstractmethod
+    def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
+        """What row `rows[i]` says of series i of the points, which are tidied and may have NaN values."""
+
+    def check(self) -> None:
+        """Look at every parameter once.
+
+        Raises:
+            ArtifactCorrupt: one is not finite, or not positive where it has to be.
+        """
+        for name, param in {**self.params, **self.common}.items():
+            array = self.arrays[name]
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ArtifactCorrupt(self.name(), f"array {name} has a value that is not finite")
+            if param.positive and not (array > 0).all():
+                raise ArtifactCorrupt(self.name(), f"array {name} has a value that is not positive")
+
+    def calibrated(self, threshold: NDArray[np.float64], floor: NDArray[np.float64]) -> Self:
+        """The same rows scoring 1 at `threshold` spreads, but never for less than `floor`; both float64 (rows,)."""
+        common = {"threshold": threshold.astype("<f4"), "floor": floor.astype("<f8")}
+        return type(self)({**self.arrays, **common})
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Self:
+        """These rows, in this order."""
+        chosen = np.asarray(rows, np.int64)
+        return type(self)({name: array[chosen] for name, array in self.arrays.items()})
+
+    @classmethod
+    def stack(cls, models: Sequence[Self]) -> Self:
+        """The rows of all the models, one after the other."""
+        return cls({name: np.concatenate([m.arrays[name] for m in models]) for name in models[0].arrays})
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes a row takes in memory."""
+        return sum(array.nbytes for array in self.arrays.values()) // max(self.rows, 1)
+
+    @classmethod
+    def uncalibrated(cls, arrays: Arrays) -> Self:
+        """Freshly fitted rows from the arrays named in `params`, cast to their types."""
+        cast = {name: np.asarray(arrays[name]).astype(param.dtype) for name, param in cls.params.items()}
+        rows = len(next(iter(cast.values())))
+        ones, tiny = np.ones(rows, "<f4"), np.full(rows, np.finfo("<f8").tiny)
+        return cls({**cast, "threshold": ones, "floor": tiny})
+
+    def banded(
+        self,
+        at: NDArray[np.int64],
+        values: NDArray[np.float64],
+        expected: NDArray[np.float64],
+        spread: NDArray[np.float64],
+    ) -> Prediction:
+        """The prediction whose band is `expected` plus and minus `threshold` spreads; `at` is the row of each point."""
+        half = np.maximum(spread * self.arrays["threshold"][at], self.arrays["floor"][at])
+        return Prediction(expected, expected - half, expected + half, np.abs(values - expected) / half)

@@ -1,0 +1,60 @@
+"""Calibration: the deviation that is rarer than a stated rate, learnt from history no model was fitted to."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.points import Points
+
+DEFAULT_RATE = 1e-4
+"""False alarms a point: a score above 1 is to be rarer than this on normal data."""
+
+HOLDOUT = 0.3
+"""The share of a history, its last part, that models are calibrated on and not fitted to."""
+
+MIN_HOLDOUT = 20
+"""Scored points needed to calibrate at all."""
+
+TAIL = 0.02
+"""The share of the largest deviations the tail is fitted to."""
+
+EXPECTED_BEYOND = 10
+"""An empirical quantile is used only when at least this many points are expected beyond it."""
+
+EFFECT = 0.01
+"""No deviation below this share of the largest |value| of the history scores 1: rounding and idling do not alert."""
+
+SMALLEST_EFFECT = 1e-9
+"""The floor of a series that has only ever been zero."""
+
+
+def threshold(deviations: NDArray[np.float64], rate: float) -> float:
+    """The deviation exceeded with probability `rate`.
+
+    The empirical quantile where the sample reaches that far; else the largest `TAIL` of the sample is taken for
+    exponential beyond its start u, with the mean excess m, so that P(d > u + x) = TAIL exp(-x / m) (the peaks-over-
+    threshold method with shape 0: Pickands, "Statistical inference using extreme order statistics", 1975).
+
+    Args:
+        deviations: of held-out points, not negative, at least one; NaN is left out.
+        rate: between 0 and 1.
+    """
+    known = deviations[~np.isnan(deviations)]
+    if rate >= TAIL or len(known) * rate >= EXPECTED_BEYOND:
+        return float(np.quantile(known, 1 - rate))
+    start = float(np.quantile(known, 1 - TAIL))
+    beyond = known[known > start]
+    excess = float((beyond - start).mean()) if len(beyond) else 0.0
+    return start + excess * float(np.log(TAIL / rate))
+
+
+def held_out(points: Points) -> NDArray[np.bool_]:
+    """Which points are in the last `HOLDOUT` of their series' points, bool (n,)."""
+    position = np.arange(len(points.values)) - points.offsets[:-1][points.owner]
+    return position >= (points.lengths * (1 - HOLDOUT))[points.owner]
+
+
+def effect_floor(history: Points) -> NDArray[np.float64]:
+    """The smallest deviation that may score 1, in the unit of each series, float64 (series,)."""
+    largest = np.zeros(len(history))
+    np.maximum.at(largest, history.owner, np.nan_to_num(np.abs(history.values)))
+    return np.maximum(largest * EFFECT, SMALLEST_EFFECT)

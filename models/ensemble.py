@@ -1,0 +1,45 @@
+"""Ensemble: one score from the scores of several windows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.windows import Window
+
+Combine = Literal["weighted", "min", "max"]
+"""weighted: the mean, longer windows counting more. min: every window agrees (page). max: any window (explore)."""
+
+COMBINES: tuple[Combine, ...] = get_args(Combine)
+DEFAULT_WEIGHTS: Mapping[Window, float] = {Window(60): 1.0, Window(900): 2.0, Window(3600): 4.0}
+MAX_WINDOWS = 6
+"""A release has at most this many windows: a calibrated combination is kept for every subset of them."""
+
+
+def combine(scores: NDArray[np.float64], weights: Sequence[float], how: Combine) -> NDArray[np.float64]:
+    """One uncalibrated score a point from float64 (windows, n), leaving out what is NaN.
+
+    Weights are renewed over the windows that have a score. NaN where none has.
+    """
+    there = ~np.isnan(scores)
+    if how == "weighted":
+        shares = there * np.asarray(weights, np.float64)[:, None]
+        total = shares.sum(axis=0)
+        weighed = (shares * np.where(there, scores, 0.0)).sum(axis=0)
+        combined = np.divide(weighed, total, out=np.full(total.shape, np.nan), where=total > 0)
+    else:
+        worst, pick = (np.inf, np.min) if how == "min" else (-np.inf, np.max)
+        combined = pick(np.where(there, scores, worst), axis=0)
+        combined[~there.any(axis=0)] = np.nan
+    return combined
+
+
+def subset(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which windows have a score at each point, as a bit mask: bit i is window i. int64 (n,)."""
+    return (~np.isnan(scores)).T @ (1 << np.arange(len(scores)))
+
+
+def subsets(windows: int) -> range:
+    """The bit masks of all subsets, the empty one included."""
+    return range(1 << windows)

@@ -1,0 +1,85 @@
+"""Everything Myriad raises on purpose.
+
+    MyriadError
+    ├── InvalidKey         a region, host, metric or window that cannot address a model
+    ├── InvalidPoints      datapoints that cannot be scored
+    ├── HistoryUnusable    a history no model can be fitted to
+    ├── ArtifactCorrupt    an artifact whose bytes are not what its name or manifest says
+    ├── NoRelease          a store in which nothing has been published
+    └── StoreError         an object store that did not do what was asked
+        ├── NotFound       no object of that name
+        ├── Conflict       another writer was first
+        └── Unavailable    out of reach, refused or failing; worth another try
+
+Messages are whole sentences for the person who has to act: what was wrong, where, what to do.
+"""
+
+
+class MyriadError(Exception):
+    """The root of every error raised on purpose."""
+
+
+class InvalidKey(MyriadError, ValueError):
+    """A part of a key is empty, too long or has characters a key cannot have."""
+
+    def __init__(self, part: str, value: object, why: str) -> None:
+        super().__init__(f"{part} {_shown(value)} {why}")
+        self.part = part
+
+
+class InvalidPoints(MyriadError, ValueError):
+    """Datapoints that cannot be scored; `at` is the position of the first one at fault, if one is."""
+
+    def __init__(self, why: str, at: int | None = None) -> None:
+        super().__init__(why)
+        self.at = at
+
+
+class HistoryUnusable(MyriadError, ValueError):
+    """A history no model can be fitted to."""
+
+
+class ArtifactCorrupt(MyriadError):
+    """The bytes of an artifact are not what its name or its manifest says."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"artifact {name} is corrupt: {why}")
+        self.name = name
+
+
+class NoRelease(MyriadError):
+    """Nothing has been published under this prefix."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"no release has been published to {url}; run `myriad train` or `myriad demo` first")
+
+
+class StoreError(MyriadError):
+    """An object store did not do what was asked of it."""
+
+    def __init__(self, url: str, name: str, why: str) -> None:
+        super().__init__(f"{url}/{name}: {why}")
+        self.name = name
+
+
+class NotFound(StoreError):
+    """There is no object of that name."""
+
+    def __init__(self, url: str, name: str) -> None:
+        super().__init__(url, name, "no such object")
+
+
+class Conflict(StoreError):
+    """Another writer changed the object first; read it again and decide anew."""
+
+    def __init__(self, url: str, name: str) -> None:
+        super().__init__(url, name, "another writer changed it first")
+
+
+class Unavailable(StoreError):
+    """The store is out of reach, refuses or fails; the same call may work later."""
+
+
+def _shown(value: object, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,138 @@
+"""Keys: how a series and its models are named, and the hash that tells where they lie."""
+
+import functools
+import hashlib
+import re
+from typing import NamedTuple, TypeVar
+from urllib.parse import quote, unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import InvalidKey
+from models.windows import Window
+
+ANY = "*"
+"""The host of a region's fallback models, and the region of the global ones."""
+
+MAX_PART_LENGTH = 200
+"""Characters in a region, host or metric."""
+
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\u2028\u2029\ud800-\udfff]")
+_MASK = 0xFFFF_FFFF_FFFF_FFFF
+_Hash = TypeVar("_Hash", int, NDArray[np.uint64])
+
+
+class Series(NamedTuple):
+    """What is measured: one metric of one host in one region. Build untrusted ones with `of`."""
+
+    region: str
+    host: str
+    metric: str
+
+    @classmethod
+    def of(cls, region: str, host: str, metric: str) -> "Series":
+        """The series of these names.
+
+        Raises:
+            InvalidKey: a part is empty, too long, or has a slash, `..` or a control character.
+        """
+        return cls(_checked("region", region), _checked("host", host), _checked("metric", metric))
+
+    @classmethod
+    def parse(cls, text: str) -> "Series":
+        """The series whose `str` is `text`, as `region/host/metric` with each part percent-encoded."""
+        return cls.of(*_split(text, ("region", "host", "metric")))
+
+    def __str__(self) -> str:
+        return "/".join(quote(part, safe=ANY) for part in self)
+
+    @property
+    def hash(self) -> int:
+        """64 bits that are the same on every machine and for every release."""
+        return mix(self.host_hash, part_hash(self.metric))
+
+    @property
+    def host_hash(self) -> int:
+        """64 bits shared by all series of the host: they decide the shard."""
+        return mix(part_hash(self.region), part_hash(self.host))
+
+    @property
+    def fallbacks(self) -> "tuple[Series, ...]":
+        """The series whose models stand in for this one's, nearest first."""
+        region_wide, everywhere = Series(self.region, ANY, self.metric), Series(ANY, ANY, self.metric)
+        return tuple(s for s in (region_wide, everywhere) if s != self)
+
+
+class ModelKey(NamedTuple):
+    """The address of one fitted model: a series and an aggregation window."""
+
+    region: str
+    host: str
+    metric: str
+    window: Window
+
+    @classmethod
+    def parse(cls, text: str) -> "ModelKey":
+        """The key whose `str` is `text`, as `us-east-1/web-042/cpu_util/15m`.
+
+        Raises:
+            InvalidKey: a part is missing or not one a key can have.
+        """
+        region, host, metric, window = _split(text, ("region", "host", "metric", "window"))
+        return cls(*Series.of(region, host, metric), Window.parse(window))
+
+    @property
+    def series(self) -> Series:
+        """The key without its window."""
+        return Series(self.region, self.host, self.metric)
+
+    def __str__(self) -> str:
+        return f"{self.series}/{self.window}"
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def part_hash(text: str) -> int:
+    """BLAKE2b of one part's UTF-8, as 64 bits."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def mix(first: _Hash, second: _Hash) -> _Hash:
+    """An order-dependent hash of two hashes, for ints and for uint64 arrays alike.
+
+    The finaliser is SplitMix64's (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+    """
+    h = (first * 0x9E37_79B9_7F4A_7C15 + second) & _MASK
+    h = ((h ^ (h >> 30)) * 0xBF58_476D_1CE4_E5B9) & _MASK
+    h = ((h ^ (h >> 27)) * 0x94D0_49BB_1331_11EB) & _MASK
+    return h ^ (h >> 31)
+
+
+def shard_of(host_hash: _Hash, shards: int) -> _Hash:
+    """Which of `shards` a host belongs to: its hash's upper half, scaled to 0..shards-1."""
+    return ((host_hash >> 32) * shards) >> 32
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _checked(name: str, value: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidKey(name, value, "is not a string")
+    if not value:
+        raise InvalidKey(name, value, "is empty")
+    if len(value) > MAX_PART_LENGTH:
+        raise InvalidKey(name, value, f"has {len(value)} characters; at most {MAX_PART_LENGTH} are allowed")
+    if found := _FORBIDDEN.search(value):
+        raise InvalidKey(name, value, f"has the character {found.group()!r}, which a key cannot have")
+    if value == "." or ".." in value:
+        raise InvalidKey(name, value, "is or has a relative path, which a key cannot have")
+    return value
+
+
+def _split(text: str, names: tuple[str, ...]) -> list[str]:
+    parts = text.split("/")
+    if len(parts) != len(names):
+        raise InvalidKey("model_id", text, f"is not of the form {'/'.join(names)}")
+    try:
+        return [unquote(part, errors="strict") for part in parts]
+    except UnicodeDecodeError as exc:
+        raise InvalidKey("model_id", text, "is not percent-encoded UTF-8") from exc

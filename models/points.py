@@ -1,0 +1,105 @@
+"""Points: the datapoints of many series in three flat arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from models.errors import InvalidPoints
+
+MAX_MAGNITUDE = 1e150
+"""The largest absolute value scored: its square still is a finite float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Ragged datapoints; series i owns `offsets[i]:offsets[i + 1]`.
+
+    Attributes:
+        timestamps: int64 (n,), epoch seconds, UTC.
+        values: float64 (n,); NaN where a window has no value.
+        offsets: int64 (series + 1,), from 0 to n.
+    """
+
+    timestamps: NDArray[np.int64]
+    values: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, *series: tuple[ArrayLike, ArrayLike]) -> Self:
+        """Points from one (timestamps, values) pair a series."""
+        times = [np.asarray(t, np.int64).ravel() for t, _ in series]
+        values = [np.asarray(v, np.float64).ravel() for _, v in series]
+        if any(len(t) != len(v) for t, v in zip(times, values, strict=True)):
+            raise InvalidPoints("a series has not as many values as timestamps")
+        offsets = np.cumsum([0, *map(len, times)], dtype=np.int64)
+        none = np.empty(0)
+        return cls(np.concatenate([none.astype(np.int64), *times]), np.concatenate([none, *values]), offsets)
+
+    def __len__(self) -> int:
+        """How many series."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Points per series, int64 (series,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def owner(self) -> NDArray[np.int64]:
+        """The series each point belongs to, int64 (n,)."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def series(self, i: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Timestamps and values of series i, as views."""
+        span = slice(self.offsets[i], self.offsets[i + 1])
+        return self.timestamps[span], self.values[span]
+
+    def take(self, series: Sequence[int] | NDArray[np.int64]) -> "Points":
+        """The points of these series, in this order."""
+        chosen = np.asarray(series, np.int64)
+        at = ranges(self.offsets[chosen], self.lengths[chosen])
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
+        return Points(self.timestamps[at], self.values[at], offsets)
+
+    def where(self, keep: NDArray[np.bool_]) -> "Points":
+        """Only the points at which `keep`, bool (n,), is true; the series stay, some perhaps empty."""
+        kept_before = np.concatenate([[0], np.cumsum(keep)])
+        return Points(self.timestamps[keep], self.values[keep], kept_before[self.offsets].astype(np.int64))
+
+    def with_values(self, values: NDArray[np.float64]) -> "Points":
+        """The same timestamps with other values."""
+        return Points(self.timestamps, values, self.offsets)
+
+    def tidied(self) -> "tuple[Points, NDArray[np.int64]]":
+        """Each series in time order with one value a timestamp: of duplicates the last posted wins.
+
+        Returns:
+            The points, and how many duplicates each series lost, int64 (series,).
+        """
+        steps = np.diff(self.timestamps)
+        steps[self.offsets[1:-1][(self.offsets[1:-1] > 0) & (self.offsets[1:-1] < len(self.timestamps))] - 1] = 1
+        if (steps > 0).all():
+            return self, np.zeros(len(self), np.int64)
+        owner = self.owner
+        order = np.lexsort((self.timestamps, owner))  # stable: equal timestamps stay in posted order
+        times, owner = self.timestamps[order], owner[order]
+        last = np.ones(len(times), bool)
+        last[:-1] = (times[1:] != times[:-1]) | (owner[1:] != owner[:-1])
+        tidy = Points(times, self.values[order], self.offsets).where(last)
+        return tidy, self.lengths - tidy.lengths
+
+
+def magnitudes(points: Points) -> NDArray[np.float64]:
+    """The largest absolute value of each series, and 1 where that is 0 or nothing; float64 (series,)."""
+    largest = np.zeros(len(points))
+    np.maximum.at(largest, points.owner, np.nan_to_num(np.abs(points.values)))
+    return np.where(largest > 0, largest, 1.0)
+
+
+def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The concatenation of `arange(s, s + n)` for each start s and length n, int64 (lengths.sum(),)."""
+    before = np.cumsum(lengths) - lengths
+    return np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(starts - before, lengths)

@@ -1,0 +1,109 @@
+"""Windows: the trailing means a series is looked at through.
+
+The value of a window at t is the mean of the points in (t - window, t]. It is given at every posted timestamp, and
+is NaN where fewer points lie in the window than the minimum coverage asks for.
+"""
+
+import math
+import re
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import InvalidKey
+from models.points import Points
+
+MIN_COVERAGE = 0.5
+"""The share of a window's expected points that must be there for it to have a value."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_TEXT = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+
+
+class Window(int):
+    """An aggregation interval in seconds, written as `1m`, `15m` or `1h`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The window written as `text`.
+
+        Raises:
+            InvalidKey: it is not a positive whole number followed by s, m, h or d.
+        """
+        found = _TEXT.fullmatch(text)
+        if not found:
+            raise InvalidKey("window", text, "is not a number of s, m, h or d, as in 15m")
+        return cls(int(found.group(1)) * _UNITS[found.group(2)])
+
+    def __str__(self) -> str:
+        unit = next(u for u in reversed(_UNITS) if self % _UNITS[u] == 0)
+        return f"{self // _UNITS[unit]}{unit}"
+
+    __repr__ = __str__
+
+
+DEFAULT_WINDOWS = (Window(60), Window(900), Window(3600))
+
+
+def own_step(points: Points) -> NDArray[np.int64]:
+    """The usual distance between the points of each series, in seconds: the median, and at least 1. int64 (series,)."""
+    return np.array([_median_step(points.series(i)[0]) for i in range(len(points))], np.int64)
+
+
+def aggregate(
+    points: Points, windows: tuple[int, ...], steps: NDArray[np.int64], coverage: float = MIN_COVERAGE
+) -> NDArray[np.float64]:
+    """The value of each window at each point.
+
+    Args:
+        points: tidied (in time order, no duplicates).
+        windows: seconds.
+        steps: the usual distance between the points of each series in seconds, int64 (series,).
+        coverage: the share of the `window / step` expected points needed for a value.
+
+    Returns:
+        float64 (windows, n), NaN where the coverage is not reached. A value depends on the points in its window and
+        on nothing else: sums are built from sums of 2, 4, 8... points and never by subtraction, so neither a huge
+        value earlier in the series nor a neighbouring series costs it any digits.
+    """
+    counts = _counts(points, windows)
+    means = np.stack([_sums(points.values, count) for count in counts]) / counts
+    needed = np.array([[math.ceil(coverage * w / s) for s in steps.tolist()] for w in windows])
+    means[counts < np.repeat(needed, points.lengths, axis=1)] = np.nan
+    return means
+
+
+def _sums(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The sum of the `counts[i]` values that end at i, float64 (n,)."""
+    full = int(counts.max(initial=0))  # most windows are full: their blocks are slices; the others' are looked up
+    partial = np.flatnonzero(counts != full)
+    partial_sums, partial_ends, partial_counts = np.zeros(len(partial)), partial.copy(), counts[partial]
+    sums, used = np.zeros(len(values)), 0
+    block = values  # at step k, block[i] is the sum of the 2**k values that end at i
+    for k in range(full.bit_length()):
+        if full >> k & 1:
+            sums[used:] += block[: len(values) - used]
+            used += 1 << k
+        chosen = partial_counts >> k & 1 == 1
+        partial_sums[chosen] += block[partial_ends[chosen]]
+        partial_ends[chosen] -= 1 << k
+        if full >> (k + 1):
+            block = np.concatenate([block[: 1 << k], block[1 << k :] + block[: -(1 << k)]])
+    sums[partial] = partial_sums
+    return sums
+
+
+def _counts(points: Points, windows: tuple[int, ...]) -> NDArray[np.int64]:
+    """How many points lie in (t - window, t] for each window and point, int64 (windows, n)."""
+    times, here = points.timestamps, np.arange(len(points.timestamps))
+    if len(times) == 0:
+        return np.zeros((len(windows), 0), np.int64)
+    # Setting the series apart by more than any window turns one search per series into a single one.
+    apart = int(times.max() - times.min()) + max(windows) + 1
+    line = times - times.min() + points.owner * apart
+    return np.stack([here + 1 - np.searchsorted(line, line - w, side="right") for w in windows])
+
+
+def _median_step(times: NDArray[np.int64]) -> int:
+    return max(1, int(np.median(np.diff(times)))) if len(times) > 1 else 1

@@ -17,7 +17,7 @@ from models.points import Points, magnitudes
 HOUR, DAY_HOURS, WEEK_HOURS = 3600, 24, 168
 MIN_POINTS = 30
 CLIP = 6.0
-"""Hourly means further than this many spreads from their hour's usual do not count for more than that."""
+"""Hourly means further than this many spreads from the usual of their hour do not count for more than that."""
 BELIEF = 4.0
 """An effect is believed as far as its square exceeds this many noise variances."""
 ROUNDING = 1e-9
@@ -100,18 +100,27 @@ def _levels(hourly: Matrix) -> tuple[Matrix, Matrix]:
     center = _nanmedian(hourly.reshape(series, -1))
     by_day = (hourly - center[:, None, None]).reshape(series, weeks * 7, DAY_HOURS)
     usual = np.nan_to_num(_nanmedian(by_day, axis=1))
-    strays = by_day - usual[:, None, :]
-    limit = CLIP * 1.4826 * _nanmedian(np.abs(strays).reshape(series, -1))[:, None, None]
-    clipped = np.clip(strays, -limit, limit)
-    hour = usual * _repeating(clipped + usual[:, None, :])
-    left = clipped + (usual - hour)[:, None, :]
-    daily = _nanmean(left, axis=2).reshape(series, weeks, 7)
+    left = by_day - usual[:, None, :]
+    daily = _nanmedian(left, axis=2).reshape(series, weeks, 7)  # an incident shorter than half a day leaves no mark
     day = np.nan_to_num(_nanmean(daily, axis=1)) * _repeating(daily)
-    left = left.reshape(series, weeks, 7, DAY_HOURS) - day[:, None, :, None]
-    left = left.reshape(series, weeks, WEEK_HOURS)
+    left = _clipped((left.reshape(series, weeks, 7, DAY_HOURS) - day[:, None, :, None]).reshape(hourly.shape))
+    left = left.reshape(by_day.shape) + usual[:, None, :]
+    hour = usual * _repeating(left)
+    left = (left - hour[:, None, :]).reshape(hourly.shape)
     hour_of_week = np.nan_to_num(_nanmean(left, axis=1)) * _repeating(left)
-    level = (hour[:, None, :] + day[:, :, None]).reshape(series, WEEK_HOURS) + hour_of_week
-    return center, level
+    return center, (hour[:, None, :] + day[:, :, None]).reshape(series, WEEK_HOURS) + hour_of_week
+
+
+def _clipped(effects: Matrix) -> Matrix:
+    """Effects (series, weeks, bins) no further than `CLIP` spreads from what their bin shows in most weeks.
+
+    What happened in a single week is taken for an incident, what comes back the next week is not.
+    """
+    limit = CLIP * 1.4826 * _nanmedian(np.abs(effects).reshape(len(effects), -1))[:, None, None]
+    by_size = np.take_along_axis(effects, np.argsort(np.abs(effects), axis=1), axis=1)  # NaN last
+    n = np.isfinite(effects).sum(axis=1, keepdims=True)
+    usual = np.where(n > 1, np.take_along_axis(by_size, np.maximum(n - 1, 0) // 2, axis=1), 0.0)
+    return usual + np.clip(effects - usual, -limit, limit)
 
 
 def _spreads(hourly_deviation: Matrix) -> Matrix:

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import re
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -20,6 +20,7 @@ MAX_PART_LENGTH = 200
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\u2028\u2029\ud800-\udfff]")
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
+_UPPER = 0xFFFF_FFFF_0000_0000
 _Hash = TypeVar("_Hash", int, NDArray[np.uint64])
 
 
@@ -37,7 +38,10 @@ class Series(NamedTuple):
         Raises:
             InvalidKey: a part is empty, too long, or has a slash, `..` or a control character.
         """
-        return cls(_checked("region", region), _checked("host", host), _checked("metric", metric))
+        series = cls(_checked("region", region), _checked("host", host), _checked("metric", metric))
+        if region == ANY != host:
+            raise InvalidKey("host", host, f"cannot be named where the region is {ANY!r}")
+        return series
 
     @classmethod
     def parse(cls, text: str) -> "Series":
@@ -49,8 +53,9 @@ class Series(NamedTuple):
 
     @property
     def hash(self) -> int:
-        """64 bits that are the same on every machine and for every release."""
-        return mix(self.host_hash, part_hash(self.metric))
+        """64 bits that are the same on every machine and for every release; the upper 32 are the host's."""
+        host = self.host_hash
+        return host & _UPPER | mix(host, part_hash(self.metric)) & ~_UPPER
 
     @property
     def host_hash(self) -> int:
@@ -102,7 +107,7 @@ def mix(first: _Hash, second: _Hash) -> _Hash:
 
     The finaliser is SplitMix64's (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
     """
-    h = (first * 0x9E37_79B9_7F4A_7C15 + second) & _MASK
+    h: Any = (first * 0x9E37_79B9_7F4A_7C15 + second) & _MASK
     h = ((h ^ (h >> 30)) * 0xBF58_476D_1CE4_E5B9) & _MASK
     h = ((h ^ (h >> 27)) * 0x94D0_49BB_1331_11EB) & _MASK
     return h ^ (h >> 31)
@@ -110,7 +115,8 @@ def mix(first: _Hash, second: _Hash) -> _Hash:
 
 def shard_of(host_hash: _Hash, shards: int) -> _Hash:
     """Which of `shards` a host belongs to: its hash's upper half, scaled to 0..shards-1."""
-    return ((host_hash >> 32) * shards) >> 32
+    upper: Any = host_hash >> 32
+    return (upper * shards) >> 32
 
 
 @functools.lru_cache(maxsize=1 << 16)

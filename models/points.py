@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -73,23 +73,36 @@ class Points:
         """The same timestamps with other values."""
         return Points(self.timestamps, values, self.offsets)
 
-    def tidied(self) -> "tuple[Points, NDArray[np.int64]]":
-        """Each series in time order with one value a timestamp: of duplicates the last posted wins.
-
-        Returns:
-            The points, and how many duplicates each series lost, int64 (series,).
-        """
+    def tidied(self) -> "Tidied":
+        """Each series in time order with one value a timestamp: of duplicates the last posted wins."""
+        inner = self.offsets[1:-1]
         steps = np.diff(self.timestamps)
-        steps[self.offsets[1:-1][(self.offsets[1:-1] > 0) & (self.offsets[1:-1] < len(self.timestamps))] - 1] = 1
+        steps[inner[(inner > 0) & (inner < len(self.timestamps))] - 1] = 1
         if (steps > 0).all():
-            return self, np.zeros(len(self), np.int64)
+            return Tidied(self, np.zeros(len(self), np.int64), np.arange(len(self.timestamps)))
         owner = self.owner
         order = np.lexsort((self.timestamps, owner))  # stable: equal timestamps stay in posted order
         times, owner = self.timestamps[order], owner[order]
         last = np.ones(len(times), bool)
         last[:-1] = (times[1:] != times[:-1]) | (owner[1:] != owner[:-1])
         tidy = Points(times, self.values[order], self.offsets).where(last)
-        return tidy, self.lengths - tidy.lengths
+        place = np.empty(len(order), np.int64)
+        place[order] = np.cumsum(last) - last
+        return Tidied(tidy, self.lengths - tidy.lengths, place)
+
+
+class Tidied(NamedTuple):
+    """Points in time order without duplicates.
+
+    Attributes:
+        points: the same series.
+        duplicates: how many points each series lost, int64 (series,).
+        place: where each of the original points, or the one that won over it, is now, int64 (original n,).
+    """
+
+    points: Points
+    duplicates: NDArray[np.int64]
+    place: NDArray[np.int64]
 
 
 def magnitudes(points: Points) -> NDArray[np.float64]:

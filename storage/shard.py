@@ -1,0 +1,244 @@
+"""Shard: the models of the hosts that hash together, as arrays with an index from series to rows.
+
+Tensors of a shard's safetensors file, for n series and W windows, series in order of their hash:
+
+    index/hash          u64 (n,)        Series.hash
+    index/names         u8              UTF-8 of every series' text form, one after the other
+    index/name_offsets  u32 (n + 1,)
+    index/step          u32 (n,)        seconds between the points of the history
+    index/history       i64 (n, 2)      first and last timestamp fitted to
+    index/points        u32 (n,)        points fitted to
+    index/fitted_at     i64 (n,)        epoch seconds
+    index/adapter       u8 (n, W)       position in the metadata's list of adapters, 255 for no model
+    index/row           u32 (n, W)      the model's row among those of its window and adapter
+    index/combined      f32 (n, 3, 2^W) what an uncalibrated combination is divided by: for weighted, min and max,
+                                        and for each subset of the windows as a bit mask; NaN where it is not known
+    WINDOW/ADAPTER/PARAM                the parameters of one window's models of one adapter, a row each
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Model
+from models.ensemble import COMBINES, MAX_WINDOWS
+from models.errors import ArtifactCorrupt, InvalidKey
+from models.key import Series
+from models.windows import Window
+from storage.artifact import pack, views
+
+FORMAT = 1
+NO_MODEL = 255
+
+_INDEX: Mapping[str, str] = {
+    "hash": "<u8",
+    "names": "u1",
+    "name_offsets": "<u4",
+    "step": "<u4",
+    "history": "<i8",
+    "points": "<u4",
+    "fitted_at": "<i8",
+    "adapter": "u1",
+    "row": "<u4",
+    "combined": "<f4",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    """Fitted series on their way into shards: what a shard's index holds, in any order.
+
+    Attributes:
+        series: their names.
+        step, points, fitted_at: int64 (n,), see the module.
+        history: int64 (n, 2).
+        adapter: u1 (n, W), a position in `adapters`, or `NO_MODEL`.
+        row: int64 (n, W), a row of `models[window position, adapter position]`.
+        combined: float32 (n, 3, 2^W).
+        windows: of the second axes.
+        adapters: names.
+        models: by position of window and adapter.
+    """
+
+    series: Sequence[Series]
+    step: NDArray[np.int64]
+    points: NDArray[np.int64]
+    fitted_at: NDArray[np.int64]
+    history: NDArray[np.int64]
+    adapter: NDArray[np.uint8]
+    row: NDArray[np.int64]
+    combined: NDArray[np.float32]
+    windows: tuple[Window, ...]
+    adapters: tuple[str, ...]
+    models: Mapping[tuple[int, int], Model]
+
+
+class Shard:
+    """An open shard: an index looked up in place and models that are views of its bytes."""
+
+    def __init__(self, name: str, raw: bytes | memoryview, adapter: Callable[[str], type[Model]]) -> None:
+        """Open a shard's safetensors file without copying it.
+
+        Args:
+            name: of the artifact, for errors.
+            raw: the file.
+            adapter: gives the model class of a name.
+
+        Raises:
+            ArtifactCorrupt: it is not a shard, or not a consistent one.
+        """
+        arrays, metadata = views(name, raw)
+        self.name, self.nbytes = name, len(raw)
+        try:
+            self._open(arrays, metadata, adapter)
+        except (KeyError, ValueError, msgspec.DecodeError, InvalidKey) as exc:
+            raise ArtifactCorrupt(name, f"it is not a shard: {exc}") from exc
+
+    def _open(
+        self, arrays: dict[str, NDArray[Any]], metadata: dict[str, str], adapter: Callable[[str], type[Model]]
+    ) -> None:
+        if metadata.get("format") != str(FORMAT):
+            raise ValueError(f"its format is {metadata.get('format')}, not {FORMAT}")
+        self.windows = tuple(Window.parse(w) for w in msgspec.json.decode(metadata["windows"], type=list[str]))
+        self.adapters = tuple(msgspec.json.decode(metadata["adapters"], type=list[str]))
+        index = {key: arrays.pop(f"index/{key}") for key in _INDEX}
+        for key, dtype in _INDEX.items():
+            if index[key].dtype != np.dtype(dtype):
+                raise ValueError(f"index/{key} is {index[key].dtype}, not {dtype}")
+        n, w = len(index["hash"]), len(self.windows)
+        shapes = {
+            **dict.fromkeys(("hash", "step", "points", "fitted_at"), (n,)),
+            **dict.fromkeys(("adapter", "row"), (n, w)),
+            "names": (int(index["name_offsets"][-1]),),
+            "name_offsets": (n + 1,),
+            "history": (n, 2),
+            "combined": (n, len(COMBINES), 1 << min(w, MAX_WINDOWS)),
+        }
+        for key, shape in shapes.items():
+            if index[key].shape != shape:
+                raise ValueError(f"index/{key} has shape {list(index[key].shape)}, not {list(shape)}")
+        self.hashes, self.step, self.points = index["hash"], index["step"], index["points"]
+        self.history, self.fitted_at = index["history"], index["fitted_at"]
+        self.adapter, self.row, self.combined = index["adapter"], index["row"], index["combined"]
+        self._names, self._name_offsets = index["names"], index["name_offsets"]
+        groups: dict[tuple[int, int], dict[str, NDArray[Any]]] = {}
+        for key, array in arrays.items():
+            window, kind, param = key.split("/")
+            at = self.windows.index(Window.parse(window)), self.adapters.index(kind)
+            groups.setdefault(at, {})[param] = array
+        self.models = {at: adapter(self.adapters[at[1]])(group) for at, group in groups.items()}
+        for position in range(w):
+            self._check_rows(position)
+
+    def _check_rows(self, window: int) -> None:
+        for code in np.unique(self.adapter[:, window]).tolist():
+            if code != NO_MODEL:
+                rows = self.models[window, code].rows
+                if int(self.row[:, window][self.adapter[:, window] == code].max()) >= rows:
+                    raise ValueError(f"its index names rows beyond the {rows} of {self.windows[window]}")
+
+    def __len__(self) -> int:
+        """How many series."""
+        return len(self.hashes)
+
+    def name_of(self, position: int) -> Series:
+        """The series at a position of the index."""
+        return Series.parse(self._name_bytes(position).decode())
+
+    def find(self, series: Sequence[Series], hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The position of each series in the index, -1 where it is not in it; int64 (series,).
+
+        Args:
+            series: their names, compared in full.
+            hashes: their `Series.hash`, uint64 (series,).
+        """
+        positions = np.searchsorted(self.hashes, hashes)
+        return np.array(
+            [self._exactly(*it) for it in zip(positions.tolist(), hashes.tolist(), series, strict=True)], np.int64
+        )
+
+    def _exactly(self, position: int, hash_: int, series: Series) -> int:
+        name = str(series).encode()
+        while position < len(self.hashes) and self.hashes[position] == hash_:
+            if self._name_bytes(position) == name:
+                return position
+            position += 1
+        return -1
+
+    def _name_bytes(self, position: int) -> bytes:
+        return self._names[self._name_offsets[position] : self._name_offsets[position + 1]].tobytes()
+
+
+def pack_shard(entries: Entries, chosen: NDArray[np.int64]) -> bytes:
+    """The safetensors file of a shard holding the `chosen` entries, int64 positions in any order.
+
+    Raises:
+        InvalidKey: a series is there twice.
+    """
+    hashes = np.array([entries.series[i].hash for i in chosen.tolist()], np.uint64)
+    names = [str(entries.series[i]).encode() for i in chosen.tolist()]
+    order = np.array(sorted(range(len(chosen)), key=lambda i: (int(hashes[i]), names[i])), np.int64)
+    names, chosen = [names[i] for i in order.tolist()], chosen[order]
+    for before, name in itertools.pairwise(names):
+        if before == name:
+            raise InvalidKey("series", name.decode(), "is there twice")
+    adapter, row = entries.adapter[chosen], np.zeros((len(chosen), len(entries.windows)), np.uint32)
+    groups: dict[str, NDArray[Any]] = {}
+    for (window, code), model in entries.models.items():
+        mine = adapter[:, window] == code
+        if mine.any():
+            row[mine, window] = np.arange(mine.sum())
+            kept = model.take(entries.row[chosen[mine], window])
+            prefix = f"{entries.windows[window]}/{entries.adapters[code]}"
+            groups |= {f"{prefix}/{param}": array for param, array in kept.arrays.items()}
+    index: dict[str, NDArray[Any]] = {
+        "hash": hashes[order],
+        "names": np.frombuffer(b"".join(names), np.uint8),
+        "name_offsets": np.cumsum([0, *map(len, names)]),
+        "step": entries.step[chosen],
+        "history": entries.history[chosen],
+        "points": entries.points[chosen],
+        "fitted_at": entries.fitted_at[chosen],
+        "adapter": adapter,
+        "row": row,
+        "combined": entries.combined[chosen],
+    }
+    typed = {f"index/{key}": index[key].astype(dtype) for key, dtype in _INDEX.items()}
+    encode = msgspec.json.encode
+    metadata = {
+        "format": str(FORMAT),
+        "windows": encode([str(w) for w in entries.windows]).decode(),
+        "adapters": encode(list(entries.adapters)).decode(),
+    }
+    return pack({**typed, **groups}, metadata)
+
+
+def concatenated(parts: Sequence[Entries]) -> Entries:
+    """The entries of all the parts, which have the same windows and adapters."""
+    models: dict[tuple[int, int], list[Model]] = {}
+    rows = []
+    for part in parts:
+        row = part.row.copy()
+        for (window, code), model in part.models.items():
+            there = models.setdefault((window, code), [])
+            row[part.adapter[:, window] == code, window] += sum(m.rows for m in there)
+            there.append(model)
+        rows.append(row)
+    return Entries(
+        series=[series for part in parts for series in part.series],
+        step=np.concatenate([part.step for part in parts]),
+        points=np.concatenate([part.points for part in parts]),
+        fitted_at=np.concatenate([part.fitted_at for part in parts]),
+        history=np.concatenate([part.history for part in parts]),
+        adapter=np.concatenate([part.adapter for part in parts]),
+        row=np.concatenate(rows),
+        combined=np.concatenate([part.combined for part in parts]),
+        windows=parts[0].windows,
+        adapters=parts[0].adapters,
+        models={at: stacked[0].stack(stacked) for at, stacked in models.items()},
+    )

@@ -35,9 +35,14 @@ def combine(scores: NDArray[np.float64], weights: Sequence[float], how: Combine)
     return combined
 
 
-def subset(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which windows have a score at each point, as a bit mask: bit i is window i. int64 (n,)."""
-    return (~np.isnan(scores)).T @ (1 << np.arange(len(scores)))
+def subset(scores: NDArray[np.float64], positions: Sequence[int]) -> NDArray[np.int64]:
+    """Which windows have a score at each point, as a bit mask, int64 (n,).
+
+    Args:
+        scores: float64 (windows, n).
+        positions: the bit of each window: its position among the release's.
+    """
+    return ~np.isnan(scores).T @ (1 << np.asarray(positions, np.int64))
 
 
 def subsets(windows: int) -> range:

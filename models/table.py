@@ -91,9 +91,8 @@ def _values(table: pa.Table) -> NDArray[np.float64]:
     column = table.column("value")
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise InvalidPoints(f"column 'value' is {column.type}, not a number")
-    values = np.array(column.cast(pa.float64(), safe=False), np.float64)
-    values[~np.isfinite(values)] = np.nan
-    return values
+    values = np.asarray(column.cast(pa.float64(), safe=False), np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _timestamps(table: pa.Table) -> NDArray[np.int64]:

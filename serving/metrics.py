@@ -1,0 +1,39 @@
+"""Metrics: what the service counts. Labels are bounded: never a series, a host or a release."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """The service's metrics in one registry."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry = registry or CollectorRegistry()
+        self.requests = Counter("myriad_requests", "Requests answered", ["route", "status"], registry=registry)
+        self.latency = Histogram(
+            "myriad_request_seconds", "Time to answer", ["route"], registry=registry, buckets=SECONDS
+        )
+        self.errors = Counter("myriad_errors", "Requests refused, by kind of problem", ["kind"], registry=registry)
+        self.points = Counter("myriad_points", "Datapoints received for scoring", registry=registry)
+        self.series = Counter("myriad_series", "Series received, by what became of them", ["status"], registry=registry)
+        self.hits = Counter("myriad_cache_hits", "Shards found open", registry=registry)
+        self.misses = Counter("myriad_cache_misses", "Shards not found open", registry=registry)
+        self.evictions = Counter("myriad_cache_evictions", "Open shards dropped for others", registry=registry)
+        self.cache_bytes = Gauge(
+            "myriad_cache_bytes", "Bytes of open shards", registry=registry, multiprocess_mode="livesum"
+        )
+        self.loads = Counter("myriad_loads", "Shards loaded, by outcome", ["outcome"], registry=registry)
+        self.load_seconds = Histogram("myriad_load_seconds", "Time to load a shard", registry=registry, buckets=SECONDS)
+        self.release_since = Gauge(
+            "myriad_release_since_seconds",
+            "When the release being served was taken up, in epoch seconds",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.release_checked = Gauge(
+            "myriad_release_checked_seconds",
+            "When the store last said which release is current, in epoch seconds",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )

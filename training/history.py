@@ -1,0 +1,39 @@
+"""History: telemetry read from Parquet and CSV files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from models.errors import InvalidPoints
+from models.table import COLUMNS, LABELS
+
+
+def read(paths: Sequence[str | Path]) -> pa.Table:
+    """The columns region, host, metric, timestamp and value of all the files, one after the other.
+
+    Raises:
+        InvalidPoints: a file is not Parquet or CSV, cannot be read, or lacks a column; it says which.
+    """
+    tables = [_read(Path(path)) for path in paths]
+    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        if path.suffix == ".csv":
+            labels = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(LABELS, pa.string()))
+            table = pyarrow.csv.read_csv(path, convert_options=labels)
+        elif path.suffix in (".parquet", ".pq"):
+            table = pyarrow.parquet.read_table(path, memory_map=True)
+        else:
+            raise InvalidPoints(f"{path}: only .parquet and .csv files can be read")
+        if missing := [name for name in COLUMNS if name not in table.column_names]:
+            raise InvalidPoints(
+                f"{path}: column {missing[0]!r} is missing; the columns {', '.join(COLUMNS)} are needed"
+            )
+        return table.select(COLUMNS)
+    except (pa.ArrowException, OSError) as exc:
+        raise InvalidPoints(f"{path}: cannot be read: {exc}") from exc

@@ -89,6 +89,13 @@ class Releases:
             raise NoRelease(self.store.url) from exc
         return Head(blob.data.decode(errors="replace").strip(), blob.tag)
 
+    def head_or_none(self) -> Head | None:
+        """The release being served, None where nothing has been published: what `publish` publishes over."""
+        try:
+            return self.head()
+        except NoRelease:
+            return None
+
     def manifest(self, release: str) -> Manifest:
         """The manifest of a release.
 

@@ -39,10 +39,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A series that has no model at one window, and why."""
+    """A series that has no model at a window, or at any where that is None, and why."""
 
-    series: Series
-    window: Window
+    series: str
+    window: Window | None
     why: str
 
 
@@ -110,7 +110,7 @@ def _fit_values(
         row[one.kept, at] = np.arange(len(one.kept))
         scores[at, np.flatnonzero(there)[one.held]] = one.scores
         floors[at, one.kept] = one.floors
-        refusals += [Refusal(series[i], window, why) for i, why in sorted(one.refused.items())]
+        refusals += [Refusal(str(series[i]), window, why) for i, why in sorted(one.refused.items())]
     combined = _combined_thresholds(plan, history, scores, floors)
     some = np.flatnonzero((adapter != NO_MODEL).any(axis=1))
     first, last = history.offsets[:-1][some], history.offsets[1:][some] - 1

@@ -1,0 +1,44 @@
+"""What several commands share: options and how results are printed."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def store_option(command: F) -> F:
+    """`--store`, or `MYRIAD_STORE`."""
+    help_text = "file:///directory or s3://bucket/prefix."
+    return click.option("--store", envvar="MYRIAD_STORE", required=True, show_envvar=True, help=help_text)(command)
+
+
+def json_option(command: F) -> F:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
+
+
+def show(result: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a result, a line a field or as JSON."""
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    width = max(map(len, result))
+    for name, value in result.items():
+        click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print rows of the same fields as a table or as JSON."""
+    if as_json:
+        click.echo(json.dumps(list(rows)))
+        return
+    if not rows:
+        return
+    columns = [[name.replace("_", " "), *(str(row[name]) for row in rows)] for name in rows[0]]
+    widths = [max(map(len, column)) for column in columns]
+    for line in zip(*columns, strict=True):
+        cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

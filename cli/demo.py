@@ -1,0 +1,130 @@
+"""`myriad demo`: the main job from nothing, on a small synthetic fleet."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import numpy as np
+import pyarrow.parquet
+from tqdm import tqdm
+
+from models.key import Series
+from storage.base import open_store
+from storage.release import Releases
+from training.fit import Plan
+from training.job import train
+from training.publish import publish
+from training.synthetic import DAY, Fleet, fleet
+
+HISTORY_DAYS = 14
+UNTIL = 1_767_571_200
+"""2026-01-05T00:00Z: with the generator's seed it makes every demo the same."""
+HOUR = 3600
+BARS = "▁▂▃▄▅▆▇█"
+
+
+@click.command()
+@click.option("--exit", "exit_", is_flag=True, help="End when the answers have been shown.")
+@click.option("--port", default=8000, show_default=True, help="Where to serve, on 127.0.0.1.")
+@click.option("--directory", default="demo-data", show_default=True, help="For telemetry and the store; replaced.")
+def demo(*, exit_: bool, port: int, directory: str) -> None:
+    """Make telemetry, fit and publish a fleet, serve it, and post a quiet hour and an incident to it."""
+    root = Path(directory).absolute()
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    synthetic = fleet(end=UNTIL, days=HISTORY_DAYS + 1)
+    url = _published(synthetic, root)
+    with _Served(url, port) as service:
+        _show(synthetic, root, service.address)
+        if not exit_:
+            click.echo(f"\nServing on {service.address} (docs at {service.address}/docs) until Ctrl-C.")
+            service.wait()
+
+
+def _published(synthetic: Fleet, root: Path) -> str:
+    """Train on all but the last day, and publish to a store in the directory."""
+    last_day = int(synthetic.timestamps[-1]) + 60 - DAY
+    history = synthetic.table(int(synthetic.timestamps[0]), last_day)
+    pyarrow.parquet.write_table(history, root / "history.parquet")
+    click.echo(f"wrote {history.num_rows:,} datapoints of {len(synthetic.series)} series to {root / 'history.parquet'}")
+    url, plan, started = f"file://{root / 'store'}", Plan(), time.perf_counter()
+    releases = Releases(open_store(url))
+    with tqdm(total=len(synthetic.series), desc="fitting", unit=" series", disable=None) as bar:
+        fitted = train(plan, history, [], workers=os.cpu_count() or 1, progress=bar.update)
+    manifest = publish(releases, fitted.entries, plan, None, {"history": "synthetic"})
+    models, size = (sum(a.models for a in manifest.artifacts), sum(a.bytes for a in manifest.artifacts))
+    seconds = time.perf_counter() - started
+    click.echo(
+        f"fitted {models} models in {seconds:.1f} s, {size / models:.0f} bytes each; release {manifest.id} at {url}"
+    )
+    return url
+
+
+class _Served:
+    """The service in a process of its own."""
+
+    def __init__(self, store: str, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "cli.main", "serve", "--store", store, "--port", str(port)]
+        self._process = subprocess.Popen([*command, "--log-level", "warning"])  # noqa: S603
+
+    def __enter__(self) -> "_Served":
+        for _ in range(300):
+            if self._process.poll() is not None:
+                raise click.ClickException(f"the service ended; is something else at {self.address}?")
+            try:
+                if httpx.get(f"{self.address}/health/ready", trust_env=False).is_success:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        raise click.ClickException("the service did not get ready in 30 seconds")
+
+    def wait(self) -> None:
+        try:
+            self._process.wait()
+        except KeyboardInterrupt:
+            click.echo()
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+
+def _show(synthetic: Fleet, root: Path, address: str) -> None:
+    incident = synthetic.incidents[0]
+    quiet = next(s for s in synthetic.series if s not in {i.series for i in synthetic.incidents})
+    for name, series, end in (("quiet", quiet, incident.end), ("incident", incident.series, incident.end)):
+        body = _request(synthetic, series, end)
+        (root / f"{name}.json").write_text(json.dumps(body))
+        answer = httpx.post(f"{address}/predict", json=body, trust_env=False).raise_for_status().json()
+        _print(name, series, answer)
+    click.echo("\nTry it:")
+    click.echo(f"  curl -s {address}/predict -H 'content-type: application/json' -d @{root / 'incident.json'}")
+    click.echo(f"  curl -s {address}/models/{incident.series}")
+    click.echo(f"  curl -s {address}/releases/current")
+
+
+def _request(synthetic: Fleet, series: Series, end: int) -> dict[str, Any]:
+    """The hour up to `end`, and the hour before it that its longest window looks back on."""
+    chosen = (synthetic.timestamps >= end - 2 * HOUR) & (synthetic.timestamps < end)
+    values = synthetic.values[synthetic.series.index(series)][chosen]
+    pairs = zip(synthetic.timestamps[chosen].tolist(), values.tolist(), strict=True)
+    return {**series._asdict(), "datapoints": [{"timestamp": t, "value": v} for t, v in pairs]}
+
+
+def _print(name: str, series: Series, answer: dict[str, Any]) -> None:
+    click.echo(f"\n{name} hour of {series}, a column a minute; a full bar is a score of 4 or more, ! is above 1")
+    for column in ("score", "1m", "15m", "1h"):
+        scores = np.array(answer["anomaly_scores"][column][-60:], float)
+        bars = "".join(BARS[int(min(score, 3.99) / 4 * len(BARS))] if score == score else " " for score in scores)
+        alarm = "!" if np.nanmax(scores) > 1 else " "
+        click.echo(f"  {column:>5} {bars}  highest {np.nanmax(scores):5.2f} {alarm}")

@@ -1,0 +1,39 @@
+"""The command line: each command is a module of this package with the same name, imported when it is named."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+import click
+
+import cli
+from models.errors import MyriadError
+
+_NOT_COMMANDS = {"main", "common"}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return sorted(module.name for module in pkgutil.iter_modules(cli.__path__) if module.name not in _NOT_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = getattr(importlib.import_module(f"cli.{cmd_name}"), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MyriadError as exc:
+            raise click.ClickException(str(exc)) from exc
+
+
+@click.group(cls=_Commands)
+@click.version_option(package_name="myriad")
+def main() -> None:
+    """A million small time-series models behind one /predict."""
+
+
+if __name__ == "__main__":
+    main()

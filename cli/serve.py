@@ -1,0 +1,73 @@
+"""`myriad serve`: the HTTP service."""
+
+import os
+import tempfile
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from serving.settings import Settings
+
+
+def _options(command: click.Command) -> click.Command:
+    """A flag for each setting; what is not given comes from the environment."""
+    for name, field in reversed(Settings.model_fields.items()):
+        flag = f"--{name.replace('_', '-')}"
+        help_text = f"{field.description}.  [default: {field.default}]"
+        command.params.insert(0, click.Option([flag, name], metavar="VALUE", help=help_text))
+    return command
+
+
+@_options
+@click.command()
+def serve(**flags: Any) -> None:
+    """Serve /predict over HTTP.
+
+    Every flag can be set as an environment variable too: `myriad settings` lists them.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as exc:
+        wrong = exc.errors()[0]
+        raise click.UsageError(f"--{str(wrong['loc'][0]).replace('_', '-')}: {wrong['msg']}") from exc
+    # Workers are processes of their own and find their settings in the environment.
+    os.environ |= {f"MYRIAD_{name.upper()}": str(value) for name, value in given.items()}
+    with tempfile.TemporaryDirectory(prefix="myriad-metrics-") as shared:
+        if settings.workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+        _run(settings)
+
+
+def _run(settings: Settings) -> None:
+    import uvicorn
+
+    uvicorn.run(
+        "serving.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        access_log=False,
+        log_config=_logging(settings.log_level.upper()),
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        server_header=False,
+    )
+
+
+def _logging(level: str) -> dict[str, Any]:
+    """One line of JSON a record."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s %(process)d",
+                "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"handlers": ["stderr"], "level": level},
+    }

@@ -1,0 +1,259 @@
+"""The service: FastAPI around a Predictor."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import NoReturn
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from models.errors import MyriadError
+from models.key import Series
+from serving import openapi
+from serving.metrics import Metrics
+from serving.predict import PredictEndpoint
+from serving.predictor import Current, Predictor
+from serving.problems import Problem, problem_of
+from serving.scoring import Place
+from serving.settings import Settings
+from storage.base import open_store
+from storage.release import Manifest
+
+log = logging.getLogger("myriad")
+
+
+class WindowModel(BaseModel):
+    """The model of one window: the deviation in spreads that scores 1, and the least one that may."""
+
+    adapter: str
+    threshold: float
+    floor: float
+    bytes: int
+
+
+class SeriesModels(BaseModel):
+    """What is known of the models a series is scored with."""
+
+    series: str
+    fallback: bool
+    release: str
+    artifact: str
+    step_seconds: int
+    history_from: int = Field(description="epoch seconds")
+    history_to: int = Field(description="epoch seconds")
+    history_points: int
+    fitted_at: int = Field(description="epoch seconds")
+    windows: Mapping[str, WindowModel]
+
+
+class ReleaseServed(BaseModel):
+    """The release being served, and since when (epoch seconds)."""
+
+    id: str
+    since: float
+    created_at: str
+    windows: tuple[str, ...]
+    weights: tuple[float, ...]
+    rate: float
+    adapters: Mapping[str, int]
+    series: int
+    models: int
+    bytes: int
+    provenance: Mapping[str, str]
+
+
+class Health(BaseModel):
+    """Whether the service can answer, with which release, and when the store last said which is current."""
+
+    status: str
+    release: str | None = None
+    checked_seconds_ago: float | None = None
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service on the store the settings name; read from the environment where None."""
+    settings = settings or Settings()
+    metrics = Metrics()
+    service = Service(settings, metrics)
+    app = FastAPI(
+        title="Myriad",
+        summary="A million small time-series models behind one /predict",
+        version="0.1.0",
+        lifespan=service.lifespan,
+    )
+    app.router.routes.append(Route("/predict", service.predict, methods=None))
+    app.get("/models/{region}/{host}/{metric}", tags=["models"])(service.models)
+    app.get("/releases/current", tags=["releases"])(service.release)
+    app.get("/health/live", tags=["health"])(service.live)
+    app.get("/health/ready", tags=["health"], responses={503: {"description": "No release is loaded"}})(service.ready)
+    app.get("/metrics", tags=["health"], response_class=Response)(service.exposition)
+    app.exception_handler(HTTPException)(_as_problem)
+    app.add_middleware(_Observed, metrics=metrics)
+    openapi.describe_predict(app)
+    return app
+
+
+class Service:
+    """The endpoints, on one predictor that follows the store's current release."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._predictor = Predictor(
+            open_store(settings.store),
+            metrics,
+            cache_bytes=settings.cache_bytes,
+            loads_at_once=settings.loads_at_once,
+            failure_seconds=settings.failure_seconds,
+        )
+        self._checked: float | None = None
+        self.predict = PredictEndpoint(self._predictor, settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Follow the store's current release as long as the service runs."""
+        await self._refresh()
+        following = asyncio.create_task(self._follow())
+        yield
+        following.cancel()
+        self._predictor.close()
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+    async def models(self, region: str, host: str, metric: str) -> SeriesModels:
+        """What is known of the models of a series: its own, or those that stand in for them."""
+        series = Series.of(region, host, metric)
+        current = self._served()
+        place = await asyncio.to_thread(self._predictor.place, series)
+        if place is None:
+            raise Problem(404, "no-model", f"there is no model for {series}, nor one to stand in")
+        return _described(current.manifest, place)
+
+    async def release(self) -> ReleaseServed:
+        """The release being served."""
+        current = self._served()
+        manifest, artifacts = current.manifest, current.manifest.artifacts
+        return ReleaseServed(
+            id=manifest.id,
+            since=current.since,
+            created_at=manifest.created_at,
+            windows=manifest.windows,
+            weights=manifest.weights,
+            rate=manifest.rate,
+            adapters=manifest.adapters,
+            series=sum(a.series for a in artifacts),
+            models=sum(a.models for a in artifacts),
+            bytes=sum(a.bytes for a in artifacts),
+            provenance=manifest.provenance,
+        )
+
+    async def live(self) -> Health:
+        """The process answers."""
+        return Health(status="live")
+
+    async def ready(self) -> Health:
+        """A release is loaded, so that requests can be answered."""
+        current = self._served()
+        ago = None if self._checked is None else round(time.time() - self._checked, 3)
+        return Health(status="ready", release=current.manifest.id, checked_seconds_ago=ago)
+
+    async def exposition(self) -> Response:
+        """Metrics for Prometheus, of all workers together."""
+        registry = self._metrics.registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    def _served(self) -> Current:
+        if self._predictor.current is None:
+            raise Problem(503, "no-release", "no release has been loaded yet", retry_after=5)
+        return self._predictor.current
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        try:
+            if await asyncio.to_thread(self._predictor.refresh):
+                log.info("serving a release", extra={"release": self._predictor.manifest.id})
+            self._checked = time.time()
+        except MyriadError as exc:
+            log.warning("the current release cannot be read", extra={"error": str(exc), "store": self._settings.store})
+
+
+def _described(manifest: Manifest, place: Place) -> SeriesModels:
+    shard, position = place.shard, place.position
+    windows = {}
+    for at, window in enumerate(shard.windows):
+        if name := place.adapter(window):
+            model = shard.models[at, int(shard.adapter[position, at])]
+            row = int(shard.row[position, at])
+            threshold, floor = float(model.arrays["threshold"][row]), float(model.arrays["floor"][row])
+            windows[str(window)] = WindowModel(adapter=name, threshold=threshold, floor=floor, bytes=model.row_bytes)
+    return SeriesModels(
+        series=str(place.series),
+        fallback=place.level > 0,
+        release=manifest.id,
+        artifact=shard.name,
+        step_seconds=int(shard.step[position]),
+        history_from=int(shard.history[position, 0]),
+        history_to=int(shard.history[position, 1]),
+        history_points=int(shard.points[position]),
+        fitted_at=int(shard.fitted_at[position]),
+        windows=windows,
+    )
+
+
+async def _as_problem(_: Request, error: HTTPException) -> NoReturn:
+    """Starlette's own refusals (no such path, no such method) become problem documents like all others."""
+    raise Problem(error.status_code, "not-found" if error.status_code == 404 else "not-allowed", error.detail)
+
+
+class _Observed:
+    """Counts and times every request and answers for every exception."""
+
+    _ROUTES = frozenset(("predict", "models", "releases", "health", "metrics", "docs"))
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        except Exception as exc:
+            problem = problem_of(exc)
+            if problem.status == 500:
+                log.exception("a request failed", extra={"path": scope["path"]})
+            if status:
+                raise
+            self._metrics.errors.labels(problem.kind).inc()
+            await problem.response()(scope, receive, observed)
+        finally:
+            first = scope["path"].strip("/").partition("/")[0]
+            route = first if first in self._ROUTES else "other"
+            self._metrics.requests.labels(route, str(status)).inc()
+            self._metrics.latency.labels(route).observe(time.perf_counter() - started)

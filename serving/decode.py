@@ -1,0 +1,275 @@
+"""Decoding: from a request's body to a query; what is wrong with one series is kept apart from its neighbours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Struct, UnsetType
+
+from models.ensemble import Combine
+from models.errors import InvalidKey, InvalidPoints, MyriadError
+from models.key import ModelKey, Series
+from models.points import MAX_MAGNITUDE, Points, Tidied
+from models.timestamps import epoch_seconds
+from models.windows import Window
+from serving.schemas import Datapoint, OneSeries, PredictRequest
+from serving.scoring import Query
+
+Labels = tuple[str, str, str]
+
+
+class BadRequest(MyriadError):
+    """A body that is no request: what is wrong, and the field at fault as a path like `$.datapoints[3].value`."""
+
+    def __init__(self, why: str, field: str = "$") -> None:
+        super().__init__(why)
+        self.field = field
+
+
+class TooLarge(MyriadError):
+    """A request beyond one of the service's bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a request may hold."""
+
+    points: int
+    series: int
+
+    def check(self, series: int, points: int) -> None:
+        """Raise `TooLarge` beyond the bounds."""
+        if series > self.series:
+            raise TooLarge(f"the request has {series} series; at most {self.series} are allowed")
+        if points > self.points:
+            raise TooLarge(f"the request has {points} datapoints; at most {self.points} are allowed")
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A decoded request.
+
+    Attributes:
+        labels: region, host and metric of each series, as posted.
+        bad: why a series cannot be scored, by position among the labels.
+        good: the positions of the others, those of the query.
+        query: what to score.
+        tidied: how the posted points became those of the query.
+        single: whether one series was asked for by itself.
+        bands: whether the answer is to have the bands.
+    """
+
+    labels: list[Labels]
+    bad: dict[int, str]
+    good: list[int]
+    query: Query
+    tidied: Tidied
+    single: bool
+    bands: bool
+
+
+class _Loose(Struct, forbid_unknown_fields=True):
+    """The request with its items left undecoded, to find out which of them are at fault."""
+
+    windows: list[str] | None = None
+    combine: Combine = "weighted"
+    bands: bool = False
+
+    region: str | None = None
+    host: str | None = None
+    metric: str | None = None
+    model_id: str | None = None
+    datapoints: list[msgspec.Raw] | UnsetType = UNSET
+    series: list[msgspec.Raw] | UnsetType = UNSET
+
+
+class _Labelled(Struct):
+    region: str
+    host: str
+    metric: str
+
+
+_STRICT = msgspec.json.Decoder(PredictRequest)
+_LOOSE = msgspec.json.Decoder(_Loose)
+_ROW = msgspec.json.Decoder(Datapoint)
+_SERIES = msgspec.json.Decoder(OneSeries)
+_LABELS = msgspec.json.Decoder(_Labelled)
+
+
+def decode(body: bytes, bounds: Bounds) -> Posted:
+    """The request in a body.
+
+    Raises:
+        BadRequest: it is not one, or the one series it is about is bad.
+        InvalidKey: the one series it is about has no possible name, or a window is not one.
+        TooLarge: it holds more than the bounds allow.
+    """
+    try:
+        request = _STRICT.decode(body)
+    except msgspec.ValidationError as exc:
+        request, labels, points, bad = _salvaged(body, exc)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise BadRequest(f"the body is not JSON: {exc}") from exc
+    else:
+        labels, points, bad = _parted(request)
+    single = request.series is UNSET and (request.region is not None or request.model_id is not None)
+    windows = tuple(Window.parse(text) for text in request.windows) if request.windows is not None else None
+    if single:
+        labels, windows = _named(request, windows)
+    if windows == ():
+        raise BadRequest("no window is asked for", "$.windows")
+    bounds.check(len(labels), sum(map(len, points)))
+    names: dict[int, Series] = {}
+    for i, label in enumerate(labels):
+        try:
+            names[i] = Series.of(*label)
+        except InvalidKey as exc:
+            if single:
+                raise
+            bad.setdefault(i, str(exc))
+    good = [i for i in names if i not in bad]
+    arrays, wrong = _checked([points[i] for i in good], single=single)
+    bad |= {good[k]: why for k, why in wrong.items()}
+    good = [i for i in good if i not in bad]
+    tidied = arrays.tidied()
+    query = Query([names[i] for i in good], tidied.points, windows, request.combine)
+    return Posted(labels, bad, good, query, tidied, single, request.bands)
+
+
+def _named(
+    request: PredictRequest, windows: tuple[Window, ...] | None
+) -> tuple[list[Labels], tuple[Window, ...] | None]:
+    """The one series a request is about, and the windows it asks for."""
+    if request.model_id is None:
+        return [(request.region or "", request.host or "", request.metric or "")], windows
+    if request.region is not None or request.host is not None or request.metric is not None:
+        raise BadRequest("model_id names the series; leave region, host and metric out", "$.model_id")
+    if request.model_id.count("/") < 3:
+        return [Series.parse(request.model_id)], windows
+    if windows is not None:
+        raise BadRequest("model_id names a window; leave windows out, or the window", "$.windows")
+    key = ModelKey.parse(request.model_id)
+    return [key.series], (key.window,)
+
+
+def _parted(request: PredictRequest) -> tuple[list[Labels], list[list[Datapoint]], dict[int, str]]:
+    """The labels and datapoints of each series of a well-formed request."""
+    if (request.series is UNSET) == (request.datapoints is UNSET):
+        raise BadRequest("a request has either datapoints or series")
+    if not isinstance(request.series, UnsetType):
+        for part in ("region", "host", "metric", "model_id"):
+            if getattr(request, part) is not None:
+                raise BadRequest("each of the series names itself; leave it out", f"$.{part}")
+        labels = [(one.region, one.host, one.metric) for one in request.series]
+        return labels, [one.datapoints for one in request.series], {}
+    rows = request.datapoints if not isinstance(request.datapoints, UnsetType) else []
+    if request.region is not None or request.model_id is not None:
+        return [("", "", "")], [rows], {}
+    return _by_label([(row, _label(row, at)) for at, row in enumerate(rows)])
+
+
+def _label(row: Datapoint, at: int) -> Labels:
+    for part in ("region", "host", "metric"):
+        if getattr(row, part) is None:
+            raise BadRequest("is missing, in the datapoint and in the request", f"$.datapoints[{at}].{part}")
+    return row.region or "", row.host or "", row.metric or ""
+
+
+def _by_label(
+    rows: "Sequence[tuple[Datapoint | str, Labels]]",
+) -> tuple[list[Labels], list[list[Datapoint]], dict[int, str]]:
+    """Rows, or what is wrong with them, by the series they are of."""
+    place: dict[Labels, int] = {}
+    points: list[list[Datapoint]] = []
+    bad: dict[int, str] = {}
+    for row, label in rows:
+        i = place.setdefault(label, len(place))
+        if i == len(points):
+            points.append([])
+        if isinstance(row, str):
+            bad.setdefault(i, row)
+        else:
+            points[i].append(row)
+    return list(place), points, bad
+
+
+def _salvaged(
+    body: bytes, error: msgspec.ValidationError
+) -> tuple[PredictRequest, list[Labels], list[list[Datapoint]], dict[int, str]]:
+    """What can be scored of a request of which something is not as it should be."""
+    try:
+        loose = _LOOSE.decode(body)
+    except msgspec.ValidationError as exc:
+        raise _explained(exc) from exc
+    if loose.region is not None or loose.model_id is not None or (loose.series is UNSET) == (loose.datapoints is UNSET):
+        raise _explained(error) from error
+    request = PredictRequest(windows=loose.windows, combine=loose.combine, bands=loose.bands)
+    if isinstance(loose.series, UnsetType):
+        rows = [_row(raw, f"$.datapoints[{at}]") for at, raw in enumerate(loose.datapoints or ())]
+        return request, *_by_label(rows)
+    request.series = []
+    labels, points, bad = [], [], {}
+    for i, raw in enumerate(loose.series):
+        try:
+            one = _SERIES.decode(raw)
+            label, datapoints = (one.region, one.host, one.metric), one.datapoints
+        except msgspec.ValidationError as exc:
+            label, datapoints = _labels(raw, f"$.series[{i}]"), []
+            bad[i] = str(exc)
+        labels.append(label)
+        points.append(datapoints)
+    return request, labels, points, bad
+
+
+def _row(raw: msgspec.Raw, field: str) -> tuple[Datapoint | str, Labels]:
+    try:
+        row = _ROW.decode(raw)
+    except msgspec.ValidationError as exc:
+        return f"{exc} of {field}", _labels(raw, field)
+    return row, _labels(raw, field)
+
+
+def _labels(raw: msgspec.Raw, field: str) -> Labels:
+    try:
+        labelled = _LABELS.decode(raw)
+    except msgspec.ValidationError as exc:
+        raise _explained(exc, field) from exc
+    return labelled.region, labelled.host, labelled.metric
+
+
+def _explained(error: msgspec.ValidationError, within: str = "$") -> BadRequest:
+    """Msgspec's message, "why - at `$.field`", with the field apart."""
+    why, _, field = str(error).partition(" - at `")
+    return BadRequest(why, within + field.rstrip("`")[1:])
+
+
+def _checked(points: list[list[Datapoint]], *, single: bool) -> tuple[Points, dict[int, str]]:
+    """The datapoints as arrays, and why those of some series cannot be; those are left out.
+
+    Raises:
+        BadRequest: those of the single series cannot.
+    """
+    try:
+        return _arrays(points), {}
+    except InvalidPoints as exc:
+        if single:
+            raise BadRequest(str(exc), "$.datapoints" if exc.at is None else f"$.datapoints[{exc.at}]") from exc
+    bad = {}
+    for i, one in enumerate(points):
+        try:
+            _arrays([one])
+        except InvalidPoints as exc:
+            bad[i] = str(exc) if exc.at is None else f"datapoints[{exc.at}]: {exc}"
+    return _arrays([one for i, one in enumerate(points) if i not in bad]), bad
+
+
+def _arrays(points: list[list[Datapoint]]) -> Points:
+    if not all(points):
+        raise InvalidPoints("there are no datapoints")
+    flat = points[0] if len(points) == 1 else [point for one in points for point in one]
+    times = epoch_seconds([point.timestamp for point in flat])
+    values = np.array([point.value for point in flat], np.float64)
+    if len(huge := np.flatnonzero(np.abs(values) > MAX_MAGNITUDE)):
+        raise InvalidPoints(f"value {values[huge[0]]:g} is beyond {MAX_MAGNITUDE:g}", int(huge[0]))
+    return Points(times, values, np.cumsum([0, *map(len, points)], dtype=np.int64))

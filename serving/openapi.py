@@ -1,0 +1,80 @@
+"""OpenAPI: the page at `/docs`, with `/predict` described from the types that decode and encode it."""
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+
+from serving.schemas import PredictAnswer, PredictRequest, SeriesAnswer
+
+_ONE = {
+    "region": "us-east-1",
+    "host": "web-000",
+    "metric": "cpu_util",
+    "datapoints": [{"timestamp": 1764547140, "value": 31.5}, {"timestamp": "2025-12-01T00:00:00Z", "value": 32.1}],
+}
+_ROWS = {
+    "datapoints": [
+        {"region": "us-east-1", "host": "web-000", "metric": "cpu_util", "timestamp": 1764547140, "value": 31.5},
+        {"region": "us-east-1", "host": "web-001", "metric": "cpu_util", "timestamp": 1764547140, "value": 29.8},
+    ],
+    "windows": ["1m"],
+}
+_PROBLEMS = {
+    "405": "The method is not POST",
+    "408": "The body did not arrive in time",
+    "413": "The body, its datapoints or its series are more than the bounds allow",
+    "415": "The body is of a type or encoding not understood",
+    "422": "The request is not one; the problem names the field at fault",
+    "503": "No release is loaded, or too many requests are in hand",
+}
+_PROBLEM = {
+    "title": "Problem",
+    "description": "An RFC 9457 problem document.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "examples": ["urn:myriad:problem:bad-request"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "field": {"type": "string", "examples": ["$.datapoints[3].value"]},
+    },
+}
+
+
+def describe_predict(app: FastAPI) -> None:
+    """Add `/predict`, which is not a route of FastAPI's, to what the app says of itself."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = described()
+            template = "#/components/schemas/{name}"
+            types = (PredictRequest, SeriesAnswer, PredictAnswer)
+            (request, *answers), components = msgspec.json.schema_components(types, ref_template=template)
+            schema.setdefault("components", {}).setdefault("schemas", {}).update(components, Problem=_PROBLEM)
+            schema["paths"]["/predict"] = {"post": _operation(request, answers)}
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _operation(request: dict[str, Any], answers: list[dict[str, Any]]) -> dict[str, Any]:
+    examples = {"one series": {"value": _ONE}, "rows of many": {"value": _ROWS}}
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    problems = {status: {"description": why, "content": problem} for status, why in _PROBLEMS.items()}
+    answered = {
+        "description": "The scores: of one series by itself, or of many in the order in which they were first posted",
+        "content": {"application/json": {"schema": {"anyOf": answers}}},
+    }
+    return {
+        "tags": ["predict"],
+        "summary": "Score datapoints",
+        "description": "A score above 1 is rarer than the release's target rate. Post with each series the points its "
+        "longest window needs before the first one of interest.",
+        "operationId": "predict",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": request, "examples": examples}}},
+        "responses": {"200": answered, **problems},
+    }

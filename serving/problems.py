@@ -1,0 +1,51 @@
+"""Problems: every error of the service as an RFC 9457 problem document, from one table."""
+
+import json
+from typing import Any
+
+from starlette.responses import Response
+
+from models.errors import InvalidKey, InvalidPoints, NoRelease, StoreError
+from serving.cache import LoadFailed
+from serving.decode import BadRequest, TooLarge
+
+
+class Problem(Exception):
+    """What kept a request from being answered."""
+
+    def __init__(self, status: int, kind: str, detail: str, *, retry_after: int | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.status, self.kind, self.detail, self.retry_after, self.more = status, kind, detail, retry_after, more
+
+    def response(self) -> Response:
+        """The problem document, `application/problem+json`."""
+        body = {
+            "type": f"urn:myriad:problem:{self.kind}",
+            "title": self.kind.replace("-", " "),
+            "status": self.status,
+            "detail": self.detail,
+            **self.more,
+        }
+        headers = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else None
+        return Response(json.dumps(body), self.status, headers, "application/problem+json")
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem an exception stands for; what is not foreseen is a 500 that says nothing of the inside."""
+    match error:
+        case Problem():
+            return error
+        case BadRequest():
+            return Problem(422, "bad-request", str(error), field=error.field)
+        case InvalidKey():
+            return Problem(422, "invalid-key", str(error), field=error.part)
+        case InvalidPoints():
+            return Problem(422, "invalid-points", str(error))
+        case TooLarge():
+            return Problem(413, "too-large", str(error))
+        case LoadFailed() | StoreError():
+            return Problem(503, "store-unavailable", str(error), retry_after=5)
+        case NoRelease():
+            return Problem(503, "no-release", "no release has been loaded yet", retry_after=5)
+        case _:
+            return Problem(500, "internal-error", "something went wrong here; the log says what")

@@ -1,0 +1,80 @@
+"""Schemas: what `/predict` is sent and what it answers."""
+
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from models.ensemble import Combine
+
+
+class Datapoint(Struct, gc=False):
+    """A value at a time: epoch seconds, epoch milliseconds or RFC 3339 text; of one of many series if it says which."""
+
+    timestamp: int | float | str
+    value: float
+    region: str | None = None
+    host: str | None = None
+    metric: str | None = None
+
+
+class OneSeries(Struct, forbid_unknown_fields=True):
+    """The datapoints of one series."""
+
+    region: str
+    host: str
+    metric: str
+    datapoints: list[Datapoint]
+
+
+class PredictRequest(Struct, forbid_unknown_fields=True):
+    """One series (`model_id`, or `region`, `host` and `metric`) with its `datapoints`, rows, or a list of `series`."""
+
+    region: str | None = None
+    host: str | None = None
+    metric: str | None = None
+    model_id: str | None = None
+    datapoints: list[Datapoint] | UnsetType = UNSET
+    series: list[OneSeries] | UnsetType = UNSET
+    windows: list[str] | None = None
+    combine: Combine = "weighted"
+    bands: bool = False
+
+
+class ModelUsed(Struct):
+    """A model that took part: its key, its adapter, the release it is of, and whether it stood in for another."""
+
+    key: str
+    adapter: str
+    release: str
+    fallback: bool
+
+
+class WindowMissing(Struct):
+    """A window that could not be scored at any point, and why."""
+
+    window: str
+    reason: str
+
+
+class SeriesAnswer(Struct, omit_defaults=True):
+    """The answer for one series; every list runs along `anomaly_scores.timestamp`, null where there is no value."""
+
+    region: str
+    host: str
+    metric: str
+    status: str
+    anomaly_scores: dict[str, list[Any]] = {}
+    expected: dict[str, list[float | None]] = {}
+    lower: dict[str, list[float | None]] = {}
+    upper: dict[str, list[float | None]] = {}
+    models: list[ModelUsed] = []
+    missing: list[WindowMissing] = []
+    duplicates: int = 0
+    detail: str = ""
+
+
+class PredictAnswer(Struct):
+    """The answer for many series, in the order in which they were first posted."""
+
+    release: str
+    series: list[SeriesAnswer]

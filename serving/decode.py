@@ -27,6 +27,10 @@ class BadRequest(MyriadError):
         self.field = field
 
 
+class Malformed(BadRequest):
+    """A body that is not JSON at all."""
+
+
 class TooLarge(MyriadError):
     """A request beyond one of the service's bounds."""
 
@@ -101,6 +105,7 @@ def decode(body: bytes, bounds: Bounds) -> Posted:
     """The request in a body.
 
     Raises:
+        Malformed: it is not JSON.
         BadRequest: it is not one, or the one series it is about is bad.
         InvalidKey: the one series it is about has no possible name, or a window is not one.
         TooLarge: it holds more than the bounds allow.
@@ -110,7 +115,7 @@ def decode(body: bytes, bounds: Bounds) -> Posted:
     except msgspec.ValidationError as exc:
         request, labels, points, bad = _salvaged(body, exc)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise BadRequest(f"the body is not JSON: {exc}") from exc
+        raise Malformed(f"the body is not JSON: {exc}") from exc
     else:
         labels, points, bad = _parted(request)
     single = request.series is UNSET and (request.region is not None or request.model_id is not None)

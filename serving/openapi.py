@@ -21,6 +21,7 @@ _ROWS = {
     "windows": ["1m"],
 }
 _PROBLEMS = {
+    "400": "The body is not JSON",
     "405": "The method is not POST",
     "408": "The body did not arrive in time",
     "413": "The body, its datapoints or its series are more than the bounds allow",

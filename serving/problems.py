@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from models.errors import InvalidKey, InvalidPoints, NoRelease, StoreError
 from serving.cache import LoadFailed
-from serving.decode import BadRequest, TooLarge
+from serving.decode import BadRequest, Malformed, TooLarge
 
 
 class Problem(Exception):
@@ -35,6 +35,8 @@ def problem_of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case Malformed():
+            return Problem(400, "malformed-json", str(error))
         case BadRequest():
             return Problem(422, "bad-request", str(error), field=error.field)
         case InvalidKey():

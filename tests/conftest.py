@@ -1,0 +1,145 @@
+"""What many tests stand on: a small published fleet, an S3 server and a service, all real."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import httpx
+import numpy as np
+import pytest
+
+from models.points import Points
+from storage.base import open_store
+from storage.release import Manifest, Releases
+from training.fit import Plan
+from training.job import train
+from training.publish import publish
+from training.synthetic import DAY, Fleet, fleet
+
+END = 1_767_571_200  # 2026-01-05T00:00Z
+
+
+@dataclass(frozen=True)
+class Published:
+    """A fleet, the store its release is in, and the release's manifest."""
+
+    fleet: Fleet
+    url: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process of the service, and a client for it."""
+
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """Two regions of two hosts with four metrics, ten days of history, region and global fallbacks; a day is left."""
+    synthetic = fleet(end=END, days=11, hosts=2, incidents=1)
+    url = f"file://{tmp_path_factory.mktemp('store')}"
+    releases, plan = Releases(open_store(url)), Plan(adapters=("ewma", "seasonal", "seasonal"))
+    history = synthetic.table(0, END - DAY)
+    fitted = train(plan, history, ["region", "global"], workers=1, progress=lambda _: None)
+    return Published(synthetic, url, publish(releases, fitted.entries, plan, None, {"history": "synthetic"}))
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The endpoint of an S3 API over HTTP, with credentials for it in the environment."""
+    port = free_port()
+    server = subprocess.Popen(
+        [Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    endpoint = f"http://127.0.0.1:{port}"
+    secrets = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in secrets.items():
+                patch.setenv(name, value)
+            _wait_for(endpoint, server)
+            yield endpoint
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def bucket(s3: str) -> str:
+    """A new bucket."""
+    name = f"bucket-{time.time_ns()}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts services: `serve(store_url, "--workers", "2", ready=True, VARIABLE=value)`; they end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(store: str, *flags: str, ready: bool = True, **environment: str) -> Server:
+            port, log = free_port(), tmp_path / f"serve-{time.time_ns()}.log"
+            command = [sys.executable, "-m", "cli.main", "serve", "--store", store, "--port", str(port), *flags]
+            with log.open("wb") as output:
+                process = subprocess.Popen(command, env=os.environ | environment, stderr=output, stdout=output)
+            stack.callback(_stop, process)
+            address = f"http://127.0.0.1:{port}"
+            client = stack.enter_context(httpx.Client(base_url=address, trust_env=False, timeout=30))
+            _wait_for(f"{address}/health/{'ready' if ready else 'live'}", process)
+            return Server(process, client, log)
+
+        yield start
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def history(days: float, *, series: int = 1, step: int = 60, seed: int = 0, until: int = END) -> Points:
+    """Normal noise around a daily rhythm, a point every `step` seconds up to `until`."""
+    draw = np.random.default_rng(seed)
+    times = np.arange(until - int(days * DAY), until, step)
+    usual = 100 + 20 * np.sin(2 * np.pi * times / DAY)
+    return Points.of(*((times, usual + 3 * draw.normal(size=len(times))) for _ in range(series)))
+
+
+def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(200):
+        assert process.poll() is None, f"the server for {url} ended with {process.returncode}"
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, trust_env=False).status_code < 500:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"{url} did not answer")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -32,10 +32,10 @@ class Ewma(Model):
     """A local level and the spread of its one-step errors."""
 
     params: ClassVar = {
-        "level": Param("<f8"),
-        "spread": Param("<f8", positive=True),  # of one-step errors once settled
-        "alpha": Param("<f4", positive=True),  # the settled gain
-        "uncertainty": Param("<f4", positive=True),  # of the starting level, in spreads
+        "level": Param("<f8", digits=24),
+        "spread": Param("<f8", positive=True, digits=10),  # of one-step errors once settled
+        "alpha": Param("<f4", positive=True, digits=8),  # the settled gain
+        "uncertainty": Param("<f4", positive=True, digits=7),  # of the starting level, in spreads
     }
 
     @classmethod

@@ -14,7 +14,7 @@ from models.base import Fit, Model, Param, Prediction
 from models.errors import HistoryUnusable
 from models.points import Points, magnitudes
 
-HOUR, DAY_HOURS, WEEK_HOURS = 3600, 24, 168
+HOUR, DAY_HOURS, WEEK_DAYS, WEEK_HOURS = 3600, 24, 7, 168
 MIN_POINTS = 30
 CLIP = 6.0
 """Hourly means further than this many spreads from the usual of their hour do not count for more than that."""
@@ -25,17 +25,24 @@ ROUNDING = 1e-9
 SPREAD_PRIOR_DAYS = 3.0
 """The overall spread weighs as much as this many days of an hour's own."""
 
+STEPS = 32
+"""Levels are kept in steps of this part of the spread."""
+
 Matrix = NDArray[np.float64]
+Effects = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
+"""What an hour of the day (series, 24), a day of the week (series, 7) and an hour of the week (series, 168) add."""
 
 
 class Seasonal(Model):
     """A level for each hour of the week, interpolated between hours, and a spread for each hour of the day."""
 
     params: ClassVar = {
-        "center": Param("<f8"),
-        "unit": Param("<f8", positive=True),
-        "level": Param("<f2", (WEEK_HOURS,)),  # in units, from the centre
-        "spread": Param("<f2", (DAY_HOURS,), positive=True),  # in units
+        "center": Param("<f8", digits=20),
+        "unit": Param("<f8", positive=True, digits=10),
+        "hour": Param("<f2", (DAY_HOURS,)),  # in units, as are the others: what is usual at an hour of the day
+        "day": Param("<f2", (WEEK_DAYS,)),  # what a day of the week adds
+        "week": Param("<f2", (WEEK_HOURS,)),  # what an hour of the week adds; mostly 0
+        "spread": Param("<f2", (DAY_HOURS,), positive=True, digits=7),
     }
 
     @classmethod
@@ -51,26 +58,29 @@ class Seasonal(Model):
         size = magnitudes(points)
         values = points.values / size[points.owner]  # squares of huge and tiny values stay finite
         hourly = _Hourly(points)
-        center, level = _levels(hourly.mean(values))
-        residual = np.abs(values - center[points.owner] - _at(level, points.owner, points.timestamps))
+        center, effects = _levels(hourly.mean(values))
+        residual = np.abs(values - center[points.owner] - _at(effects, points.owner, points.timestamps))
         spread = _spreads(hourly.mean(residual))
         # A profile far larger than its noise needs the digits of a float16 more than the noise does.
-        unit = np.maximum(np.median(spread, axis=1), np.ptp(level, axis=1) / 1000)
+        unit = np.maximum(np.median(spread, axis=1), sum(np.ptp(effect, axis=1) for effect in effects) / 1000)
         unit = np.maximum(unit, ROUNDING)
+        hour, day, week = (np.round(effect / unit[:, None] * STEPS) / STEPS for effect in effects)
         arrays = {
             "center": center * size,
             "unit": unit * size,
-            "level": level / unit[:, None],
+            "hour": hour,
+            "day": day,
+            "week": week,
             "spread": np.clip(spread / unit[:, None], 0.05, 1e4),
         }
-        model = cls.uncalibrated(arrays)
-        return Fit(model, kept, refused)
+        return Fit(cls.uncalibrated(arrays), kept, refused)
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """The interpolated level at each point's time, with the spread of its hour."""
         at = np.repeat(rows, points.lengths)
         unit = self.arrays["unit"][at]
-        expected = self.arrays["center"][at] + unit * _at(self.arrays["level"], at, points.timestamps)
+        effects = self.arrays["hour"], self.arrays["day"], self.arrays["week"]
+        expected = self.arrays["center"][at] + unit * _at(effects, at, points.timestamps)
         hour_of_day = points.timestamps // HOUR % DAY_HOURS
         return self.banded(at, points.values, expected, unit * self.arrays["spread"][at, hour_of_day])
 
@@ -94,8 +104,8 @@ class _Hourly:
             return (sums / self._counts).reshape(self._shape)
 
 
-def _levels(hourly: Matrix) -> tuple[Matrix, Matrix]:
-    """The centre (series,) and the hour-of-week effects around it (series, 168)."""
+def _levels(hourly: Matrix) -> tuple[Matrix, Effects]:
+    """The centre (series,) and the effects around it."""
     series, weeks, _ = hourly.shape
     center = _nanmedian(hourly.reshape(series, -1))
     by_day = (hourly - center[:, None, None]).reshape(series, weeks * 7, DAY_HOURS)
@@ -107,8 +117,7 @@ def _levels(hourly: Matrix) -> tuple[Matrix, Matrix]:
     left = left.reshape(by_day.shape) + usual[:, None, :]
     hour = usual * _repeating(left)
     left = (left - hour[:, None, :]).reshape(hourly.shape)
-    hour_of_week = np.nan_to_num(_nanmean(left, axis=1)) * _repeating(left)
-    return center, (hour[:, None, :] + day[:, :, None]).reshape(series, WEEK_HOURS) + hour_of_week
+    return center, (hour, day, np.nan_to_num(_nanmean(left, axis=1)) * _repeating(left))
 
 
 def _clipped(effects: Matrix) -> Matrix:
@@ -152,12 +161,18 @@ def _repeating(effects: Matrix) -> Matrix:
     return np.clip(1 - ratio, 0, 1)
 
 
-def _at(level: NDArray[np.floating], rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Matrix:
-    """The level at each timestamp: linear between the middles of the hours."""
+def _at(effects: Effects, rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Matrix:
+    """The sum of the effects at each timestamp: linear between the middles of the hours."""
     hour, second = np.divmod(timestamps - HOUR // 2, HOUR)
-    before = hour % WEEK_HOURS
-    low = level[rows, before].astype(np.float64)
-    return low + (level[rows, (before + 1) % WEEK_HOURS] - low) * (second / HOUR)
+    low = _level(effects, rows, hour)
+    return low + (_level(effects, rows, hour + 1) - low) * (second / HOUR)
+
+
+def _level(effects: Effects, rows: NDArray[np.int64], hour: NDArray[np.int64]) -> Matrix:
+    by_hour, by_day, by_week = effects
+    in_week = hour % WEEK_HOURS
+    level = by_hour[rows, in_week % DAY_HOURS].astype(np.float64)
+    return level + by_day[rows, in_week // DAY_HOURS] + by_week[rows, in_week]
 
 
 def _nanmedian(values: Matrix, axis: int = -1) -> Matrix:

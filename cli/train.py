@@ -30,6 +30,7 @@ from training.publish import publish
 @click.option("--coverage", default=MIN_COVERAGE, show_default=True, help="Least share of a window's points.")
 @click.option("--fallback", default="", help="Also fit models of whole regions, of everything: region,global.")
 @click.option("--processes", default=os.cpu_count(), show_default=True, help="Processes to fit in.")
+@click.option("--update", is_flag=True, help="Keep the rest of the current release.")
 @json_option
 def train(
     files: tuple[str, ...],
@@ -42,6 +43,7 @@ def train(
     fallback: str,
     processes: int,
     *,
+    update: bool,
     as_json: bool,
 ) -> None:
     """Fit models to the telemetry in FILES and publish them as a release.
@@ -55,11 +57,12 @@ def train(
         raise click.BadParameter("is not of region,global", param_hint="--fallback")
     releases = Releases(open_store(store))
     over = releases.head_or_none()
+    base = releases.manifest(over.release) if update and over else None
     table = history.read(files)
     with tqdm(desc="fitting", unit=" series", disable=None) as bar:
         fitted = fit_all(plan, table, levels, workers=processes, progress=bar.update)
     provenance = {"files": ", ".join(files)[:1000], "adapters": adapter}
-    manifest = publish(releases, fitted.entries, plan, over, provenance)
+    manifest = publish(releases, fitted.entries, plan, over, provenance, base)
     artifacts = manifest.artifacts
     models = sum(a.models for a in artifacts)
     reasons = Counter(refusal.why for refusal in fitted.refusals)

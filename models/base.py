@@ -30,11 +30,26 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One array of a model: its dtype and the shape of a row."""
+    """One array of a model: its dtype and the shape of a row.
+
+    Attributes:
+        dtype: in NumPy's letters.
+        shape: of a row.
+        positive: whether every value has to be.
+        digits: binary digits kept of each value; what is cut off would be noise, and noise does not compress.
+    """
 
     dtype: str
     shape: tuple[int, ...] = ()
     positive: bool = False
+    digits: int = 53
+
+    def cast(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The values in this type, rounded to `digits`."""
+        if self.digits < 53:
+            fraction, exponent = np.frexp(values.astype(np.float64))
+            values = np.ldexp(np.round(np.ldexp(fraction, self.digits)), exponent - self.digits)
+        return values.astype(self.dtype)
 
 
 M = TypeVar("M", bound="Model", covariant=True)
@@ -69,8 +84,10 @@ class Model(ABC):
     """The arrays a row is made of, beside the common `threshold` and `floor`."""
 
     common: ClassVar[Mapping[str, Param]] = {
-        "threshold": Param("<f4", positive=True),  # the deviation, in spreads, that scores 1
-        "floor": Param("<f8", positive=True),  # no deviation smaller than this, in the series' unit, scores 1
+        "threshold": Param("<f4", positive=True, digits=10),  # the deviation, in spreads, below which none scores 1
+        "floor": Param(
+            "<f8", positive=True, digits=10
+        ),  # no deviation smaller than this, in the series' unit, scores 1
     }
 
     def __init__(self, arrays: Arrays) -> None:
@@ -125,8 +142,8 @@ class Model(ABC):
 
     def calibrated(self, threshold: NDArray[np.float64], floor: NDArray[np.float64]) -> Self:
         """The same rows scoring 1 at `threshold` spreads, but never for less than `floor`; both float64 (rows,)."""
-        common = {"threshold": threshold.astype("<f4"), "floor": floor.astype("<f8")}
-        return type(self)({**self.arrays, **common})
+        common = {"threshold": threshold, "floor": floor}
+        return type(self)({**self.arrays, **{name: self.common[name].cast(common[name]) for name in common}})
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Self:
         """These rows, in this order."""
@@ -146,7 +163,7 @@ class Model(ABC):
     @classmethod
     def uncalibrated(cls, arrays: Arrays) -> Self:
         """Freshly fitted rows from the arrays named in `params`, cast to their types."""
-        cast = {name: np.asarray(arrays[name]).astype(param.dtype) for name, param in cls.params.items()}
+        cast = {name: param.cast(np.asarray(arrays[name])) for name, param in cls.params.items()}
         rows = len(next(iter(cast.values())))
         ones, tiny = np.ones(rows, "<f4"), np.full(rows, np.finfo("<f8").tiny)
         return cls({**cast, "threshold": ones, "floor": tiny})

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import NoReturn
@@ -18,7 +19,6 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models.errors import MyriadError
 from models.key import Series
 from serving import openapi
 from serving.metrics import Metrics
@@ -28,7 +28,10 @@ from serving.problems import Problem, problem_of
 from serving.scoring import Place
 from serving.settings import Settings
 from storage.base import open_store
+from storage.local import LocalTier
 from storage.release import Manifest
+
+FIRST_RETRY_SECONDS = 0.5
 
 log = logging.getLogger("myriad")
 
@@ -78,7 +81,10 @@ class Health(BaseModel):
 
     status: str
     release: str | None = None
+    since: float | None = Field(None, description="epoch seconds")
     checked_seconds_ago: float | None = None
+    stale: bool = Field(default=False, description="the store could not be asked, or its current release not be had")
+    problem: str = Field("", description="why it is stale")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -112,17 +118,21 @@ class Service:
         self._predictor = Predictor(
             open_store(settings.store),
             metrics,
+            LocalTier(settings.local_directory, settings.local_bytes),
             cache_bytes=settings.cache_bytes,
             loads_at_once=settings.loads_at_once,
             failure_seconds=settings.failure_seconds,
         )
         self._checked: float | None = None
+        self._failures, self._failure = 0, ""
+        self._warmed = ""
         self.predict = PredictEndpoint(self._predictor, settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """Follow the store's current release as long as the service runs."""
-        await self._refresh()
+        if await asyncio.to_thread(self._predictor.recall):
+            log.info("serving a remembered release", extra={"release": self._predictor.manifest.id})
         following = asyncio.create_task(self._follow())
         yield
         following.cancel()
@@ -165,7 +175,14 @@ class Service:
         """A release is loaded, so that requests can be answered."""
         current = self._served()
         ago = None if self._checked is None else round(time.time() - self._checked, 3)
-        return Health(status="ready", release=current.manifest.id, checked_seconds_ago=ago)
+        return Health(
+            status="ready",
+            release=current.manifest.id,
+            since=current.since,
+            checked_seconds_ago=ago,
+            stale=self._failures > 0,
+            problem=self._failure,
+        )
 
     async def exposition(self) -> Response:
         """Metrics for Prometheus, of all workers together."""
@@ -177,21 +194,31 @@ class Service:
 
     def _served(self) -> Current:
         if self._predictor.current is None:
-            raise Problem(503, "no-release", "no release has been loaded yet", retry_after=5)
+            why = f": {self._failure}" if self._failure else ""
+            raise Problem(503, "no-release", f"no release has been loaded yet{why}", retry_after=5)
         return self._predictor.current
 
     async def _follow(self) -> None:
+        """Look for a new release from time to time, sooner and then ever later while none can be had."""
         while True:
-            await asyncio.sleep(self._settings.poll_seconds)
             await self._refresh()
+            seconds = self._settings.poll_seconds
+            if self._failures:
+                seconds = min(seconds, FIRST_RETRY_SECONDS * 2 ** min(self._failures - 1, 20))
+            await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311  servers are not to ask all at once
 
     async def _refresh(self) -> None:
         try:
             if await asyncio.to_thread(self._predictor.refresh):
                 log.info("serving a release", extra={"release": self._predictor.manifest.id})
-            self._checked = time.time()
-        except MyriadError as exc:
-            log.warning("the current release cannot be read", extra={"error": str(exc), "store": self._settings.store})
+            if self._settings.warm and self._warmed != self._predictor.manifest.id:
+                await asyncio.to_thread(self._predictor.warm, self._predictor.manifest.artifacts, lambda _: None)
+                self._warmed = self._predictor.manifest.id
+            self._checked, self._failures, self._failure = time.time(), 0, ""
+        except Exception as exc:  # noqa: BLE001  whatever happened, what is served goes on and the next look is to come
+            self._failures, self._failure = self._failures + 1, str(exc)
+            self._metrics.release_failures.inc()
+            log.warning("the current release cannot be had", extra={"error": str(exc), "store": self._settings.store})
 
 
 def _described(manifest: Manifest, place: Place) -> SeriesModels:

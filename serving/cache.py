@@ -1,18 +1,31 @@
-"""Cache: the open shards, least recently used dropped first, each loaded once however many wait for it."""
+"""Cache: the open shards, bounded in bytes, each loaded once however many wait for it.
 
+A fleet is scored in sweeps, in which a plain LRU smaller than the sweep finds nothing. So shards are admitted as in 2Q
+(Johnson and Shasha, "2Q: A low overhead high performance buffer management replacement algorithm", 1994): a new shard
+waits in a short queue, and only one asked for again after it left that queue is kept in the LRU proper. A sweep passes
+through the queue and leaves alone what others use steadily.
+"""
+
+import random
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
-from cachetools import LRUCache, TTLCache
+from cachetools import FIFOCache, LRUCache
 
 from models.errors import MyriadError
 from serving.metrics import Metrics
 from storage.release import Artifact
 from storage.shard import Shard
 
-REMEMBERED_FAILURES = 10_000
+QUEUE_SHARE = 0.2
+"""Of the bytes, for shards seen once."""
+REMEMBERED = 10_000
+"""Shards remembered after they left the queue, and failures remembered."""
+LONGEST_FAILURE = 60.0
+"""Seconds a failed load is not tried again, at most, however often it fails."""
 
 
 class LoadFailed(MyriadError):
@@ -20,6 +33,13 @@ class LoadFailed(MyriadError):
 
     def __init__(self, artifact: str, why: str) -> None:
         super().__init__(f"artifact {artifact} could not be loaded: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: LoadFailed
+    times: int
+    until: float
 
 
 class ShardCache:
@@ -41,11 +61,12 @@ class ShardCache:
             metrics: to count in.
             max_bytes: of all open shards together; one that is larger alone is used but not kept.
             loads_at_once: others wait their turn.
-            failure_seconds: how long a failed load is remembered and not tried again.
+            failure_seconds: how long the first failed load is remembered and not tried again; twice as long, within
+                a bound and with jitter, after each further one.
         """
-        self._load, self._metrics = load, metrics
-        self._open = _Shards(max_bytes, metrics)
-        self._failed: TTLCache[str, LoadFailed] = TTLCache(REMEMBERED_FAILURES, failure_seconds)
+        self._load, self._metrics, self._failure_seconds = load, metrics, failure_seconds
+        self._open = _TwoQueues(max_bytes, metrics)
+        self._failed: LRUCache[str, _Failure] = LRUCache(REMEMBERED)
         self._loading: dict[str, Future[Shard]] = {}
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(loads_at_once, thread_name_prefix="load")
@@ -60,45 +81,100 @@ class ShardCache:
             if (loading := self._loading.get(artifact.hash)) is not None:
                 return loading
             future: Future[Shard] = Future()
-            if (failure := self._failed.get(artifact.hash)) is not None:
-                future.set_exception(failure)
+            failure = self._failed.get(artifact.hash)
+            if failure is not None and failure.until > time.monotonic():
+                future.set_exception(failure.error)
                 return future
             self._loading[artifact.hash] = future
         self._threads.submit(self._run, artifact, future)
         return future
+
+    def opened(self) -> frozenset[str]:
+        """The hashes of the artifacts whose shards are open."""
+        with self._lock:
+            return self._open.hashes()
+
+    def retain(self, hashes: frozenset[str]) -> None:
+        """Close all other shards."""
+        with self._lock:
+            self._open.retain(hashes)
+            self._metrics.cache_bytes.set(self._open.bytes)
+
+    def close(self) -> None:
+        """Begin no more loads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, artifact: Artifact, future: "Future[Shard]") -> None:
         started = time.perf_counter()
         try:
             shard = self._load(artifact)
         except Exception as exc:  # noqa: BLE001  whatever went wrong, those who wait must hear of it
-            failure = LoadFailed(artifact.hash, str(exc))
-            failure.__cause__ = exc
             with self._lock:
-                self._failed[artifact.hash] = failure
+                failure = self._failed[artifact.hash] = self._failure(artifact, exc)
                 del self._loading[artifact.hash]
             self._metrics.loads.labels("failed").inc()
-            future.set_exception(failure)
+            future.set_exception(failure.error)
             return
         with self._lock:
-            if shard.nbytes <= self._open.maxsize:
-                self._open[artifact.hash] = shard
-            self._metrics.cache_bytes.set(self._open.currsize)
+            self._open.add(artifact.hash, shard)
+            self._failed.pop(artifact.hash, None)
+            self._metrics.cache_bytes.set(self._open.bytes)
             del self._loading[artifact.hash]
         self._metrics.loads.labels("ok").inc()
         self._metrics.load_seconds.observe(time.perf_counter() - started)
         future.set_result(shard)
 
-    def close(self) -> None:
-        """Begin no more loads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def _failure(self, artifact: Artifact, cause: Exception) -> _Failure:
+        before = self._failed.get(artifact.hash)
+        times = before.times + 1 if before else 0
+        seconds = min(self._failure_seconds * 2 ** min(times, 30), max(LONGEST_FAILURE, self._failure_seconds))
+        error = LoadFailed(artifact.hash, str(cause))
+        error.__cause__ = cause
+        jittered = seconds * random.uniform(0.75, 1) if times else seconds  # noqa: S311  to spread tries, not to hide
+        return _Failure(error, times, time.monotonic() + jittered)
 
 
-class _Shards(LRUCache[str, Shard]):
+class _TwoQueues:
+    """Shards admitted to `queue` first and to `kept` when they come back; not safe to use from many threads."""
+
     def __init__(self, max_bytes: int, metrics: Metrics) -> None:
-        super().__init__(max_bytes, getsizeof=lambda shard: shard.nbytes)
-        self._metrics = metrics
+        self._queue: FIFOCache[str, Shard] = FIFOCache(max_bytes, getsizeof=_size)
+        self._kept: LRUCache[str, Shard] = LRUCache(max_bytes, getsizeof=_size)
+        self._left: FIFOCache[str, bool] = FIFOCache(REMEMBERED)
+        self._max_bytes, self._metrics = max_bytes, metrics
 
-    def popitem(self) -> tuple[str, Shard]:
+    @property
+    def bytes(self) -> int:
+        return int(self._queue.currsize + self._kept.currsize)
+
+    def get(self, name: str) -> Shard | None:
+        shard = self._kept.get(name)
+        return self._queue.get(name) if shard is None else shard
+
+    def hashes(self) -> frozenset[str]:
+        return frozenset(self._queue) | frozenset(self._kept)
+
+    def retain(self, names: frozenset[str]) -> None:
+        for part in (self._queue, self._kept):
+            for name in [name for name in part if name not in names]:
+                del part[name]
+
+    def add(self, name: str, shard: Shard) -> None:
+        if shard.nbytes > self._max_bytes:
+            return
+        while self.bytes + shard.nbytes > self._max_bytes:
+            self._make_room()
+        into = self._kept if self._left.pop(name, False) else self._queue
+        into[name] = shard
+
+    def _make_room(self) -> None:
         self._metrics.evictions.inc()
-        return super().popitem()
+        if self._queue.currsize > QUEUE_SHARE * self._max_bytes or not self._kept:
+            name, _ = self._queue.popitem()
+            self._left[name] = True
+        else:
+            self._kept.popitem()
+
+
+def _size(shard: Shard) -> int:
+    return shard.nbytes

@@ -37,3 +37,6 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemin",
         )
+        self.release_failures = Counter(
+            "myriad_release_failures", "Times the current release could not be taken up", registry=registry
+        )

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Generator
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -20,6 +20,7 @@ from serving.cache import LoadFailed, ShardCache
 from serving.metrics import Metrics
 from serving.scoring import Opened, Place, Query, Scores, Status, placed, scored
 from storage.base import ObjectStore, open_store
+from storage.local import LocalTier
 from storage.release import Artifact, Head, Manifest, Releases
 from storage.shard import Shard
 
@@ -46,15 +47,27 @@ class Predictor:
         self,
         store: ObjectStore,
         metrics: Metrics | None = None,
+        local: LocalTier | None = None,
         *,
         cache_bytes: int = CACHE_BYTES,
         loads_at_once: int = LOADS_AT_ONCE,
         failure_seconds: float = FAILURE_SECONDS,
     ) -> None:
-        """A predictor with no release yet: `refresh` takes up the current one."""
+        """A predictor with no release yet: `refresh` takes up the current one.
+
+        Args:
+            store: where releases are.
+            metrics: to count in.
+            local: where to keep artifacts; in memory only where None.
+            cache_bytes: of open shards.
+            loads_at_once: shards loaded at the same time.
+            failure_seconds: how long a failed load is not tried again.
+        """
         self.releases = Releases(store)
+        self._local = local
         self.metrics = metrics or Metrics()
         self.current: Current | None = None
+        self._loads_at_once = loads_at_once
         self._cache = ShardCache(
             self._load,
             self.metrics,
@@ -78,18 +91,60 @@ class Predictor:
     def refresh(self) -> bool:
         """Take up the store's current release; False where it is the one being served already.
 
+        What takes the place of the shards that are open is opened first, beside them; then all at once the new release
+        answers. Where it cannot be opened, the old one stays.
+
         Raises:
             NoRelease: nothing has been published.
             StoreError: the store cannot be read.
             ArtifactCorrupt: the manifest is not one.
+            LoadFailed: a shard of the new release cannot be loaded.
         """
         head = self.releases.head()
+        if self.current is None or self.current.head.release != head.release:
+            self._take_up(head, self.releases.manifest(head.release))
+            changed = True
+        else:
+            changed = False
         self.metrics.release_checked.set(time.time())
-        if self.current and self.current.head == head:
+        return changed
+
+    def recall(self) -> bool:
+        """Take up the release that was current when the local tier last heard, without asking the store."""
+        if self._local is None or (kept := self._local.recall(self.releases.store.url)) is None:
             return False
-        self.current = Current(self.releases.manifest(head.release), head, time.time())
-        self.metrics.release_since.set(self.current.since)
+        self._take_up(*kept)
         return True
+
+    def _take_up(self, head: Head, manifest: Manifest) -> None:
+        if self.current is not None:
+            needed = manifest.succeeding(self.current.manifest, self._cache.opened())
+            for shard in [self._cache.get(artifact) for artifact in needed]:
+                if isinstance(shard, Future):
+                    shard.result()
+        self.current = Current(manifest, head, time.time())
+        self._cache.retain(frozenset(artifact.hash for artifact in manifest.artifacts))
+        self.metrics.release_since.set(self.current.since)
+        if self._local is not None:
+            self._local.remember(self.releases.store.url, head, manifest)
+
+    def warm(self, artifacts: Sequence[Artifact], progress: Callable[[Artifact], object]) -> None:
+        """Bring artifacts into the local tier, several at a time.
+
+        Args:
+            artifacts: of the release.
+            progress: called with each when it is there.
+
+        Raises:
+            StoreError, ArtifactCorrupt: one cannot be had; the others are there.
+        """
+        if (local := self._local) is None:
+            raise RuntimeError("there is no local tier to warm")
+        with ThreadPoolExecutor(self._loads_at_once) as pool:
+            futures = {pool.submit(local.open, artifact, self._fetch(artifact)): artifact for artifact in artifacts}
+            for future in as_completed(futures):
+                future.result()
+                progress(futures[future])
 
     @property
     def manifest(self) -> Manifest:
@@ -203,10 +258,20 @@ class Predictor:
         return opened
 
     def _load(self, artifact: Artifact) -> Shard:
-        shard = Shard(artifact.hash, self.releases.get_artifact(artifact), adapters.get)
-        for model in shard.models.values():
-            model.check()
-        return shard
+        fetch = self._fetch(artifact)
+        raw = fetch() if self._local is None else self._local.open(artifact, fetch)
+        return Shard(artifact.hash, raw, adapters.get)
+
+    def _fetch(self, artifact: Artifact) -> Callable[[], bytes]:
+        """Gets an artifact's file from the store, every parameter in it looked at once."""
+
+        def fetch() -> bytes:
+            raw = self.releases.get_artifact(artifact)
+            for model in Shard(artifact.hash, raw, adapters.get).models.values():
+                model.check()
+            return raw
+
+        return fetch
 
 
 def _outcome(shard: "Shard | Future[Shard]") -> Shard | LoadFailed:

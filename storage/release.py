@@ -7,19 +7,24 @@ CURRENT                             the id of the release being served, moved by
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from models.ensemble import MAX_WINDOWS
-from models.errors import ArtifactCorrupt, NoRelease, NotFound
+from models.errors import ArtifactCorrupt, Conflict, NoRelease, NotFound
 from models.key import shard_of
 from models.windows import Window
 from storage.artifact import MAX_COMPRESSED, content_hash, decompress
 from storage.base import ObjectStore
 
 CURRENT = "CURRENT"
+PRUNING = "PRUNING"
+"""Not empty while artifacts are being deleted."""
+GRACE_SECONDS = 3600.0
+PRUNING_SECONDS = 600.0
+"""How long a publish waits for a pruning to end; one that was killed is ended by the next."""
 FORMAT = 1
 MAX_MANIFEST = 32 << 20
 
@@ -63,12 +68,31 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         shards = self.regions.get(region)
         return shards[shard_of(host_hash, len(shards))] if shards else None
 
+    def succeeding(self, before: "Manifest", hashes: Container[str]) -> tuple[Artifact, ...]:
+        """The artifacts holding the hosts that an earlier release had in the artifacts of these hashes."""
+        found: dict[str, Artifact] = {}
+        for region, old in before.regions.items():
+            new = self.regions.get(region, ())
+            for i, artifact in enumerate(old):
+                if artifact and artifact.hash in hashes:
+                    overlapping = new[i * len(new) // len(old) : -((i + 1) * len(new) // -len(old))]
+                    found |= {a.hash: a for a in overlapping if a}
+        return tuple(found.values())
+
 
 class Head(NamedTuple):
     """What CURRENT says: a release, and the tag to move it by."""
 
     release: str
     tag: str
+
+
+class Pruned(NamedTuple):
+    """What pruning deleted: releases, and how many artifacts of how many bytes."""
+
+    releases: list[str]
+    artifacts: int
+    bytes: int
 
 
 class Releases:
@@ -146,9 +170,11 @@ class Releases:
             over: the head seen when the work began, None where there was none.
 
         Raises:
-            Conflict: another release became current since; the manifest stays, the pointer is theirs.
+            Conflict: another release became current since, or artifacts of this one were pruned before its manifest
+                was there to protect them; the manifest stays, the pointer is not moved.
         """
         self.store.create(_manifest_name(manifest.id), msgspec.json.encode(manifest))
+        self._outlast_pruning(manifest)
         return self._move(manifest.id, over)
 
     def rollback(self, release: str) -> Head:
@@ -160,6 +186,61 @@ class Releases:
         """
         head = self.head()
         return self._move(self.manifest(release).id, head)
+
+    def prune(self, keep: int, *, grace_seconds: float = GRACE_SECONDS) -> "Pruned":
+        """Delete all but the newest releases and the current one, and the artifacts no kept release names.
+
+        A publish in flight loses nothing unseen: what it wrote in the last `grace_seconds` is left alone, releases
+        are read again after `PRUNING` says what is about to go, and who publishes waits while it says so and then
+        looks whether all its artifacts are there.
+
+        Args:
+            keep: how many of the newest releases stay.
+            grace_seconds: how old an artifact has to be.
+
+        Raises:
+            NoRelease: nothing has been published.
+        """
+        current, oldest = self.head().release, time.time() - grace_seconds
+        releases = self.list()
+        spared = {manifest.id for manifest in releases[max(0, len(releases) - keep) :]} | {current}
+        dropped = [manifest.id for manifest in releases if manifest.id not in spared]
+        named = {a.hash for manifest in releases if manifest.id in spared for a in manifest.artifacts}
+        doomed = [s for s in self.store.list("artifacts/") if _hash_of(s.name) not in named and s.modified < oldest]
+        tag = self.store.swap(PRUNING, b"under way", self._pruning_tag())
+        try:
+            for release in dropped:
+                self.store.delete(_manifest_name(release))
+            named = {a.hash for manifest in self.list() for a in manifest.artifacts}
+            doomed = [stored for stored in doomed if _hash_of(stored.name) not in named]
+            for stored in doomed:
+                self.store.delete(stored.name)
+        finally:
+            self.store.swap(PRUNING, b"", tag)
+        return Pruned(dropped, len(doomed), sum(stored.size for stored in doomed))
+
+    def _outlast_pruning(self, manifest: Manifest) -> None:
+        """Wait until no pruning is under way, then see that all artifacts are there."""
+        deadline = time.monotonic() + PRUNING_SECONDS
+        while self._pruning():
+            if time.monotonic() > deadline:
+                raise Conflict(self.store.url, PRUNING)
+            time.sleep(0.2)
+        there = {_hash_of(stored.name) for stored in self.store.list("artifacts/")}
+        if missing := {artifact.hash for artifact in manifest.artifacts} - there:
+            raise Conflict(self.store.url, f"artifacts/{min(missing)}.st.zst")
+
+    def _pruning(self) -> bool:
+        try:
+            return bool(self.store.get(PRUNING, 1024).data)
+        except NotFound:
+            return False
+
+    def _pruning_tag(self) -> str | None:
+        try:
+            return self.store.get(PRUNING, 1024).tag
+        except NotFound:
+            return None
 
     def _move(self, release: str, over: Head | None) -> Head:
         tag = self.store.swap(CURRENT, release.encode() + b"\n", over.tag if over else None)
@@ -177,3 +258,7 @@ def _artifact_name(artifact: Artifact) -> str:
 
 def _manifest_name(release: str) -> str:
     return f"releases/{release}.json"
+
+
+def _hash_of(name: str) -> str:
+    return name.removeprefix("artifacts/").removesuffix(".st.zst")

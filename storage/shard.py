@@ -11,14 +11,14 @@ Tensors of a shard's safetensors file, for n series and W windows, series in ord
     index/fitted_at     i64 (n,)        epoch seconds
     index/adapter       u8 (n, W)       position in the metadata's list of adapters, 255 for no model
     index/row           u32 (n, W)      the model's row among those of its window and adapter
-    index/combined      f32 (n, 3, 2^W) what an uncalibrated combination is divided by: for weighted, min and max,
-                                        and for each subset of the windows as a bit mask; NaN where it is not known
+    index/combined      f16 (n, 3, 2^W) what an uncalibrated combination is divided by: for weighted, min and max,
+                                        and for each subset of the windows as a bit mask
     WINDOW/ADAPTER/PARAM                the parameters of one window's models of one adapter, a row each
 """
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -45,7 +45,7 @@ _INDEX: Mapping[str, str] = {
     "fitted_at": "<i8",
     "adapter": "u1",
     "row": "<u4",
-    "combined": "<f4",
+    "combined": "<f2",
 }
 
 
@@ -59,7 +59,7 @@ class Entries:
         history: int64 (n, 2).
         adapter: u1 (n, W), a position in `adapters`, or `NO_MODEL`.
         row: int64 (n, W), a row of `models[window position, adapter position]`.
-        combined: float32 (n, 3, 2^W).
+        combined: float16 (n, 3, 2^W).
         windows: of the second axes.
         adapters: names.
         models: by position of window and adapter.
@@ -72,10 +72,24 @@ class Entries:
     history: NDArray[np.int64]
     adapter: NDArray[np.uint8]
     row: NDArray[np.int64]
-    combined: NDArray[np.float32]
+    combined: NDArray[np.float16]
     windows: tuple[Window, ...]
     adapters: tuple[str, ...]
     models: Mapping[tuple[int, int], Model]
+
+    def take(self, chosen: NDArray[np.int64]) -> "Entries":
+        """Some of the entries, in this order; their models stay where they are."""
+        return replace(
+            self,
+            series=[self.series[i] for i in chosen.tolist()],
+            step=self.step[chosen],
+            points=self.points[chosen],
+            fitted_at=self.fitted_at[chosen],
+            history=self.history[chosen],
+            adapter=self.adapter[chosen],
+            row=self.row[chosen],
+            combined=self.combined[chosen],
+        )
 
 
 class Shard:
@@ -174,16 +188,16 @@ class Shard:
         return self._names[self._name_offsets[position] : self._name_offsets[position + 1]].tobytes()
 
 
-def pack_shard(entries: Entries, chosen: NDArray[np.int64]) -> bytes:
-    """The safetensors file of a shard holding the `chosen` entries, int64 positions in any order.
+def pack_shard(entries: Entries) -> bytes:
+    """The safetensors file of a shard holding the entries, which may be in any order.
 
     Raises:
         InvalidKey: a series is there twice.
     """
-    hashes = np.array([entries.series[i].hash for i in chosen.tolist()], np.uint64)
-    names = [str(entries.series[i]).encode() for i in chosen.tolist()]
-    order = np.array(sorted(range(len(chosen)), key=lambda i: (int(hashes[i]), names[i])), np.int64)
-    names, chosen = [names[i] for i in order.tolist()], chosen[order]
+    hashes = np.array([series.hash for series in entries.series], np.uint64)
+    names = np.array([str(series).encode() for series in entries.series], object)
+    chosen = np.lexsort((names, hashes))
+    names = names[chosen]
     for before, name in itertools.pairwise(names):
         if before == name:
             raise InvalidKey("series", name.decode(), "is there twice")
@@ -197,7 +211,7 @@ def pack_shard(entries: Entries, chosen: NDArray[np.int64]) -> bytes:
             prefix = f"{entries.windows[window]}/{entries.adapters[code]}"
             groups |= {f"{prefix}/{param}": array for param, array in kept.arrays.items()}
     index: dict[str, NDArray[Any]] = {
-        "hash": hashes[order],
+        "hash": hashes[chosen],
         "names": np.frombuffer(b"".join(names), np.uint8),
         "name_offsets": np.cumsum([0, *map(len, names)]),
         "step": entries.step[chosen],
@@ -218,27 +232,48 @@ def pack_shard(entries: Entries, chosen: NDArray[np.int64]) -> bytes:
     return pack({**typed, **groups}, metadata)
 
 
+def entries_of(shard: Shard) -> Entries:
+    """What an open shard holds, for publishing it anew with some of it changed."""
+    return Entries(
+        series=[shard.name_of(position) for position in range(len(shard))],
+        step=shard.step.astype(np.int64),
+        points=shard.points.astype(np.int64),
+        fitted_at=shard.fitted_at,
+        history=shard.history,
+        adapter=shard.adapter,
+        row=shard.row.astype(np.int64),
+        combined=shard.combined,
+        windows=shard.windows,
+        adapters=shard.adapters,
+        models=shard.models,
+    )
+
+
 def concatenated(parts: Sequence[Entries]) -> Entries:
-    """The entries of all the parts, which have the same windows and adapters."""
+    """The entries of all the parts, which have the same windows."""
+    names = tuple(sorted({name for part in parts for name in part.adapters}))
     models: dict[tuple[int, int], list[Model]] = {}
-    rows = []
+    adapter, row = [], []
     for part in parts:
-        row = part.row.copy()
+        new_code = np.full(NO_MODEL + 1, NO_MODEL, np.uint8)
+        new_code[: len(part.adapters)] = [names.index(name) for name in part.adapters]
+        moved = part.row.copy()
         for (window, code), model in part.models.items():
-            there = models.setdefault((window, code), [])
-            row[part.adapter[:, window] == code, window] += sum(m.rows for m in there)
+            there = models.setdefault((window, int(new_code[code])), [])
+            moved[part.adapter[:, window] == code, window] += sum(m.rows for m in there)
             there.append(model)
-        rows.append(row)
+        adapter.append(new_code[part.adapter])
+        row.append(moved)
     return Entries(
         series=[series for part in parts for series in part.series],
         step=np.concatenate([part.step for part in parts]),
         points=np.concatenate([part.points for part in parts]),
         fitted_at=np.concatenate([part.fitted_at for part in parts]),
         history=np.concatenate([part.history for part in parts]),
-        adapter=np.concatenate([part.adapter for part in parts]),
-        row=np.concatenate(rows),
+        adapter=np.concatenate(adapter),
+        row=np.concatenate(row),
         combined=np.concatenate([part.combined for part in parts]),
         windows=parts[0].windows,
-        adapters=parts[0].adapters,
+        adapters=names,
         models={at: stacked[0].stack(stacked) for at, stacked in models.items()},
     )

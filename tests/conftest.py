@@ -95,10 +95,23 @@ def bucket(s3: str) -> str:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts services: `serve(store_url, "--workers", "2", ready=True, VARIABLE=value)`; they end with the test."""
+    with services(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def service(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One service of the published fleet, for all tests that change nothing of it."""
+    with services(tmp_path_factory.mktemp("service")) as start:
+        yield start(published.url)
+
+
+@contextlib.contextmanager
+def services(logs: Path) -> Iterator[Callable[..., Server]]:
     with contextlib.ExitStack() as stack:
 
         def start(store: str, *flags: str, ready: bool = True, **environment: str) -> Server:
-            port, log = free_port(), tmp_path / f"serve-{time.time_ns()}.log"
+            port, log = free_port(), logs / f"serve-{time.time_ns()}.log"
             command = [sys.executable, "-m", "cli.main", "serve", "--store", store, "--port", str(port), *flags]
             with log.open("wb") as output:
                 process = subprocess.Popen(command, env=os.environ | environment, stderr=output, stdout=output)

@@ -17,6 +17,9 @@ from models.points import Points
 from models.windows import DEFAULT_WINDOWS, MIN_COVERAGE, Window, aggregate, own_step
 from storage.shard import NO_MODEL, Entries
 
+LEAST_COMBINED, MOST_COMBINED = 1e-3, 1e4
+"""A combination's threshold is kept as a float16; it is near 1 wherever scores mean something."""
+
 POOLED_SERIES = 20
 """A region's or the global model of a metric is fitted to the history of at most this many hosts."""
 
@@ -172,8 +175,8 @@ def _fit_window(kind: type[Model], history: Points, rate: float) -> _WindowFit:
 
 def _combined_thresholds(
     plan: Plan, history: Points, scores: NDArray[np.float64], floors: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """What each combination of held-out scores exceeds at the target rate, float32 (series, modes, subsets).
+) -> NDArray[np.float16]:
+    """What each combination of held-out scores exceeds at the target rate, float16 (series, modes, subsets).
 
     Args:
         plan: its weights and rate.
@@ -183,7 +186,7 @@ def _combined_thresholds(
             of such scores is never above 1.
     """
     w = len(plan.windows)
-    thresholds = np.ones((len(history), len(COMBINES), 1 << w), np.float32)
+    thresholds = np.ones((len(history), len(COMBINES), 1 << w), np.float16)
     for mask in subsets(w):
         members = [i for i in range(w) if mask >> i & 1]
         if len(members) < 2:
@@ -196,7 +199,8 @@ def _combined_thresholds(
             joint = combine(together, weights, how)
             for i, one in enumerate(_split(joint, held)):
                 if len(one) >= calibration.MIN_HOLDOUT:
-                    thresholds[i, mode, mask] = max(calibration.threshold(one, plan.rate), least[i])
+                    limit = max(calibration.threshold(one, plan.rate), least[i])
+                    thresholds[i, mode, mask] = np.clip(limit, LEAST_COMBINED, MOST_COMBINED)
     return thresholds
 
 

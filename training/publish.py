@@ -1,45 +1,102 @@
 """Publishing: fitted models as the artifacts of a new release."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 import adapters
+from models.errors import InvalidPoints
 from models.key import shard_of
 from storage.artifact import compress
 from storage.release import Artifact, Head, Manifest, Releases, new_release_id
-from storage.shard import NO_MODEL, Entries, pack_shard
+from storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
 from training.fit import Plan
 
 SHARD_RAW_BYTES = 3 << 20
 """A region has as many shards as make them about this large: 0.5 to 2 MB once compressed."""
 
+INDEX_BYTES = 200
+"""What a series takes in a shard's index, about."""
+
 WRITERS = 4
 
 
 def publish(
-    releases: Releases, entries: Entries, plan: Plan, over: Head | None, provenance: Mapping[str, str]
+    releases: Releases,
+    entries: Entries,
+    plan: Plan,
+    over: Head | None,
+    provenance: Mapping[str, str],
+    base: Manifest | None = None,
 ) -> Manifest:
     """Write the entries' shards and make them the current release.
 
     Args:
         releases: where to.
-        entries: the whole fleet.
+        entries: the fleet.
         plan: what was fitted.
         over: the release that was current when the work began.
         provenance: what to say of where the release came from.
+        base: a release to keep the rest of: only shards with entries among these are written anew. It must have the
+            plan's windows.
 
     Raises:
         Conflict: another release became current since; nothing that is served has changed.
+        InvalidPoints: the base has other windows.
     """
+    if base and base.parsed_windows != plan.windows:
+        raise InvalidPoints(f"release {base.id} has the windows {', '.join(base.windows)}: it cannot be updated")
+    kept = dict(base.regions) if base else {}
+    for region, members in by_region(entries).items():
+        kept[region] = put_region(releases, entries.take(members), kept.get(region))
+    names = {name for adapter in (plan.adapter_names, base.adapters if base else ()) for name in adapter}
+    return commit(releases, kept, plan, sorted(names), over, provenance)
+
+
+def put_region(
+    releases: Releases, entries: Entries, kept: Sequence[Artifact | None] | None = None
+) -> tuple[Artifact | None, ...]:
+    """Write the shards of one region's entries.
+
+    Args:
+        releases: where to.
+        entries: all of the same region.
+        kept: the region's artifacts in a release whose other series are to stay.
+
+    Returns:
+        An artifact, or None for nothing, a shard.
+    """
+    count = len(kept) if kept else _shards(entries)
+    shard = np.array([shard_of(series.host_hash, count) for series in entries.series], np.int64)
+
+    def put(s: int) -> Artifact | None:
+        chosen = np.flatnonzero(shard == s)
+        before = kept[s] if kept else None
+        if len(chosen) == 0:
+            return before
+        mine = entries.take(chosen)
+        return _put(releases, _merged(releases, before, mine) if before else mine)
+
     with ThreadPoolExecutor(WRITERS) as pool:
-        regions = {
-            region: tuple(pool.map(lambda chosen: _put(releases, entries, chosen), shards))
-            for region, shards in _sharded(entries)
-        }
+        return tuple(pool.map(put, range(count)))
+
+
+def commit(
+    releases: Releases,
+    regions: Mapping[str, tuple[Artifact | None, ...]],
+    plan: Plan,
+    names: Sequence[str],
+    over: Head | None,
+    provenance: Mapping[str, str],
+) -> Manifest:
+    """Make artifacts that have been written the current release.
+
+    Raises:
+        Conflict: another release became current since, or some of the artifacts were pruned meanwhile.
+    """
     manifest = Manifest(
         id=new_release_id(),
         created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -47,29 +104,39 @@ def publish(
         weights=plan.weights,
         coverage=plan.coverage,
         rate=plan.rate,
-        adapters={name: adapters.get(name).version for name in plan.adapter_names},
-        regions=regions,
+        adapters={name: adapters.get(name).version for name in names},
+        regions=dict(regions),
         provenance=dict(provenance),
     )
     releases.publish(manifest, over)
     return manifest
 
 
-def _sharded(entries: Entries) -> Iterator[tuple[str, list[NDArray[np.int64]]]]:
-    """The positions of each region's entries, shard by shard."""
-    bytes_a_series = sum(m.rows * m.row_bytes for m in entries.models.values()) / max(len(entries.series), 1)
-    by_region: dict[str, list[int]] = {}
+def by_region(entries: Entries) -> dict[str, NDArray[np.int64]]:
+    """The positions of each region's entries."""
+    members: dict[str, list[int]] = {}
     for i, series in enumerate(entries.series):
-        by_region.setdefault(series.region, []).append(i)
-    for region, members in sorted(by_region.items()):
-        count = max(1, round(len(members) * bytes_a_series / SHARD_RAW_BYTES))
-        shard = np.array([shard_of(entries.series[i].host_hash, count) for i in members])
-        yield region, [np.array(members, np.int64)[shard == s] for s in range(count)]
+        members.setdefault(series.region, []).append(i)
+    return {region: np.array(some, np.int64) for region, some in sorted(members.items())}
 
 
-def _put(releases: Releases, entries: Entries, chosen: NDArray[np.int64]) -> Artifact | None:
-    if len(chosen) == 0:
-        return None
-    raw = pack_shard(entries, chosen)
-    models = int((entries.adapter[chosen] != NO_MODEL).sum())
-    return releases.put_artifact(raw, compress(raw), len(chosen), models)
+def _shards(entries: Entries) -> int:
+    rows = [
+        model.row_bytes * int((entries.adapter[:, window] == code).sum())
+        for (window, code), model in entries.models.items()
+    ]
+    return max(1, round((sum(rows) + len(entries.series) * INDEX_BYTES) / SHARD_RAW_BYTES))
+
+
+def _merged(releases: Releases, before: Artifact, entries: Entries) -> Entries:
+    """A shard's entries with these in place of, or beside, those it had."""
+    old = entries_of(Shard(before.hash, releases.get_artifact(before), adapters.get))
+    new = set(entries.series)
+    stay = np.array([i for i, series in enumerate(old.series) if series not in new], np.int64)
+    return concatenated([old.take(stay), entries])
+
+
+def _put(releases: Releases, entries: Entries) -> Artifact:
+    raw = pack_shard(entries)
+    models = int((entries.adapter != NO_MODEL).sum())
+    return releases.put_artifact(raw, compress(raw), len(entries.series), models)

@@ -1,0 +1,17 @@
+"""Every adapter, found by its file, holds to the contract."""
+
+import pytest
+
+import adapters
+from tests.adapters.contract import CHECKS
+
+CASES = [pytest.param(name, check, id=f"{name}:{check}") for name in adapters.names() for check in CHECKS]
+
+
+@pytest.mark.parametrize(("name", "check"), CASES)
+def test_adapter(name: str, check: str) -> None:
+    CHECKS[check](adapters.get(name))
+
+
+def test_there_are_adapters_to_check() -> None:
+    assert {"ewma", "seasonal"} <= set(adapters.names())

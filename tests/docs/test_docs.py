@@ -1,0 +1,232 @@
+"""What the pages say is so: their commands run, their code runs, their tables are the code's."""
+
+import contextlib
+import importlib
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+from botocore.exceptions import ClientError
+
+import adapters
+from models.key import Series, shard_of
+from models.points import Points
+from serving.metrics import Metrics
+from serving.predictor import Predictor
+from serving.settings import Settings
+from storage.base import open_store
+from storage.memory import MemoryStore
+from storage.release import Releases
+from tests.conftest import END, Published, Server, history
+from tests.docs.commands import PAGES, ROOT, SHOWN_BUCKET, Shell, blocks, commands, compare
+from tests.docs.conftest import Demo
+from training.fit import Plan, fit
+from training.publish import publish
+
+DOCS = ROOT / "docs"
+PROSE = [*PAGES, ROOT / "CHANGELOG.md"]
+ADAPTER_FILE = re.compile(r"# adapters/(\w+)\.py\n")
+LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
+SECRETS_AND_PLACES = ("/work", "/tmp/", "/home/", "/root", "pypi", "session", "pythonhosted", "npmjs", "docker.io")  # noqa: S108
+
+
+def names(page: Path) -> str:
+    return page.name
+
+
+def table(page: Path, *, header: str) -> list[list[str]]:
+    """The cells of the table whose first header cell this is, code marks left out."""
+    lines = iter(page.read_text().splitlines())
+    for line in lines:
+        if line.startswith(f"| {header} |"):
+            break
+    next(lines)
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip().replace("`", "") for cell in line.strip("|").split("|")])
+    return rows
+
+
+@pytest.fixture
+def here(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with the demo's data in it, for a page to work in."""
+    shutil.copytree(demo.directory / "demo-data", tmp_path / "page" / "demo-data")
+    monkeypatch.chdir(tmp_path / "page")
+    monkeypatch.setenv("MYRIAD_LOCAL_DIRECTORY", str(tmp_path / "local"))
+    return tmp_path / "page"
+
+
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The adapter of docs/adapters.md, found as if it were a file in adapters/."""
+    (code,) = (b.text for b in blocks(DOCS / "adapters.md") if ADAPTER_FILE.match(b.text))
+    found = ADAPTER_FILE.match(code)
+    assert found
+    (tmp_path / f"{found.group(1)}.py").write_text(code)
+    monkeypatch.setattr(adapters, "__path__", [*adapters.__path__, str(tmp_path)])
+    adapters.names.cache_clear()
+    adapters.get.cache_clear()
+    yield found.group(1)
+    monkeypatch.undo()
+    adapters.names.cache_clear()
+    adapters.get.cache_clear()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_command_on_a_page_runs_and_prints_what_is_shown(
+    page: Path, here: Path, demo: Demo, serve: Callable[..., Server], request: pytest.FixtureRequest
+) -> None:
+    if SHOWN_BUCKET in page.read_text():
+        request.getfixturevalue("s3")
+        with contextlib.suppress(ClientError):
+            boto3.client("s3").create_bucket(Bucket=SHOWN_BUCKET.removeprefix("s3://").strip("/"))
+    shell = Shell(here, demo.output, serve)
+    for block in blocks(page):
+        if block.language in ("bash", "console"):
+            for command, shown in commands(block):
+                compare(shown, shell.run(command), command)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_the_python_on_a_page_runs_and_prints_what_is_shown(page: Path, here: Path) -> None:
+    scope: dict[str, Any] = {}
+    printed = io.StringIO()
+    for block in blocks(page):
+        if block.language == "python" and not ADAPTER_FILE.match(block.text):
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile(block.text, str(page), "exec"), scope)
+        elif block.language == "text":
+            compare(block.text, printed.getvalue(), page.name)
+
+
+@pytest.mark.parametrize("page", PROSE, ids=names)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target, _ in LINK.findall(page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=names)
+def test_the_readme_names_every_page(page: Path) -> None:
+    assert f"](docs/{page.name})" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", PROSE, ids=names)
+def test_no_page_names_a_place_on_one_machine_or_a_ticket(page: Path) -> None:
+    text = page.read_text().lower()
+    assert not [word for word in SECRETS_AND_PLACES if word in text]
+    assert not re.search(r"(?<![\w&/])#\d+\b", text)
+
+
+def test_the_readme_names_every_folder_of_code() -> None:
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"docs"}
+    listed = {row[0].rstrip("/") for row in table(ROOT / "README.md", header="Folder")}
+    assert folders <= listed
+    assert all((ROOT / folder).is_dir() for folder in listed)
+
+
+def test_the_make_targets_named_in_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make (\w+)", (ROOT / "README.md").read_text()):
+        assert f"\n{target}:" in makefile
+
+
+def test_the_settings_table_is_that_of_the_code() -> None:
+    described = {row[0]: (row[1], row[2]) for row in table(DOCS / "settings.md", header="Variable")}
+    assert described == {
+        f"MYRIAD_{name.upper()}": (str(field.default), field.description)
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def test_the_metrics_table_is_that_of_the_code() -> None:
+    described = {row[0]: row[3] for row in table(DOCS / "operations.md", header="Metric")}
+    assert described == {_exposed(metric.name, metric.type): metric.documentation for metric in _metrics()}
+
+
+def _metrics() -> list[Any]:
+    return list(Metrics().registry.collect())
+
+
+def _exposed(name: str, kind: str) -> str:
+    return f"{name}_total" if kind == "counter" else name
+
+
+def test_the_problems_table_has_every_kind_the_code_names() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "serving").glob("*.py"))
+    kinds = set(re.findall(r"Problem\(\s*\d{3}, \"([a-z-]+)\"", sources))
+    described = {row[1] for row in table(DOCS / "http-api.md", header="Status code")}
+    assert kinds <= described
+
+
+def test_the_statuses_table_is_that_of_the_code() -> None:
+    from serving.scoring import Status
+
+    assert {row[0] for row in table(DOCS / "http-api.md", header="Status")} == {str(status) for status in Status}
+
+
+def test_the_hash_written_out_in_the_docs_is_that_of_the_code() -> None:
+    scope: dict[str, Any] = {}
+    for block in blocks(DOCS / "artifact-format.md"):
+        if block.language == "python":
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(block.text, "artifact-format.md", "exec"), scope)
+    for name in ("us-east-1/web-042/cpu_util", "*/*/größe", "eu/h%2Fx%20y/m"):
+        region, host, metric = series = Series(*(part.replace("%2F", "-") for part in name.split("/")))
+        assert scope["host_hash"](region, host) == series.host_hash
+        assert scope["series_hash"](region, host, metric) == series.hash
+        assert scope["shard_of"](series.host_hash, 37) == shard_of(series.host_hash, 37)
+
+
+def test_the_example_adapter_is_found_fitted_published_and_scores(example: str) -> None:
+    plan, series = Plan(adapters=(example,) * 3), Series("us-east-1", "web-000", "cpu_util")
+    store = MemoryStore()
+    entries = fit(plan, [series], history(5)).entries
+    publish(Releases(store), entries, plan, None, {})
+    predictor = Predictor.open(store)
+    times = np.arange(END - 7200, END, 60)
+    values = np.where(times < END - 3600, 100.0, 500.0)
+    import pandas as pd
+
+    frame = pd.DataFrame({**series._asdict(), "timestamp": times, "value": values})
+    scores = predictor.predict(frame)
+    assert set(scores["status"]) == {"ok"}
+    assert scores["score"].iloc[-1] > 1 > scores["score"].iloc[59]
+
+
+def test_the_example_adapter_refuses_what_it_cannot_fit_and_leaves_gaps_unscored(example: str) -> None:
+    kind = adapters.get(example)
+    fitted = kind.fit(Points.of(history(1).series(0), ([60], [1.0])))
+    assert fitted.kept.tolist() == [0]
+    assert fitted.refused.keys() == {1}
+    fitted.model.check()
+    score = fitted.model.predict(np.array([0]), Points.of(([0, 60], [1.0, np.nan]))).score
+    assert np.isnan(score).tolist() == [False, True]
+
+
+def test_the_example_adapter_keeps_the_contract_of_all_adapters(example: str) -> None:
+    contract = pytest.importorskip("tests.adapters.contract", reason="there is no contract to keep yet")
+    for check in getattr(contract, "CHECKS", ()):
+        check(adapters.get(example))
+
+
+def test_a_published_fleet_has_the_objects_the_format_page_names(published: Published) -> None:
+    names = [stored.name for stored in open_store(published.url).list("")]
+    page = (DOCS / "artifact-format.md").read_text()
+    assert {name.partition("/")[0] for name in names} == {"CURRENT", "artifacts", "releases"}
+    assert all(f"`{part}" in page for part in ("CURRENT", "artifacts/", "releases/"))
+
+
+def test_every_tensor_of_an_index_is_on_the_format_page() -> None:
+    shard: Any = importlib.import_module("storage.shard")
+    described = {row[0] for row in table(DOCS / "artifact-format.md", header="Tensor")}
+    assert {f"index/{name}" for name in shard._INDEX} <= described

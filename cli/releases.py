@@ -64,3 +64,42 @@ def _summary(manifest: Manifest) -> dict[str, object]:
         "artifacts": len(artifacts),
         "bytes": sum(a.bytes for a in artifacts),
     }
+
+
+@releases.command()
+@click.argument("before")
+@click.argument("after")
+@store_option
+@json_option
+def diff(before: str, after: str, store: str, *, as_json: bool) -> None:
+    """What changed from release BEFORE to release AFTER, region by region."""
+    there = Releases(open_store(store))
+    old, new = there.manifest(before), there.manifest(after)
+    rows = []
+    for region in sorted(old.regions.keys() | new.regions.keys()):
+        was = {a.hash: a for a in old.regions.get(region, ()) if a}
+        now = {a.hash: a for a in new.regions.get(region, ()) if a}
+        rows.append(
+            {
+                "region": region,
+                "same_artifacts": len(was.keys() & now.keys()),
+                "new_artifacts": len(now.keys() - was.keys()),
+                "gone_artifacts": len(was.keys() - now.keys()),
+                "new_bytes": sum(now[name].bytes for name in now.keys() - was.keys()),
+                "series_before": sum(a.series for a in was.values()),
+                "series_after": sum(a.series for a in now.values()),
+            }
+        )
+    show_rows(rows, as_json=as_json)
+
+
+@releases.command()
+@click.option("--keep", default=10, show_default=True, type=click.IntRange(1), help="Newest releases that stay.")
+@click.option("--grace-hours", default=1.0, show_default=True, help="Artifacts younger than this stay.")
+@store_option
+@json_option
+def prune(keep: int, grace_hours: float, store: str, *, as_json: bool) -> None:
+    """Delete old releases, and the artifacts that no kept release names."""
+    pruned = Releases(open_store(store)).prune(keep, grace_seconds=grace_hours * 3600)
+    result = {"releases": len(pruned.releases), "artifacts": pruned.artifacts, "bytes": pruned.bytes}
+    show(result, as_json=as_json)

@@ -122,6 +122,7 @@ class Service:
             cache_bytes=settings.cache_bytes,
             loads_at_once=settings.loads_at_once,
             failure_seconds=settings.failure_seconds,
+            load_seconds=settings.load_seconds,
         )
         self._checked: float | None = None
         self._failures, self._failure = 0, ""

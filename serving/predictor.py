@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -27,6 +27,7 @@ from storage.shard import Shard
 CACHE_BYTES = 1 << 30
 LOADS_AT_ONCE = 8
 FAILURE_SECONDS = 5.0
+LOAD_SECONDS = 10.0
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class Predictor:
         cache_bytes: int = CACHE_BYTES,
         loads_at_once: int = LOADS_AT_ONCE,
         failure_seconds: float = FAILURE_SECONDS,
+        load_seconds: float = LOAD_SECONDS,
     ) -> None:
         """A predictor with no release yet: `refresh` takes up the current one.
 
@@ -62,12 +64,13 @@ class Predictor:
             cache_bytes: of open shards.
             loads_at_once: shards loaded at the same time.
             failure_seconds: how long a failed load is not tried again.
+            load_seconds: how long a query waits for a load, which goes on without it.
         """
         self.releases = Releases(store)
         self._local = local
         self.metrics = metrics or Metrics()
         self.current: Current | None = None
-        self._loads_at_once = loads_at_once
+        self._loads_at_once, self._load_seconds = loads_at_once, load_seconds
         self._cache = ShardCache(
             self._load,
             self.metrics,
@@ -244,18 +247,25 @@ class Predictor:
             needed = next(steps)
             while True:
                 opening = {artifact.hash: self._cache.get(artifact) for artifact in needed}
-                needed = steps.send({name: _outcome(shard) for name, shard in opening.items()})
+                wait([shard for shard in opening.values() if isinstance(shard, Future)], self._load_seconds)
+                needed = steps.send({name: self._outcome(name, shard) for name, shard in opening.items()})
         except StopIteration as done:
             result: T = done.value
             return result
 
     async def _opened(self, needed: list[Artifact]) -> Opened:
-        opened: dict[str, Shard | LoadFailed] = {}
-        for name, shard in {artifact.hash: self._cache.get(artifact) for artifact in needed}.items():
-            if isinstance(shard, Future):
-                await asyncio.wait([asyncio.wrap_future(shard)])
-            opened[name] = _outcome(shard)
-        return opened
+        opening = {artifact.hash: self._cache.get(artifact) for artifact in needed}
+        if loading := [asyncio.wrap_future(shard) for shard in opening.values() if isinstance(shard, Future)]:
+            await asyncio.wait(loading, timeout=self._load_seconds)
+        return {name: self._outcome(name, shard) for name, shard in opening.items()}
+
+    def _outcome(self, name: str, shard: "Shard | Future[Shard]") -> Shard | LoadFailed:
+        if isinstance(shard, Shard):
+            return shard
+        if not shard.done():
+            return LoadFailed(name, f"it is still loading after {self._load_seconds:g} seconds")
+        error = shard.exception()
+        return error if isinstance(error, LoadFailed) else shard.result()
 
     def _load(self, artifact: Artifact) -> Shard:
         fetch = self._fetch(artifact)
@@ -272,12 +282,3 @@ class Predictor:
             return raw
 
         return fetch
-
-
-def _outcome(shard: "Shard | Future[Shard]") -> Shard | LoadFailed:
-    if isinstance(shard, Shard):
-        return shard
-    try:
-        return shard.result()
-    except LoadFailed as exc:
-        return exc

@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     cache_bytes: int = Field(1 << 30, ge=1, description="Bytes of open shards each worker keeps")
     loads_at_once: int = Field(8, ge=1, le=256, description="Shards a worker loads at the same time")
     failure_seconds: float = Field(5.0, ge=0, description="How long a failed load is not tried again")
+    load_seconds: float = Field(10.0, gt=0, description="How long a request waits for a load, which goes on without it")
     poll_seconds: float = Field(10.0, gt=0, description="How often the store is asked which release is current")
     max_body_bytes: int = Field(32 << 20, ge=1, description="Largest request body")
     max_points: int = Field(1_000_000, ge=1, description="Most datapoints in a request")

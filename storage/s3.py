@@ -13,7 +13,7 @@ from storage.base import Blob, ObjectStore, Stored
 
 CONNECTIONS = 32
 CONNECT_SECONDS, READ_SECONDS = 3, 15
-ATTEMPTS = 4
+ATTEMPTS = 3
 
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}

@@ -210,7 +210,7 @@ class Service:
 
     async def _refresh(self) -> None:
         try:
-            if await asyncio.to_thread(self._predictor.refresh):
+            if await asyncio.to_thread(self._predictor.refresh) or self._failures:
                 log.info("serving a release", extra={"release": self._predictor.manifest.id})
             if self._settings.warm and self._warmed != self._predictor.manifest.id:
                 await asyncio.to_thread(self._predictor.warm, self._predictor.manifest.artifacts, lambda _: None)
@@ -219,7 +219,8 @@ class Service:
         except Exception as exc:  # noqa: BLE001  whatever happened, what is served goes on and the next look is to come
             self._failures, self._failure = self._failures + 1, str(exc)
             self._metrics.release_failures.inc()
-            log.warning("the current release cannot be had", extra={"error": str(exc), "store": self._settings.store})
+            level = logging.WARNING if self._failures == 1 else logging.DEBUG  # trouble is news once
+            log.log(level, "the current release cannot be had", extra={"error": str(exc)})
 
 
 def _described(manifest: Manifest, place: Place) -> SeriesModels:

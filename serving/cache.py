@@ -81,6 +81,7 @@ class ShardCache:
             if (loading := self._loading.get(artifact.hash)) is not None:
                 return loading
             future: Future[Shard] = Future()
+            future.set_running_or_notify_cancel()  # one who gives up waiting must not cancel it for the others
             failure = self._failed.get(artifact.hash)
             if failure is not None and failure.until > time.monotonic():
                 future.set_exception(failure.error)

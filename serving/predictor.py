@@ -256,7 +256,8 @@ class Predictor:
     async def _opened(self, needed: list[Artifact]) -> Opened:
         opening = {artifact.hash: self._cache.get(artifact) for artifact in needed}
         if loading := [asyncio.wrap_future(shard) for shard in opening.values() if isinstance(shard, Future)]:
-            await asyncio.wait(loading, timeout=self._load_seconds)
+            for done in (await asyncio.wait(loading, timeout=self._load_seconds))[0]:
+                done.exception()  # asyncio complains of exceptions nobody looked at; `_outcome` looks at the original
         return {name: self._outcome(name, shard) for name, shard in opening.items()}
 
     def _outcome(self, name: str, shard: "Shard | Future[Shard]") -> Shard | LoadFailed:

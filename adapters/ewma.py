@@ -6,6 +6,7 @@ constant. The band is wide at first and narrows accordingly. Innovations are cli
 level slowly; the spread follows the size of recent innovations within bounds.
 """
 
+import math
 from typing import ClassVar, Self
 
 import numpy as np
@@ -23,6 +24,11 @@ CLIP = 4.0
 SPREAD_GAIN = 0.03
 SPREAD_BOUNDS = (0.7, 3.0)
 ROUNDING = 1e-9
+SMALLEST_SPREAD = 1e-290
+FEW_SERIES = 12
+"""Up to so many series are followed one after the other: NumPy's calls would cost more than the arithmetic."""
+MEAN_DEVIATION = float(np.sqrt(2 / np.pi))
+"""For a normal distribution the mean absolute deviation is this many standard deviations."""
 SERIES_AT_ONCE = 2048
 
 Vector = NDArray[np.float64]
@@ -56,7 +62,7 @@ class Ewma(Model):
         spread = np.maximum(errors[best, np.arange(len(kept))], ROUNDING)
         arrays = {
             "level": level * size,
-            "spread": spread * size,
+            "spread": np.maximum(spread * size, SMALLEST_SPREAD),
             "alpha": np.array(ALPHAS)[best],
             "uncertainty": np.clip(wander / spread, 0.1, 1e4),
         }
@@ -74,16 +80,23 @@ class Ewma(Model):
     def _follow(self, rows: NDArray[np.int64], points: Points) -> tuple[Vector, Vector]:
         values = _padded(points)
         chosen = {name: self.arrays[name][rows].astype(np.float64) for name in self.params}
-        expected, spread = _run(values, **chosen)
+        run = _run_together if len(rows) > FEW_SERIES else _run_each
+        expected, spread = run(values, *_start(**chosen))
         inside = np.arange(len(values))[None, :] < points.lengths[:, None]
         return expected.T[inside], spread.T[inside]
 
 
-def _run(values: Vector, level: Vector, spread: Vector, alpha: Vector, uncertainty: Vector) -> tuple[Vector, Vector]:
+def _start(level: Vector, spread: Vector, alpha: Vector, uncertainty: Vector) -> tuple[Vector, Vector, Vector, Vector]:
+    """Level, its variance and drift in observation variances, and the spread of an observation, all (series,)."""
+    drift = alpha**2 / np.maximum(1 - alpha, 1e-6)  # the steady state's gain is then alpha
+    noise = spread * np.sqrt(1 - alpha)  # the settled one-step spread is then `spread`
+    return level, (uncertainty * spread / noise) ** 2, drift, noise
+
+
+def _run_together(
+    values: Vector, level: Vector, variance: Vector, drift: Vector, noise: Vector
+) -> tuple[Vector, Vector]:
     """Expected values and spreads before each observation, (steps, series), over values of that shape, NaN = gap."""
-    drift = alpha**2 / np.maximum(1 - alpha, 1e-6)  # of the level, in observation variances (steady-state gain = alpha)
-    noise = spread * np.sqrt(1 - alpha)  # of an observation, so that the settled one-step spread is `spread`
-    variance = (uncertainty * spread / noise) ** 2
     width = np.ones_like(level)
     expected, spreads = np.empty_like(values), np.empty_like(values)
     for step, observed in enumerate(values):
@@ -94,10 +107,35 @@ def _run(values: Vector, level: Vector, spread: Vector, alpha: Vector, uncertain
         clipped = np.clip(error, -CLIP * spread_now, CLIP * spread_now)
         gain = variance / (variance + 1)
         level = level + gain * clipped
-        # For a normal distribution the mean absolute deviation is sqrt(2 / pi) standard deviations.
-        size = np.abs(clipped) / (np.sqrt(2 / np.pi) * spread_now)
+        size = np.abs(clipped) / (MEAN_DEVIATION * spread_now)
         width = np.where(there, np.clip(width * (1 + SPREAD_GAIN * (size - 1)), *SPREAD_BOUNDS), width)
         variance = np.where(there, gain, variance) + drift
+    return expected, spreads
+
+
+def _run_each(
+    values: Vector, levels: Vector, variances: Vector, drifts: Vector, noises: Vector
+) -> tuple[Vector, Vector]:
+    """As `_run_together`, to the last bit, one series after the other: twenty times as fast for one."""
+    expected, spreads = np.empty_like(values), np.empty_like(values)
+    narrowest, widest = SPREAD_BOUNDS
+    starts = zip(levels.tolist(), variances.tolist(), drifts.tolist(), noises.tolist(), strict=True)
+    for i, (level, variance, drift, noise) in enumerate(starts):
+        width, path = 1.0, []
+        for observed in values[:, i].tolist():
+            spread_now = width * noise * math.sqrt(variance + 1)
+            path.append((level, spread_now))
+            gain = variance / (variance + 1)
+            if observed == observed:
+                limit = CLIP * spread_now
+                clipped = min(max(observed - level, -limit), limit)
+                level = level + gain * clipped
+                size = abs(clipped) / (MEAN_DEVIATION * spread_now)
+                width = min(max(width * (1 + SPREAD_GAIN * (size - 1)), narrowest), widest)
+                variance = gain
+            variance += drift
+        if path:
+            expected[:, i], spreads[:, i] = zip(*path, strict=True)
     return expected, spreads
 
 

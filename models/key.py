@@ -49,7 +49,7 @@ class Series(NamedTuple):
         return cls.of(*_split(text, ("region", "host", "metric")))
 
     def __str__(self) -> str:
-        return "/".join(quote(part, safe=ANY) for part in self)
+        return "/".join(map(_quoted, self))
 
     @property
     def hash(self) -> int:
@@ -117,6 +117,11 @@ def shard_of(host_hash: _Hash, shards: int) -> _Hash:
     """Which of `shards` a host belongs to: its hash's upper half, scaled to 0..shards-1."""
     upper: Any = host_hash >> 32
     return (upper * shards) >> 32
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _quoted(part: str) -> str:
+    return quote(part, safe=ANY)
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -45,7 +45,7 @@ class Points:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Points per series, int64 (series,)."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     @property
     def owner(self) -> NDArray[np.int64]:
@@ -75,10 +75,11 @@ class Points:
 
     def tidied(self) -> "Tidied":
         """Each series in time order with one value a timestamp: of duplicates the last posted wins."""
-        inner = self.offsets[1:-1]
-        steps = np.diff(self.timestamps)
-        steps[inner[(inner > 0) & (inner < len(self.timestamps))] - 1] = 1
-        if (steps > 0).all():
+        rising = self.timestamps[1:] > self.timestamps[:-1]
+        if len(self) > 1:
+            inner = self.offsets[1:-1]
+            rising[inner[(inner > 0) & (inner < len(self.timestamps))] - 1] = True
+        if rising.all():
             return Tidied(self, np.zeros(len(self), np.int64), np.arange(len(self.timestamps)))
         owner = self.owner
         order = np.lexsort((self.timestamps, owner))  # stable: equal timestamps stay in posted order

@@ -4,7 +4,7 @@ The value of a window at t is the mean of the points in (t - window, t]. It is g
 is NaN where fewer points lie in the window than the minimum coverage asks for.
 """
 
-import math
+import functools
 import re
 from typing import Self
 
@@ -31,16 +31,26 @@ class Window(int):
         Raises:
             InvalidKey: it is not a positive whole number followed by s, m, h or d.
         """
-        found = _TEXT.fullmatch(text)
-        if not found:
-            raise InvalidKey("window", text, "is not a number of s, m, h or d, as in 15m")
-        return cls(int(found.group(1)) * _UNITS[found.group(2)])
+        return cls(_seconds(text))
 
     def __str__(self) -> str:
-        unit = next(u for u in reversed(_UNITS) if self % _UNITS[u] == 0)
-        return f"{self // _UNITS[unit]}{unit}"
+        return _text(int(self))
 
     __repr__ = __str__
+
+
+@functools.lru_cache(maxsize=1024)
+def _seconds(text: str) -> int:
+    found = _TEXT.fullmatch(text)
+    if not found:
+        raise InvalidKey("window", text, "is not a number of s, m, h or d, as in 15m")
+    return int(found.group(1)) * _UNITS[found.group(2)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _text(seconds: int) -> str:
+    unit = next(u for u in reversed(_UNITS) if seconds % _UNITS[u] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
 
 
 DEFAULT_WINDOWS = (Window(60), Window(900), Window(3600))
@@ -69,7 +79,7 @@ def aggregate(
     """
     counts = _counts(points, windows)
     means = np.stack([_sums(points.values, count) for count in counts]) / counts
-    needed = np.array([[math.ceil(coverage * w / s) for s in steps.tolist()] for w in windows])
+    needed = np.ceil(coverage * np.array(windows)[:, None] / steps)
     means[counts < np.repeat(needed, points.lengths, axis=1)] = np.nan
     return means
 
@@ -85,9 +95,10 @@ def _sums(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.
         if full >> k & 1:
             sums[used:] += block[: len(values) - used]
             used += 1 << k
-        chosen = partial_counts >> k & 1 == 1
-        partial_sums[chosen] += block[partial_ends[chosen]]
-        partial_ends[chosen] -= 1 << k
+        if len(partial):
+            bit = partial_counts >> k & 1
+            partial_sums += block[partial_ends] * bit
+            partial_ends -= bit << k
         if full >> (k + 1):
             block = np.concatenate([block[: 1 << k], block[1 << k :] + block[: -(1 << k)]])
     sums[partial] = partial_sums

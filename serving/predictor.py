@@ -207,23 +207,22 @@ class Predictor:
         """As `predict`, from an Arrow table to one of the answer's columns."""
         rows = grouped(table)
         good = [(i, series) for i, series in enumerate(rows.series) if isinstance(series, Series)]
-        tidy = rows.points.take([i for i, _ in good]).tidied()
+        there = np.isfinite(rows.points.values) & np.isin(rows.points.owner, [i for i, _ in good])
+        tidy = rows.points.where(there).take([i for i, _ in good]).tidied()
         parsed = tuple(Window.parse(w) for w in windows) if windows is not None else None
         scores = self.score(Query([series for _, series in good], tidy.points, parsed, combine))
-        owner = rows.points.owner
-        at = np.flatnonzero(np.isin(owner, [i for i, _ in good]))
         columns = {"score": scores.score}
         columns |= {str(w): scores.by_window[k] for k, w in enumerate(scores.windows)}
         columns |= {f"expected_{w}": scores.expected[k] for k, w in enumerate(scores.windows)}
         filled = {}
         for name, column in columns.items():
             filled[name] = np.full(table.num_rows, np.nan)
-            filled[name][rows.order[at]] = column[tidy.place]
+            filled[name][rows.order[there]] = column[tidy.place]
         statuses = np.full(len(rows.series), str(Status.BAD_SERIES), object)
         for k, (i, _) in enumerate(good):
             statuses[i] = str(scores.status(k))
         status = np.empty(table.num_rows, object)
-        status[rows.order] = statuses[owner]
+        status[rows.order] = statuses[rows.points.owner]
         return pa.table({**filled, "status": pa.array(status, pa.string()).dictionary_encode()})
 
     def place(self, series: Series) -> Place | None:

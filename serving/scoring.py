@@ -198,9 +198,10 @@ def _placed(
 def _scores(
     manifest: Manifest, query: Query, chosen: list[int], places: list[Place | None], failed: dict[int, LoadFailed]
 ) -> Scores:
-    points = query.points
+    points, release_windows = query.points, manifest.parsed_windows
+    windows = tuple(release_windows[i] for i in chosen)
     steps = np.array([place.shard.step[place.position] if place else 1 for place in places], np.int64)
-    values = aggregate(points, tuple(manifest.parsed_windows[i] for i in chosen), steps, manifest.coverage)
+    values = aggregate(points, windows, steps, manifest.coverage)
     outcome = np.full((4, *values.shape), np.nan)
     divisor = np.ones(len(points.values))
     mode = COMBINES.index(query.combine)
@@ -212,10 +213,11 @@ def _scores(
         divisor[at] = shard.combined[np.repeat(positions, part.lengths), mode, mask]
     by_window, expected, lower, upper = outcome
     joint = combine(by_window, [manifest.weights[i] for i in chosen], query.combine) / divisor
-    before = np.concatenate([np.zeros((len(chosen), 1), np.int64), np.cumsum(~np.isnan(by_window), axis=1)], axis=1)
+    before = np.zeros((len(chosen), len(points.values) + 1), np.int64)
+    np.cumsum(~np.isnan(by_window), axis=1, out=before[:, 1:])
     return Scores(
         manifest=manifest,
-        windows=tuple(manifest.parsed_windows[i] for i in chosen),
+        windows=windows,
         points=points,
         score=joint,
         by_window=by_window,
@@ -224,7 +226,7 @@ def _scores(
         upper=upper,
         places=places,
         failed=failed,
-        scored=np.diff(before[:, points.offsets], axis=1),
+        scored=before[:, points.offsets[1:]] - before[:, points.offsets[:-1]],
     )
 
 
@@ -237,12 +239,11 @@ def _predict(
     at: "NDArray[np.int64] | slice",
 ) -> None:
     """Write what one shard's models at one window say of the points into `outcome[:, at]`, a call an adapter."""
-    codes = shard.adapter[positions, window]
-    for (model_window, code), model in shard.models.items():
-        if model_window != window or not (mine := codes == code).any():
-            continue
-        part, inner = _part(points, np.flatnonzero(mine))
-        prediction = model.predict(shard.row[positions[mine], window].astype(np.int64), part)
+    codes, rows = shard.adapter[positions, window], shard.row[positions, window].astype(np.int64)
+    for code in {*codes.tolist()} - {NO_MODEL}:
+        mine = np.flatnonzero(codes == code)
+        part, inner = _part(points, mine)
+        prediction = shard.models[window, code].predict(rows[mine], part)
         where = at if isinstance(inner, slice) else np.arange(outcome.shape[1])[at][inner]
         outcome[0, where], outcome[1, where] = prediction.score, prediction.expected
         outcome[2, where], outcome[3, where] = prediction.lower, prediction.upper

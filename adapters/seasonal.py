@@ -16,6 +16,8 @@ from models.points import Points, magnitudes
 
 HOUR, DAY_HOURS, WEEK_DAYS, WEEK_HOURS = 3600, 24, 7, 168
 MIN_POINTS = 30
+MAX_WEEKS = 52
+"""What is older than a year counts as the week a year ago."""
 CLIP = 6.0
 """Hourly means further than this many spreads from the usual of their hour do not count for more than that."""
 BELIEF = 4.0
@@ -86,14 +88,14 @@ class Seasonal(Model):
 
 
 class _Hourly:
-    """Where each point falls in (series, hour since the start of the series' first week)."""
+    """Where each point falls in (series, week, hour of the week)."""
 
     def __init__(self, points: Points) -> None:
-        hours = points.timestamps // HOUR
-        first_week = hours[points.offsets[:-1]] // WEEK_HOURS if len(points) else np.empty(0, np.int64)
-        slot = hours - first_week[points.owner] * WEEK_HOURS
-        weeks = int(slot.max(initial=0)) // WEEK_HOURS + 1
-        self._cell = points.owner * (weeks * WEEK_HOURS) + slot
+        week, hour = np.divmod(points.timestamps // HOUR, WEEK_HOURS)
+        last = week[points.offsets[1:] - 1] if len(points) else np.empty(0, np.int64)
+        ago = np.minimum(last[points.owner] - week, MAX_WEEKS - 1)
+        weeks = int(ago.max(initial=0)) + 1
+        self._cell = (points.owner * weeks + weeks - 1 - ago) * WEEK_HOURS + hour
         self._shape = (len(points), weeks, WEEK_HOURS)
         self._counts = np.bincount(self._cell, minlength=len(points) * weeks * WEEK_HOURS)
 
@@ -107,7 +109,7 @@ class _Hourly:
 def _levels(hourly: Matrix) -> tuple[Matrix, Effects]:
     """The centre (series,) and the effects around it."""
     series, weeks, _ = hourly.shape
-    center = _nanmedian(hourly.reshape(series, -1))
+    center = _nanmedian(hourly, axis=(1, 2))
     by_day = (hourly - center[:, None, None]).reshape(series, weeks * 7, DAY_HOURS)
     usual = np.nan_to_num(_nanmedian(by_day, axis=1))
     left = by_day - usual[:, None, :]
@@ -125,7 +127,7 @@ def _clipped(effects: Matrix) -> Matrix:
 
     What happened in a single week is taken for an incident, what comes back the next week is not.
     """
-    limit = CLIP * 1.4826 * _nanmedian(np.abs(effects).reshape(len(effects), -1))[:, None, None]
+    limit = CLIP * 1.4826 * _nanmedian(np.abs(effects), axis=(1, 2))[:, None, None]
     by_size = np.take_along_axis(effects, np.argsort(np.abs(effects), axis=1), axis=1)  # NaN last
     n = np.isfinite(effects).sum(axis=1, keepdims=True)
     usual = np.where(n > 1, np.take_along_axis(by_size, np.maximum(n - 1, 0) // 2, axis=1), 0.0)
@@ -134,9 +136,9 @@ def _clipped(effects: Matrix) -> Matrix:
 
 def _spreads(hourly_deviation: Matrix) -> Matrix:
     """Standard deviations by hour of day (series, 24), from mean absolute deviations by hour."""
-    series = len(hourly_deviation)
-    by_day = hourly_deviation.reshape(series, -1, DAY_HOURS)
-    overall = _nanmedian(by_day.reshape(series, -1))[:, None]
+    series, weeks, _ = hourly_deviation.shape
+    by_day = hourly_deviation.reshape(series, weeks * WEEK_DAYS, DAY_HOURS)
+    overall = _nanmedian(hourly_deviation, axis=(1, 2))[:, None]
     days = np.isfinite(by_day).sum(axis=1)
     own = np.where(days > 0, _nanmedian(by_day, axis=1), overall)
     # For a normal distribution the standard deviation is sqrt(pi / 2) times the mean absolute deviation.
@@ -175,7 +177,7 @@ def _level(effects: Effects, rows: NDArray[np.int64], hour: NDArray[np.int64]) -
     return level + by_day[rows, in_week // DAY_HOURS] + by_week[rows, in_week]
 
 
-def _nanmedian(values: Matrix, axis: int = -1) -> Matrix:
+def _nanmedian(values: Matrix, axis: int | tuple[int, int] = -1) -> Matrix:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an hour nobody reported in has no median
         return np.asarray(np.nanmedian(values, axis=axis))

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test lock clean
+.PHONY: install demo test bench-scale lock clean
 
 install: $(VENV)/installed
 
@@ -22,6 +22,9 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
+
+bench-scale: install
+	$(BIN)/python -m bench.scale $(ARGS)
 
 lock:
 	$(PYTHON) -m venv .lock-venv && .lock-venv/bin/pip install --quiet uv

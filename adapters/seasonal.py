@@ -158,7 +158,7 @@ def _repeating(effects: Matrix) -> Matrix:
     freedom = np.maximum(n - 1, 0).sum(axis=1)
     noise = np.divide(within, freedom, out=np.full(within.shape, np.inf), where=freedom > 0)
     ratio = np.divide(
-        BELIEF * noise[:, None] / np.maximum(n, 1), mean**2, out=np.full(mean.shape, np.inf), where=mean != 0
+        BELIEF * noise[:, None] / np.maximum(n, 1), mean**2, out=np.full(mean.shape, np.inf), where=mean**2 > 0
     )
     return np.clip(1 - ratio, 0, 1)
 

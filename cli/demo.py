@@ -28,6 +28,7 @@ HISTORY_DAYS = 14
 UNTIL = 1_767_571_200
 """2026-01-05T00:00Z: with the generator's seed it makes every demo the same."""
 HOUR = 3600
+MARK = ".myriad-demo"
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -38,8 +39,11 @@ BARS = "▁▂▃▄▅▆▇█"
 def demo(*, exit_: bool, port: int, directory: str) -> None:
     """Make telemetry, fit and publish a fleet, serve it, and post a quiet hour and an incident to it."""
     root = Path(directory).absolute()
+    if root.exists() and any(root.iterdir()) and not (root / MARK).exists():
+        raise click.BadParameter(f"{root} holds something else than a demo's data", param_hint="--directory")
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
+    (root / MARK).touch()
     synthetic = fleet(end=UNTIL, days=HISTORY_DAYS + 1)
     url = _published(synthetic, root)
     with _Served(url, port) as service:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from cli.common import json_option, show, store_option
 from models.ensemble import COMBINES, Combine
-from models.table import grouped
+from models.table import grouping_of, labels_of
 from serving.predictor import Predictor
 from training import history
 
@@ -40,11 +40,11 @@ def predict(
     table = history.read([file])
     wanted = windows.split(",") if windows else None
     parts = []
-    rows = grouped(table)
+    rows = grouping_of(labels_of(table))
     with tqdm(total=table.num_rows, desc="scoring", unit=" points", unit_scale=True, disable=None) as bar:
-        for first in range(0, len(rows.series), SERIES_AT_ONCE):
-            last = min(first + SERIES_AT_ONCE, len(rows.series))
-            chosen = table.take(rows.order[rows.points.offsets[first] : rows.points.offsets[last]])
+        for first in range(0, len(rows.names), SERIES_AT_ONCE):
+            last = min(first + SERIES_AT_ONCE, len(rows.names))
+            chosen = table.take(rows.order[rows.offsets[first] : rows.offsets[last]])
             scores = predictor.predict_table(chosen, wanted, combine)
             parts.append(_beside(chosen, scores))
             bar.update(chosen.num_rows)
@@ -56,7 +56,7 @@ def predict(
     counts = {entry["values"]: entry["counts"] for entry in scored["status"].value_counts().to_pylist()}
     result = {
         "release": predictor.manifest.id,
-        "series": len(rows.series),
+        "series": len(rows.names),
         "points": table.num_rows,
         "scored": int(np.isfinite(score).sum()),
         "above_1": int((score > 1).sum()),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from pydantic import ValidationError
+from pythonjsonlogger.core import RESERVED_ATTRS
 
 from serving.settings import Settings
 
@@ -65,6 +66,7 @@ def _logging(level: str) -> dict[str, Any]:
             "json": {
                 "()": "pythonjsonlogger.json.JsonFormatter",
                 "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s %(process)d",
+                "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
                 "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
             }
         },

@@ -76,7 +76,7 @@ def train(
         "bytes_a_model": round(sum(a.bytes for a in artifacts) / models, 1),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    show(result, as_json=as_json)
+    show({name: value for name, value in result.items() if value != ""}, as_json=as_json)
 
 
 def _plan(adapter: str, windows: str, weights: str, rate: float, coverage: float) -> Plan:

@@ -99,7 +99,7 @@ class Model(ABC):
         wanted = {**self.params, **self.common}
         if missing := wanted.keys() ^ arrays.keys():
             raise ArtifactCorrupt(self.name(), f"array {min(missing)} is missing or unknown")
-        self.rows = len(arrays["threshold"])
+        self.rows = arrays["threshold"].size
         for name, param in wanted.items():
             array = arrays[name]
             if array.dtype != np.dtype(param.dtype) or array.shape != (self.rows, *param.shape):

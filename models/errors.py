@@ -51,7 +51,7 @@ class NoRelease(MyriadError):
     """Nothing has been published under this prefix."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(f"no release has been published to {url}; run `myriad train` or `myriad demo` first")
+        super().__init__(f"no release has been published to {url}; `myriad train` does")
 
 
 class StoreError(MyriadError):

@@ -20,7 +20,7 @@ MAX_PART_LENGTH = 200
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\u2028\u2029\ud800-\udfff]")
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
-_UPPER = 0xFFFF_FFFF_0000_0000
+_UPPER, _LOWER = 0xFFFF_FFFF_0000_0000, 0xFFFF_FFFF
 _Hash = TypeVar("_Hash", int, NDArray[np.uint64])
 
 
@@ -54,19 +54,12 @@ class Series(NamedTuple):
     @property
     def hash(self) -> int:
         """64 bits that are the same on every machine and for every release; the upper 32 are the host's."""
-        host = self.host_hash
-        return host & _UPPER | mix(host, part_hash(self.metric)) & ~_UPPER
+        return series_hash(self.host_hash, part_hash(self.metric))
 
     @property
     def host_hash(self) -> int:
         """64 bits shared by all series of the host: they decide the shard."""
         return mix(part_hash(self.region), part_hash(self.host))
-
-    @property
-    def fallbacks(self) -> "tuple[Series, ...]":
-        """The series whose models stand in for this one's, nearest first."""
-        region_wide, everywhere = Series(self.region, ANY, self.metric), Series(ANY, ANY, self.metric)
-        return tuple(s for s in (region_wide, everywhere) if s != self)
 
 
 class ModelKey(NamedTuple):
@@ -96,7 +89,7 @@ class ModelKey(NamedTuple):
         return f"{self.series}/{self.window}"
 
 
-@functools.lru_cache(maxsize=1 << 16)
+@functools.lru_cache(maxsize=1 << 18)
 def part_hash(text: str) -> int:
     """BLAKE2b of one part's UTF-8, as 64 bits."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
@@ -113,6 +106,12 @@ def mix(first: _Hash, second: _Hash) -> _Hash:
     return h ^ (h >> 31)
 
 
+def series_hash(host_hash: _Hash, metric_hash: _Hash) -> _Hash:
+    """The hash of a series: its host's upper half, so that a host's series lie together, and a lower of its own."""
+    upper: Any = host_hash & _UPPER
+    return upper | mix(host_hash, metric_hash) & _LOWER
+
+
 def shard_of(host_hash: _Hash, shards: int) -> _Hash:
     """Which of `shards` a host belongs to: its hash's upper half, scaled to 0..shards-1."""
     upper: Any = host_hash >> 32
@@ -124,10 +123,14 @@ def _quoted(part: str) -> str:
     return quote(part, safe=ANY)
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def _checked(name: str, value: str) -> str:
     if not isinstance(value, str):
         raise InvalidKey(name, value, "is not a string")
+    return _checked_text(name, value)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _checked_text(name: str, value: str) -> str:
     if not value:
         raise InvalidKey(name, value, "is empty")
     if len(value) > MAX_PART_LENGTH:

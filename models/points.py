@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from models.errors import InvalidPoints
 
+SMALLEST_MAGNITUDE = 1e-290
+"""Below this a value is 0: a part of it would not be a normal float64."""
+
 MAX_MAGNITUDE = 1e150
 """The largest absolute value scored: its square still is a finite float64."""
 
@@ -107,10 +110,10 @@ class Tidied(NamedTuple):
 
 
 def magnitudes(points: Points) -> NDArray[np.float64]:
-    """The largest absolute value of each series, and 1 where that is 0 or nothing; float64 (series,)."""
+    """The largest absolute value of each series, and 1 where that is as good as 0; float64 (series,)."""
     largest = np.zeros(len(points))
     np.maximum.at(largest, points.owner, np.nan_to_num(np.abs(points.values)))
-    return np.where(largest > 0, largest, 1.0)
+    return np.where(largest > SMALLEST_MAGNITUDE, largest, 1.0)
 
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """Tables of datapoints, a row each, as series with their points."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.errors import InvalidKey, InvalidPoints
-from models.key import Series
+from models.names import Names
 from models.points import MAX_MAGNITUDE, Points
 from models.timestamps import epoch_seconds
 
@@ -16,86 +17,122 @@ LABELS = ("region", "host", "metric")
 COLUMNS = (*LABELS, "timestamp", "value")
 
 
-class Grouped(NamedTuple):
-    """A table's rows by series.
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Which rows of a table are of which series, in order of the series' first rows.
 
     Attributes:
-        series: in order of their first row; of those that cannot be scored the error says why.
-        points: theirs, in order of the table; NaN where the table has null, NaN or infinity.
-        order: the table's row of each point, int64 (n,).
+        names: the series.
+        bad: those that cannot be one, and why.
+        order: the rows, series after series, each in order of the table, int64 (rows,).
+        offsets: series i owns `order[offsets[i]:offsets[i + 1]]`, int64 (series + 1,).
     """
 
-    series: list[Series | InvalidKey | InvalidPoints]
-    points: Points
+    names: Names
+    bad: dict[int, InvalidKey]
     order: NDArray[np.int64]
+    offsets: NDArray[np.int64]
 
 
-def grouped(table: pa.Table) -> Grouped:
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """A table's datapoints by series.
+
+    Attributes:
+        grouping: of the rows.
+        points: NaN where the table has null, NaN or infinity.
+        bad: the series that cannot be scored, and why.
+    """
+
+    grouping: Grouping
+    points: Points
+    bad: dict[int, InvalidKey | InvalidPoints]
+
+
+def grouped(table: pa.Table, grouping: Grouping | None = None) -> Grouped:
     """The series of a table with the columns region, host, metric, timestamp and value.
+
+    Args:
+        table: a row a datapoint.
+        grouping: of the table's rows, where it is known.
 
     Raises:
         InvalidPoints: a column is missing or of a type it cannot be, or a timestamp is not one.
     """
-    if missing := [name for name in COLUMNS if name not in table.column_names]:
-        raise InvalidPoints(f"column {missing[0]!r} is missing; a table needs {', '.join(COLUMNS)}")
-    code, names = _codes(table)
-    first, dense = np.unique(code, return_index=True, return_inverse=True)[1:]
+    demand(table, COLUMNS)
+    by_series = grouping or grouping_of(labels_of(table))
+    values = numbers(table, "value")[by_series.order]
+    points = Points(timestamps(table)[by_series.order], values, by_series.offsets)
+    bad: dict[int, InvalidKey | InvalidPoints] = {**by_series.bad}
+    for i in np.unique(points.owner[np.abs(values) > MAX_MAGNITUDE]).tolist():
+        bad.setdefault(i, InvalidPoints(f"a value is beyond {MAX_MAGNITUDE:g}"))
+    return Grouped(by_series, points, bad)
+
+
+def demand(table: pa.Table, columns: Sequence[str]) -> None:
+    """Raise `InvalidPoints` for a column that is missing, or there twice."""
+    if twice := [name for name in columns if table.column_names.count(name) > 1]:
+        raise InvalidPoints(f"there are several columns {twice[0]!r}")
+    if missing := [name for name in columns if name not in table.column_names]:
+        raise InvalidPoints(f"column {missing[0]!r} is missing; a table needs {', '.join(columns)}")
+
+
+def labels_of(table: pa.Table) -> Names:
+    """The series of each row of a table.
+
+    Raises:
+        InvalidPoints: a label column is missing, or not text.
+    """
+    demand(table, LABELS)
+    encoded = [_encoded(table, name) for name in LABELS]
+    regions, hosts, metrics = (parts for parts, _ in encoded)
+    return Names((regions, hosts, metrics), np.stack([codes for _, codes in encoded]))
+
+
+def grouping_of(labels: Names) -> Grouping:
+    """Rows by series, from the series of each."""
+    code = np.zeros(len(labels), np.int64)
+    for parts, codes in zip(labels.parts, labels.codes, strict=True):
+        code = code * max(len(parts), 1) + codes
+    _, first, dense = np.unique(code, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     owner = rank[dense]
-    order = np.argsort(owner, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(first)))]).astype(np.int64)
-    values = _values(table)[order]
-    points = Points(_timestamps(table)[order], values, offsets)
-    firsts = np.sort(first)
-    series = [_series(*(column[row] for column in names)) for row in firsts.tolist()]
-    huge = np.unique(points.owner[np.abs(values) > MAX_MAGNITUDE]).tolist()
-    for i in huge:
-        series[i] = InvalidPoints(f"a value is beyond {MAX_MAGNITUDE:g}")
-    return Grouped(series, points, order)
+    names = labels.take(np.sort(first))
+    return Grouping(names, names.invalid(), np.argsort(owner, kind="stable"), offsets)
 
 
-def _codes(table: pa.Table) -> tuple[NDArray[np.int64], list[Any]]:
-    """A number per row that is the same for rows of one series, and what gives each label of a row."""
-    code, columns = np.zeros(table.num_rows, np.int64), []
-    for name in LABELS:
-        column = table.column(name).combine_chunks()
-        if isinstance(column, pa.ChunkedArray):
-            column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
-        encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
-        if not pa.types.is_string(encoded.type.value_type) and not pa.types.is_large_string(encoded.type.value_type):
-            raise InvalidPoints(f"column {name!r} is {encoded.type.value_type}, not text")
-        indices = np.asarray(pc.fill_null(encoded.indices, -1)).astype(np.int64)
-        code = code * (len(encoded.dictionary) + 1) + indices + 1
-        columns.append(_Labels(encoded.dictionary.to_pylist(), indices))
-    return code, columns
+def _encoded(table: pa.Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
+    """A label column's distinct labels, and each row's position among them; a null is a label that is not text."""
+    column = table.column(name)
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    text = column.type.value_type
+    if not (pa.types.is_string(text) or pa.types.is_large_string(text)) and len(column) > column.null_count:
+        raise InvalidPoints(f"column {name!r} is {text}, not text")
+    chunks = column.unify_dictionaries().chunks
+    parts = chunks[0].dictionary.to_pylist() if chunks else []
+    if len(set(parts)) < len(parts):  # whoever wrote the dictionary was careless
+        chunks = column.cast(text).dictionary_encode().unify_dictionaries().chunks
+        parts = chunks[0].dictionary.to_pylist()
+    codes = [np.asarray(pc.fill_null(chunk.indices, len(parts)), np.int64) for chunk in chunks]
+    if column.null_count:
+        parts = [*parts, None]
+    return parts, np.concatenate([np.empty(0, np.int64), *codes])
 
 
-class _Labels:
-    def __init__(self, names: list[str | None], indices: NDArray[np.int64]) -> None:
-        self._names, self._indices = names, indices
-
-    def __getitem__(self, row: int) -> str | None:
-        index = int(self._indices[row])
-        return self._names[index] if index >= 0 else None
-
-
-def _series(region: str, host: str, metric: str) -> Series | InvalidKey | InvalidPoints:
-    try:
-        return Series.of(region, host, metric)
-    except InvalidKey as exc:
-        return exc
-
-
-def _values(table: pa.Table) -> NDArray[np.float64]:
-    column = table.column("value")
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise InvalidPoints(f"column 'value' is {column.type}, not a number")
+def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """A column as float64 (rows,), NaN where it has null, NaN or infinity."""
+    column = table.column(name)
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)):
+        raise InvalidPoints(f"column {name!r} is {column.type}, not a number")
     values = np.asarray(column.cast(pa.float64(), safe=False), np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _timestamps(table: pa.Table) -> NDArray[np.int64]:
+def timestamps(table: pa.Table) -> NDArray[np.int64]:
+    """The column timestamp as epoch seconds, int64 (rows,)."""
     column = table.column("timestamp")
     if column.null_count:
         raise InvalidPoints("a timestamp is null", int(np.flatnonzero(np.asarray(column.is_null()))[0]))

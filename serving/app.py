@@ -248,7 +248,7 @@ def _described(manifest: Manifest, place: Place) -> SeriesModels:
 
 async def _as_problem(_: Request, error: HTTPException) -> NoReturn:
     """Starlette's own refusals (no such path, no such method) become problem documents like all others."""
-    raise Problem(error.status_code, "not-found" if error.status_code == 404 else "not-allowed", error.detail)
+    raise Problem(error.status_code, "not-found" if error.status_code == 404 else "method-not-allowed", error.detail)
 
 
 class _Observed:

@@ -10,7 +10,9 @@ from msgspec import UNSET, Struct, UnsetType
 from models.ensemble import Combine
 from models.errors import InvalidKey, InvalidPoints, MyriadError
 from models.key import ModelKey, Series
+from models.names import Names
 from models.points import MAX_MAGNITUDE, Points, Tidied
+from models.table import LABELS
 from models.timestamps import epoch_seconds
 from models.windows import Window
 from serving.schemas import Datapoint, OneSeries, PredictRequest
@@ -138,7 +140,7 @@ def decode(body: bytes, bounds: Bounds) -> Posted:
     bad |= {good[k]: why for k, why in wrong.items()}
     good = [i for i in good if i not in bad]
     tidied = arrays.tidied()
-    query = Query([names[i] for i in good], tidied.points, windows, request.combine)
+    query = Query(Names.of([names[i] for i in good]), tidied.points, windows, request.combine)
     return Posted(labels, bad, good, query, tidied, single, request.bands)
 
 
@@ -147,7 +149,11 @@ def _named(
 ) -> tuple[list[Labels], tuple[Window, ...] | None]:
     """The one series a request is about, and the windows it asks for."""
     if request.model_id is None:
-        return [(request.region or "", request.host or "", request.metric or "")], windows
+        labels = request.region, request.host, request.metric
+        for part, label in zip(LABELS, labels, strict=True):
+            if label is None:
+                raise BadRequest(f"{part} is missing", f"$.{part}")
+        return [(labels[0] or "", labels[1] or "", labels[2] or "")], windows
     if request.region is not None or request.host is not None or request.metric is not None:
         raise BadRequest("model_id names the series; leave region, host and metric out", "$.model_id")
     if request.model_id.count("/") < 3:
@@ -175,9 +181,9 @@ def _parted(request: PredictRequest) -> tuple[list[Labels], list[list[Datapoint]
 
 
 def _label(row: Datapoint, at: int) -> Labels:
-    for part in ("region", "host", "metric"):
+    for part in LABELS:
         if getattr(row, part) is None:
-            raise BadRequest("is missing, in the datapoint and in the request", f"$.datapoints[{at}].{part}")
+            raise BadRequest(f"{part} is missing, in the datapoint and in the request", f"$.datapoints[{at}].{part}")
     return row.region or "", row.host or "", row.metric or ""
 
 

@@ -6,24 +6,25 @@ from numpy.typing import NDArray
 
 from serving.decode import Posted
 from serving.schemas import ModelUsed, PredictAnswer, SeriesAnswer, WindowMissing
-from serving.scoring import Scores, Status
+from serving.scoring import STATUSES, Scores, Status
 
 _ENCODER = msgspec.json.Encoder()
 
 
 def encode(posted: Posted, scores: Scores) -> bytes:
     """The answer as JSON, NaN as null."""
+    statuses = [str(STATUSES[code]) for code in scores.statuses().tolist()]
     if posted.single:
-        return _ENCODER.encode(_answer(posted, scores, 0))
+        return _ENCODER.encode(_answer(posted, scores, 0, statuses[0]))
     answers: list[SeriesAnswer | None] = [None] * len(posted.labels)
     for k, i in enumerate(posted.good):
-        answers[i] = _answer(posted, scores, k)
+        answers[i] = _answer(posted, scores, k, statuses[k])
     bad = str(Status.BAD_SERIES)
     whole = [answer or SeriesAnswer(*posted.labels[i], bad, detail=posted.bad[i]) for i, answer in enumerate(answers)]
     return _ENCODER.encode(PredictAnswer(scores.manifest.id, whole))
 
 
-def _answer(posted: Posted, scores: Scores, k: int) -> SeriesAnswer:
+def _answer(posted: Posted, scores: Scores, k: int, status: str) -> SeriesAnswer:
     """The answer for series k of the query."""
     points = scores.points
     span = slice(int(points.offsets[k]), int(points.offsets[k + 1]))
@@ -32,11 +33,11 @@ def _answer(posted: Posted, scores: Scores, k: int) -> SeriesAnswer:
     def by_window(values: NDArray[np.float64]) -> dict[str, list[float | None]]:
         return dict(zip(names, values[:, span].tolist(), strict=True))
 
-    place = scores.places[k]
+    place = scores.place(k)
     columns = {"timestamp": points.timestamps[span].tolist(), "score": scores.score[span].tolist()}
     answer = SeriesAnswer(
         *posted.labels[posted.good[k]],
-        status=str(scores.status(k)),
+        status=status,
         anomaly_scores=columns | by_window(scores.by_window),
         duplicates=int(posted.tidied.duplicates[k]),
     )

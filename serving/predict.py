@@ -2,6 +2,7 @@
 
 import asyncio
 
+import numpy as np
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -10,7 +11,7 @@ from serving.decode import Bounds, Posted, decode
 from serving.encode import encode
 from serving.predictor import Predictor
 from serving.problems import Problem
-from serving.scoring import Scores
+from serving.scoring import STATUSES, Scores
 from serving.settings import Settings
 
 
@@ -29,7 +30,7 @@ class PredictEndpoint:
             Problem, MyriadError: why it cannot be; `problem_of` makes an answer of it.
         """
         if scope["method"] != "POST":
-            raise Problem(405, "method-not-allowed", "POST datapoints here")
+            raise Problem(405, "method-not-allowed", "POST datapoints here", allow="POST")
         if self._in_hand >= self._settings.max_requests:
             raise Problem(503, "too-many-requests", "too many requests are in hand; try again shortly", retry_after=1)
         self._in_hand += 1
@@ -59,8 +60,9 @@ class PredictEndpoint:
     def _encoded(self, posted: Posted, scores: Scores) -> bytes:
         metrics = self._predictor.metrics
         metrics.points.inc(len(posted.tidied.place))
-        for k in range(len(posted.good)):
-            metrics.series.labels(str(scores.status(k))).inc()
+        for code, count in enumerate(np.bincount(scores.statuses()).tolist()):
+            if count:
+                metrics.series.labels(str(STATUSES[code])).inc(count)
         if posted.bad:
             metrics.series.labels("bad_series").inc(len(posted.bad))
         return encode(posted, scores)

@@ -7,18 +7,22 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 import adapters
 from models.ensemble import Combine
+from models.errors import ArtifactCorrupt
 from models.key import Series
-from models.table import grouped
+from models.names import Names
+from models.points import Points
+from models.table import labels_of
 from models.windows import Window
 from serving.cache import LoadFailed, ShardCache
 from serving.metrics import Metrics
-from serving.scoring import Opened, Place, Query, Scores, Status, placed, scored
+from serving.resolution import Opened, Remembered
+from serving.scoring import Place, Query, Scores, scored
+from serving.tabular import Tabular, answer, tabular
 from storage.base import ObjectStore, open_store
 from storage.local import LocalTier
 from storage.release import Artifact, Head, Manifest, Releases
@@ -70,6 +74,7 @@ class Predictor:
         self._local = local
         self.metrics = metrics or Metrics()
         self.current: Current | None = None
+        self._remembered = Remembered()
         self._loads_at_once, self._load_seconds = loads_at_once, load_seconds
         self._cache = ShardCache(
             self._load,
@@ -120,6 +125,9 @@ class Predictor:
         return True
 
     def _take_up(self, head: Head, manifest: Manifest) -> None:
+        for name, version in manifest.adapters.items():
+            if (here := adapters.get(name).version) != version:
+                raise ArtifactCorrupt(manifest.id, f"its {name} models are of version {version}, not {here}: fit anew")
         if self.current is not None:
             needed = manifest.succeeding(self.current.manifest, self._cache.opened())
             for shard in [self._cache.get(artifact) for artifact in needed]:
@@ -204,26 +212,26 @@ class Predictor:
     def predict_table(
         self, table: pa.Table, windows: list[str] | None = None, combine: Combine = "weighted"
     ) -> pa.Table:
-        """As `predict`, from an Arrow table to one of the answer's columns."""
-        rows = grouped(table)
-        good = [(i, series) for i, series in enumerate(rows.series) if isinstance(series, Series)]
-        there = np.isfinite(rows.points.values) & np.isin(rows.points.owner, [i for i, _ in good])
-        tidy = rows.points.where(there).take([i for i, _ in good]).tidied()
+        """As `predict`, from an Arrow table to one of the answer's columns.
+
+        In place of `value` the table may have a column a window, like `1m`, that holds means aggregated already.
+        """
         parsed = tuple(Window.parse(w) for w in windows) if windows is not None else None
-        scores = self.score(Query([series for _, series in good], tidy.points, parsed, combine))
-        columns = {"score": scores.score}
-        columns |= {str(w): scores.by_window[k] for k, w in enumerate(scores.windows)}
-        columns |= {f"expected_{w}": scores.expected[k] for k, w in enumerate(scores.windows)}
-        filled = {}
-        for name, column in columns.items():
-            filled[name] = np.full(table.num_rows, np.nan)
-            filled[name][rows.order[there]] = column[tidy.place]
-        statuses = np.full(len(rows.series), str(Status.BAD_SERIES), object)
-        for k, (i, _) in enumerate(good):
-            statuses[i] = str(scores.status(k))
-        status = np.empty(table.num_rows, object)
-        status[rows.order] = statuses[rows.points.owner]
-        return pa.table({**filled, "status": pa.array(status, pa.string()).dictionary_encode()})
+        scores, asked = self.score_table(table, parsed, combine)
+        return answer(asked, scores)
+
+    def score_table(
+        self, table: pa.Table, windows: tuple[Window, ...] | None, combine: Combine
+    ) -> tuple[Scores, Tabular]:
+        """The scores of a table's points, and how its rows became those."""
+        key, grouping = self._remembered.grouping(labels_of(table))
+        manifest = self.manifest
+        known = self._remembered.resolution(manifest.id, key)
+        asked = tabular(table, windows, combine, grouping, known)
+        scores = self._run(scored(manifest, asked.query))
+        if known is None and len(asked.bad) == len(grouping.bad):
+            self._remembered.keep(manifest.id, key, scores.resolution)
+        return scores, asked
 
     def place(self, series: Series) -> Place | None:
         """Where the models of a series are, its own or a fallback's.
@@ -231,10 +239,11 @@ class Predictor:
         Raises:
             LoadFailed: the shard they would be in could not be loaded.
         """
-        (place,), failed = self._run(placed(self.manifest, [series]))
-        if failed:
-            raise failed[0]
-        return place
+        nothing = Points.of(((), ()))
+        scores = self.score(Query(Names.of([series]), nothing))
+        for failure in scores.resolution.failed.values():
+            raise failure
+        return scores.place(0)
 
     def close(self) -> None:
         """Begin no more loads."""

@@ -9,6 +9,9 @@ from models.errors import InvalidKey, InvalidPoints, NoRelease, StoreError
 from serving.cache import LoadFailed
 from serving.decode import BadRequest, Malformed, TooLarge
 
+_FIELDS = {"window": "windows"}
+"""Where a part of a key is named otherwise in a request."""
+
 
 class Problem(Exception):
     """What kept a request from being answered."""
@@ -26,7 +29,9 @@ class Problem(Exception):
             "detail": self.detail,
             **self.more,
         }
-        headers = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else None
+        headers = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else {}
+        if self.status == 405:
+            headers["Allow"] = str(self.more.get("allow", "GET"))
         return Response(json.dumps(body), self.status, headers, "application/problem+json")
 
 
@@ -40,7 +45,7 @@ def problem_of(error: Exception) -> Problem:
         case BadRequest():
             return Problem(422, "bad-request", str(error), field=error.field)
         case InvalidKey():
-            return Problem(422, "invalid-key", str(error), field=error.part)
+            return Problem(422, "invalid-key", str(error), field=f"$.{_FIELDS.get(error.part, error.part)}")
         case InvalidPoints():
             return Problem(422, "invalid-points", str(error))
         case TooLarge():

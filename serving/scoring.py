@@ -4,8 +4,8 @@
 steps serve callers that wait for a load and callers that await it.
 """
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -14,17 +14,13 @@ from numpy.typing import NDArray
 from models.ensemble import COMBINES, Combine, combine, subset
 from models.errors import InvalidKey
 from models.key import Series
+from models.names import Names
 from models.points import Points, ranges
 from models.windows import Window, aggregate
 from serving.cache import LoadFailed
+from serving.resolution import NOWHERE, Opened, Resolution, resolve
 from storage.release import Artifact, Manifest
 from storage.shard import NO_MODEL, Shard
-
-LEVELS = 3
-"""A series' own models, its region's, everyone's."""
-
-Opened = Mapping[str, Shard | LoadFailed]
-"""Shards, or why they could not be opened, by artifact hash."""
 
 
 class Status(StrEnum):
@@ -38,21 +34,28 @@ class Status(StrEnum):
     BAD_SERIES = "bad_series"
 
 
+STATUSES = tuple(Status)
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """What to score.
 
     Attributes:
-        series: one a series of the points.
+        names: one a series of the points.
         points: tidied.
         windows: to score at; all of the release's where None.
         combine: how to make one score of them.
+        values: of each window at each point, where they have been aggregated already, float64 (n,).
+        resolution: where the series' models are, where that is known for the release being served.
     """
 
-    series: Sequence[Series]
+    names: Names
     points: Points
     windows: tuple[Window, ...] | None = None
     combine: Combine = "weighted"
+    values: dict[Window, NDArray[np.float64]] | None = None
+    resolution: Resolution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,44 +87,59 @@ class Scores:
     Attributes:
         manifest: of the release that answered.
         windows: those asked for.
+        names: the series asked about.
         points: those asked about.
         score: the calibrated combination, float64 (n,); NaN where no window could be scored.
         by_window: each window's own score, float64 (W, n).
         expected: by window, as are `lower` and `upper`, the band outside which a window's score is above 1.
         lower: see expected.
         upper: see expected.
-        places: a series; None where it has no models.
-        failed: the series whose models could not be loaded.
+        resolution: where the models are.
+        shards: those that could be opened, by position among the resolution's artifacts.
         scored: how many points of each series have a score at each window, int64 (W, series).
     """
 
     manifest: Manifest
     windows: tuple[Window, ...]
+    names: Names
     points: Points
     score: NDArray[np.float64]
     by_window: NDArray[np.float64]
     expected: NDArray[np.float64]
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
-    places: list[Place | None]
-    failed: Mapping[int, LoadFailed]
+    resolution: Resolution
+    shards: dict[int, Shard]
     scored: NDArray[np.int64]
+
+    def statuses(self) -> NDArray[np.uint8]:
+        """What became of each series, as positions in `STATUSES`, u1 (series,)."""
+        resolution, ok = self.resolution, STATUSES.index(Status.OK)
+        codes = np.where(resolution.level > 0, STATUSES.index(Status.FALLBACK), ok).astype(np.uint8)
+        codes[~self.scored.any(axis=0)] = STATUSES.index(Status.INSUFFICIENT_DATA)
+        codes[resolution.position == NOWHERE] = STATUSES.index(Status.LOAD_FAILED)
+        codes[resolution.artifact == NOWHERE] = STATUSES.index(Status.NO_MODEL)
+        return codes
 
     def status(self, i: int) -> Status:
         """What became of series i."""
-        place = self.places[i]
-        if place is None:
-            return Status.LOAD_FAILED if i in self.failed else Status.NO_MODEL
-        if not self.scored[:, i].any():
-            return Status.INSUFFICIENT_DATA
-        return Status.FALLBACK if place.level else Status.OK
+        return STATUSES[int(self.statuses()[i])]
+
+    def place(self, i: int) -> Place | None:
+        """Where the models for series i are; None where they are nowhere, or could not be loaded."""
+        at, position = int(self.resolution.artifact[i]), int(self.resolution.position[i])
+        if position == NOWHERE:
+            return None
+        level = int(self.resolution.level[i])
+        return Place(self.names.take(np.array([i])).fallback(level)[0], level, self.shards[at], position)
 
     def missing(self, i: int) -> dict[Window, str]:
         """The windows at which no point of series i has a score, and why."""
-        place, reasons = self.places[i], {}
+        place, reasons = self.place(i), {}
+        failure = self.resolution.failed.get(int(self.resolution.artifact[i]))
         for at, window in enumerate(self.windows):
             if place is None:
-                reasons[window] = str(self.failed[i]) if i in self.failed else "there is no model"
+                reasons[window] = str(failure) if failure else "there is no model"
             elif place.adapter(window) is None:
                 reasons[window] = "there is no model at this window"
             elif not self.scored[at, i]:
@@ -136,77 +154,51 @@ def scored(manifest: Manifest, query: Query) -> Generator[list[Artifact], Opened
         InvalidKey: a window is not one of the release's.
     """
     chosen = _chosen(manifest, query.windows)
-    places, failed = yield from placed(manifest, query.series)
-    return _scores(manifest, query, chosen, places, failed)
-
-
-def placed(
-    manifest: Manifest, series: Sequence[Series]
-) -> Generator[list[Artifact], Opened, tuple[list[Place | None], dict[int, LoadFailed]]]:
-    """Where the models for each series are, and why those of some could not be loaded."""
-    places: list[Place | None] = [None] * len(series)
-    failed: dict[int, LoadFailed] = {}
-    names = dict(enumerate(series))
-    for level in range(LEVELS):
-        names = yield from _placed(manifest, level, names, places, failed)
-        names = {i: series[i].fallbacks[level] for i in names if level < len(series[i].fallbacks)}
-    return places, failed
+    resolution = query.resolution or (yield from resolve(manifest, query.names))
+    members = resolution.members()
+    opened = (yield [resolution.artifacts[at] for at in members]) if members else {}
+    shards, position, failed = dict[int, Shard](), resolution.position.copy(), {**resolution.failed}
+    for at, some in members.items():
+        shard = opened[resolution.artifacts[at].hash]
+        if isinstance(shard, LoadFailed):
+            failed[at], position[some] = shard, NOWHERE
+        else:
+            shards[at] = shard
+    return _scores(manifest, query, chosen, replace(resolution, position=position, failed=failed), members, shards)
 
 
 def _chosen(manifest: Manifest, windows: tuple[Window, ...] | None) -> list[int]:
     """The positions of the wanted windows among the release's, in its order."""
     there = manifest.parsed_windows
+    if windows == ():
+        raise InvalidKey("window", "", "is none at all; leave windows out for all of the release's")
     for window in windows or ():
         if window not in there:
             raise InvalidKey("window", str(window), f"is not one of this release's: {', '.join(manifest.windows)}")
     return [i for i, window in enumerate(there) if windows is None or window in windows]
 
 
-def _placed(
-    manifest: Manifest,
-    level: int,
-    names: dict[int, Series],
-    places: list[Place | None],
-    failed: dict[int, LoadFailed],
-) -> Generator[list[Artifact], Opened, dict[int, Series]]:
-    """Fill in the places of the series of these names; returns those that are nowhere."""
-    by_artifact: dict[str, list[int]] = {}
-    artifacts: dict[str, Artifact] = {}
-    for i, name in names.items():
-        artifact = manifest.artifact(name.region, name.host_hash)
-        if artifact is not None:
-            artifacts[artifact.hash] = artifact
-            by_artifact.setdefault(artifact.hash, []).append(i)
-    if not artifacts:
-        return names
-    opened = yield list(artifacts.values())
-    nowhere = dict(names)
-    for artifact_hash, members in by_artifact.items():
-        shard = opened[artifact_hash]
-        if isinstance(shard, LoadFailed):
-            failed.update(dict.fromkeys(members, shard))
-            for i in members:
-                del nowhere[i]
-            continue
-        hashes = np.array([names[i].hash for i in members], np.uint64)
-        for i, position in zip(members, shard.find([names[i] for i in members], hashes).tolist(), strict=True):
-            if position >= 0:
-                places[i] = Place(nowhere.pop(i), level, shard, position)
-    return nowhere
-
-
 def _scores(
-    manifest: Manifest, query: Query, chosen: list[int], places: list[Place | None], failed: dict[int, LoadFailed]
+    manifest: Manifest,
+    query: Query,
+    chosen: list[int],
+    resolution: Resolution,
+    members: dict[int, NDArray[np.int64]],
+    shards: dict[int, Shard],
 ) -> Scores:
     points, release_windows = query.points, manifest.parsed_windows
     windows = tuple(release_windows[i] for i in chosen)
-    steps = np.array([place.shard.step[place.position] if place else 1 for place in places], np.int64)
-    values = aggregate(points, windows, steps, manifest.coverage)
+    steps = np.ones(len(points), np.int64)
+    for one, shard in shards.items():
+        steps[members[one]] = shard.step[resolution.position[members[one]]]
+    values = _values(query, windows, steps, manifest.coverage)
     outcome = np.full((4, *values.shape), np.nan)
     divisor = np.ones(len(points.values))
     mode = COMBINES.index(query.combine)
-    for shard, members, positions in _by_shard(places):
-        part, at = _part(points, members)
+    for one, shard in shards.items():
+        some = members[one]
+        positions = resolution.position[some]
+        part, at = _part(points, some)
         for window, release_window in enumerate(chosen):
             _predict(shard, release_window, positions, part.with_values(values[window, at]), outcome[:, window], at)
         mask = subset(outcome[0][:, at], chosen)
@@ -218,16 +210,27 @@ def _scores(
     return Scores(
         manifest=manifest,
         windows=windows,
+        names=query.names,
         points=points,
         score=joint,
         by_window=by_window,
         expected=expected,
         lower=lower,
         upper=upper,
-        places=places,
-        failed=failed,
+        resolution=resolution,
+        shards=shards,
         scored=before[:, points.offsets[1:]] - before[:, points.offsets[:-1]],
     )
+
+
+def _values(
+    query: Query, windows: tuple[Window, ...], steps: NDArray[np.int64], coverage: float
+) -> NDArray[np.float64]:
+    """The value of each window at each point, float64 (W, n)."""
+    if query.values is None:
+        return aggregate(query.points, windows, steps, coverage)
+    none = np.full(len(query.points.values), np.nan)
+    return np.stack([query.values.get(window, none) for window in windows])
 
 
 def _predict(
@@ -239,6 +242,8 @@ def _predict(
     at: "NDArray[np.int64] | slice",
 ) -> None:
     """Write what one shard's models at one window say of the points into `outcome[:, at]`, a call an adapter."""
+    if np.isnan(points.values).all():
+        return
     codes, rows = shard.adapter[positions, window], shard.row[positions, window].astype(np.int64)
     for code in {*codes.tolist()} - {NO_MODEL}:
         mine = np.flatnonzero(codes == code)
@@ -247,21 +252,6 @@ def _predict(
         where = at if isinstance(inner, slice) else np.arange(outcome.shape[1])[at][inner]
         outcome[0, where], outcome[1, where] = prediction.score, prediction.expected
         outcome[2, where], outcome[3, where] = prediction.lower, prediction.upper
-
-
-def _by_shard(places: list[Place | None]) -> list[tuple[Shard, NDArray[np.int64], NDArray[np.int64]]]:
-    """Of each shard the series in it, in order, and their positions in its index."""
-    members: dict[int, list[int]] = {}
-    shards: dict[int, Shard] = {}
-    for i, place in enumerate(places):
-        if place:
-            shards[id(place.shard)] = place.shard
-            members.setdefault(id(place.shard), []).append(i)
-    found = []
-    for key, shard in shards.items():
-        positions = [place.position for i in members[key] if (place := places[i])]
-        found.append((shard, np.array(members[key], np.int64), np.array(positions, np.int64)))
-    return found
 
 
 def _part(points: Points, series: NDArray[np.int64]) -> "tuple[Points, NDArray[np.int64] | slice]":

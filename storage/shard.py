@@ -29,6 +29,7 @@ from models.base import Model
 from models.ensemble import COMBINES, MAX_WINDOWS
 from models.errors import ArtifactCorrupt, InvalidKey
 from models.key import Series
+from models.names import Names
 from models.windows import Window
 from storage.artifact import pack, views
 
@@ -164,20 +165,20 @@ class Shard:
         """The series at a position of the index."""
         return Series.parse(self._name_bytes(position).decode())
 
-    def find(self, series: Sequence[Series], hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """The position of each series in the index, -1 where it is not in it; int64 (series,).
-
-        Args:
-            series: their names, compared in full.
-            hashes: their `Series.hash`, uint64 (series,).
-        """
+    def find(self, names: Names) -> NDArray[np.int64]:
+        """The position of each series in the index, -1 where it is not in it; int64 (series,)."""
+        hashes = names.hashes
         positions = np.searchsorted(self.hashes, hashes)
-        return np.array(
-            [self._exactly(*it) for it in zip(positions.tolist(), hashes.tolist(), series, strict=True)], np.int64
-        )
+        found = np.full(len(names), -1)
+        there = positions < len(self.hashes)
+        there[there] = self.hashes[positions[there]] == hashes[there]
+        for i in np.flatnonzero(there).tolist():
+            found[i] = self._named(int(positions[i]), names[i])
+        return found
 
-    def _exactly(self, position: int, hash_: int, series: Series) -> int:
-        name = str(series).encode()
+    def _named(self, position: int, series: Series) -> int:
+        """The position of a series among those from `position` on that have the same hash, or -1."""
+        name, hash_ = str(series).encode(), self.hashes[position]
         while position < len(self.hashes) and self.hashes[position] == hash_:
             if self._name_bytes(position) == name:
                 return position

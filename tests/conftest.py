@@ -25,6 +25,7 @@ from training.publish import publish
 from training.synthetic import DAY, Fleet, fleet
 
 END = 1_767_571_200  # 2026-01-05T00:00Z
+S3_PAGE = 20  # objects in a page of a listing; elsewhere it is 1000
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def s3() -> Iterator[str]:
     port = free_port()
     server = subprocess.Popen(
         [Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+        env=os.environ | {"MOTO_S3_DEFAULT_MAX_KEYS": str(S3_PAGE)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -108,13 +110,15 @@ def service(published: Published, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @contextlib.contextmanager
 def services(logs: Path) -> Iterator[Callable[..., Server]]:
+    """What starts services, each with a local directory and a log of its own beside the others'."""
     with contextlib.ExitStack() as stack:
 
         def start(store: str, *flags: str, ready: bool = True, **environment: str) -> Server:
             port, log = free_port(), logs / f"serve-{time.time_ns()}.log"
             command = [sys.executable, "-m", "cli.main", "serve", "--store", store, "--port", str(port), *flags]
+            own = {"MYRIAD_LOCAL_DIRECTORY": str(log.with_suffix(".local"))}
             with log.open("wb") as output:
-                process = subprocess.Popen(command, env=os.environ | environment, stderr=output, stdout=output)
+                process = subprocess.Popen(command, env=os.environ | own | environment, stderr=output, stdout=output)
             stack.callback(_stop, process)
             address = f"http://127.0.0.1:{port}"
             client = stack.enter_context(httpx.Client(base_url=address, trust_env=False, timeout=30))

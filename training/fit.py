@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,12 @@ from storage.shard import NO_MODEL, Entries
 
 LEAST_COMBINED, MOST_COMBINED = 1e-3, 1e4
 """A combination's threshold is kept as a float16; it is near 1 wherever scores mean something."""
+
+MOST_SPREADS = 1e30
+"""A threshold is kept as a float32; beyond this the effect-size floor decides."""
+
+POOLED_ADAPTER = "seasonal"
+"""Several hosts' points taken together have a rhythm, but no level that could be followed."""
 
 POOLED_SERIES = 20
 """A region's or the global model of a metric is fitted to the history of at most this many hosts."""
@@ -82,6 +88,7 @@ def fit_pooled(plan: Plan, series: Series, history: Points) -> Fitted:
     values = aggregate(some, plan.windows, steps, plan.coverage)
     order = np.argsort(some.timestamps, kind="stable")
     pool = Points.of((some.timestamps[order], some.values[order]))
+    plan = replace(plan, adapters=(POOLED_ADAPTER,) * len(plan.windows))
     return _fit_values(plan, [series], pool, values[:, order], np.array([np.median(steps)], np.int64))
 
 
@@ -164,7 +171,7 @@ def _fit_window(kind: type[Model], history: Points, rate: float) -> _WindowFit:
     deviations = trial.predict(rows, rest).score
     limit = np.array([calibration.threshold(one, rate) for one in _split(deviations, rest)])
     floor = calibration.effect_floor(history.take(kept))
-    limit = np.maximum(limit, np.finfo(np.float32).tiny)
+    limit = np.clip(limit, np.finfo(np.float32).tiny, MOST_SPREADS)
     prediction = trial.calibrated(limit, floor).predict(rows, rest)
     half = (prediction.upper - prediction.lower) / 2
     floors = np.array([np.median(one) for one in _split(floor[rest.owner] / half, rest)])

@@ -37,11 +37,10 @@ def train(
         HistoryUnusable: nothing in it can be fitted.
     """
     rows = grouped(table)
-    refusals = [
-        Refusal(f"series {i}", None, str(why)) for i, why in enumerate(rows.series) if isinstance(why, Exception)
-    ]
-    good = [i for i, series in enumerate(rows.series) if isinstance(series, Series)]
-    series = [one for one in rows.series if isinstance(one, Series)]
+    names = rows.grouping.names
+    refusals = [Refusal("/".join(names[i]), None, str(why)) for i, why in sorted(rows.bad.items())]
+    good = [i for i in range(len(names)) if i not in rows.bad]
+    series = [names[i] for i in good]
     points = rows.points.take(good)
     points = points.where(np.isfinite(points.values)).tidied().points
     done = list(_done(list(_work(plan, series, points, levels)), workers, progress))

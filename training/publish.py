@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import adapters
 from models.errors import InvalidPoints
 from models.key import shard_of
+from models.windows import Window
 from storage.artifact import compress
 from storage.release import Artifact, Head, Manifest, Releases, new_release_id
 from storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
@@ -41,18 +42,19 @@ def publish(
         over: the release that was current when the work began.
         provenance: what to say of where the release came from.
         base: a release to keep the rest of: only shards with entries among these are written anew. It must have the
-            plan's windows.
+            plan's windows, weights, rate and coverage.
 
     Raises:
         Conflict: another release became current since; nothing that is served has changed.
-        InvalidPoints: the base has other windows.
+        InvalidPoints: the base has others.
     """
-    if base and base.parsed_windows != plan.windows:
-        raise InvalidPoints(f"release {base.id} has the windows {', '.join(base.windows)}: it cannot be updated")
+    if base and _calibration(base) != (plan.windows, plan.weights, plan.rate, plan.coverage):
+        was = f"windows {', '.join(base.windows)}, weights {base.weights}, rate {base.rate}, coverage {base.coverage}"
+        raise InvalidPoints(f"release {base.id} has {was}: what is kept of it cannot be combined with anything else")
     kept = dict(base.regions) if base else {}
     for region, members in by_region(entries).items():
         kept[region] = put_region(releases, entries.take(members), kept.get(region))
-    names = {name for adapter in (plan.adapter_names, base.adapters if base else ()) for name in adapter}
+    names = {*entries.adapters, *(base.adapters if base else ())}
     return commit(releases, kept, plan, sorted(names), over, provenance)
 
 
@@ -118,6 +120,10 @@ def by_region(entries: Entries) -> dict[str, NDArray[np.int64]]:
     for i, series in enumerate(entries.series):
         members.setdefault(series.region, []).append(i)
     return {region: np.array(some, np.int64) for region, some in sorted(members.items())}
+
+
+def _calibration(manifest: Manifest) -> tuple[tuple[Window, ...], tuple[float, ...], float, float]:
+    return manifest.parsed_windows, manifest.weights, manifest.rate, manifest.coverage
 
 
 def _shards(entries: Entries) -> int:

@@ -29,6 +29,8 @@ REGIONS = (
 )  # fmt: skip
 NAMES = ("ewma", "seasonal")
 EWMA_SHARE = 0.2
+WEEKLY_SHARE = 0.17
+"""Of hour-of-week effects, those that are believed: as in models fitted to 16 days of the Server Machine Dataset."""
 FITTED_AT, HISTORY = 1_767_571_200, 21 * 86400
 HISTORY_DAYS, HOURS = 21, np.arange(24)
 
@@ -109,7 +111,8 @@ def _seasonal(traits: _Traits, smooth: float, draw: np.random.Generator) -> Mode
     error = smooth / np.sqrt(60)  # of an hour's mean, in spreads
     hour = traits.hour * smooth + draw.normal(0, error / np.sqrt(HISTORY_DAYS), (n, 24))
     day = traits.day * smooth + draw.normal(0, error / np.sqrt(24 * HISTORY_DAYS / 7), (n, 7))
-    week = np.where(draw.random((n, 168)) < 0.045, draw.normal(0, error, (n, 168)), 0.0)
+    believed = draw.random((n, 168)) < WEEKLY_SHARE
+    week = np.where(believed, draw.normal(0, 2 * error, (n, 168)), 0.0)
     jobs = traits.weekly[:, None] & (draw.random((n, 168)) < 0.02)
     week += np.where(jobs, draw.normal(0, 5, (n, 168)) * smooth, 0.0)
     arrays = {

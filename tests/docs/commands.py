@@ -44,12 +44,19 @@ def commands(block: Block) -> list[tuple[str, str]]:
     if block.language == "bash":
         return [(line, "") for line in text.splitlines() if line and not line.startswith("#")]
     found: list[tuple[str, str]] = []
-    for line in text.splitlines(keepends=True):
-        if line.startswith("$ "):
-            found.append((line[2:].strip(), ""))
-        else:
-            found[-1] = (found[-1][0], found[-1][1] + line)
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        lines = part.splitlines(keepends=True)
+        length = next(n for n in range(1, len(lines) + 1) if _is_whole("".join(lines[:n])))
+        found.append(("".join(lines[:length]).strip(), "".join(lines[length:])))
     return found
+
+
+def _is_whole(command: str) -> bool:
+    try:
+        shlex.split(command)
+    except ValueError:  # a quotation goes on in the next line
+        return False
+    return True
 
 
 class Shell:
@@ -107,12 +114,10 @@ def compare(shown: str, real: str, command: str) -> None:
     """What a page shows is what came out: a JSON answer in its shape, other output line by line."""
     if not shown.strip():
         return
-    try:
-        expected = json.loads(_whole(shown))
-    except json.JSONDecodeError:
-        _compare_lines(shown, real, command)
+    if shown.lstrip().startswith("{"):
+        _compare_json(json.loads(_whole(shown)), json.loads(real), f"{command}: $")
     else:
-        _compare_json(expected, json.loads(real), f"{command}: $")
+        _compare_lines(shown, real, command)
 
 
 def _whole(shown: str) -> str:

@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
 import pytest
 
 from tests.conftest import free_port
@@ -17,6 +21,11 @@ class Demo:
     directory: Path
     output: str
 
+    @property
+    def store(self) -> str:
+        """The URL of the store it published to."""
+        return (self.directory / "demo-data" / "store").as_uri()
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
@@ -27,4 +36,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.setenv("MYRIAD_LOCAL_DIRECTORY", str(directory / "local"))
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True, timeout=100)
+    # Two hosts' history is enough for the pages, and quicker.
+    history = directory / "demo-data" / "history.parquet"
+    pyarrow.parquet.write_table(_of_hosts(pyarrow.parquet.read_table(history), ("web-000", "web-001")), history)
     return Demo(directory, done.stdout)
+
+
+def _of_hosts(table: pa.Table, hosts: Sequence[str]) -> pa.Table:
+    return table.filter(pc.is_in(table["host"].cast(pa.string()), pa.array(hosts)))

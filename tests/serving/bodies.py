@@ -69,4 +69,5 @@ def columns(predictor: Predictor, points: pd.DataFrame) -> dict[str, list[Any]]:
     """The scores of one series' datapoints as `DataFrame.to_dict("list")`, None for NaN."""
     scored = predictor.predict(points)[["score", *predictor.manifest.windows]]
     whole = points[["timestamp"]].join(scored)
-    return whole.astype(object).replace({np.nan: None}).to_dict("list")
+    lists = whole.astype(object).replace({np.nan: None}).to_dict("list")
+    return {str(name): values for name, values in lists.items()}

@@ -1,5 +1,7 @@
 """Small fitted fleets, for tests of what becomes of them: fitting takes milliseconds."""
 
+import functools
+
 from models.key import Series
 from models.windows import Window
 from storage.release import Head, Manifest, Releases
@@ -14,8 +16,9 @@ PLAN = Plan(windows=(Window(60), Window(300)), adapters=("ewma", "seasonal"), we
 NAMES = ("r/a/cpu", "r/a/mem", "r/b/cpu", "s/a/cpu")
 
 
+@functools.cache
 def fitted(*names: str, seed: int = 0, plan: Plan = PLAN) -> Entries:
-    """The models of series named `region/host/metric`, each fitted to a day of noise of its own."""
+    """The models of series named `region/host/metric`, each fitted to a day of noise of its own; not to be changed."""
     series = [Series.parse(name) for name in names or NAMES]
     return fit(plan, series, history(1, series=len(series), seed=seed)).entries
 

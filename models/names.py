@@ -1,0 +1,96 @@
+"""Names: many series in columns, so that a million cost three arrays and not a million objects."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import InvalidKey
+from models.key import ANY, Series, mix, part_hash, series_hash
+
+
+@dataclass(frozen=True)
+class Names:
+    """Series as positions in lists of parts.
+
+    Attributes:
+        parts: the distinct regions, hosts and metrics.
+        codes: of each series its region's, host's and metric's position in its list, int64 (3, series).
+    """
+
+    parts: tuple[Sequence[str], Sequence[str], Sequence[str]]
+    codes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, series: Sequence[Series]) -> "Names":
+        """The same series in columns."""
+        regions, hosts, metrics = (tuple(part) for part in zip(*series, strict=True)) if series else ((), (), ())
+        return cls((regions, hosts, metrics), np.tile(np.arange(len(series)), (3, 1)))
+
+    def __len__(self) -> int:
+        """How many series."""
+        return self.codes.shape[1]
+
+    def __getitem__(self, i: int) -> Series:
+        """Series i."""
+        return Series(*(part[code] for part, code in zip(self.parts, self.codes[:, i].tolist(), strict=True)))
+
+    def take(self, series: NDArray[np.int64]) -> "Names":
+        """Some of the series, in this order."""
+        return Names(self.parts, self.codes[:, series])
+
+    def fallback(self, level: int) -> "Names":
+        """The series whose models stand in for these: their regions' (1) or everyone's (2); themselves at 0."""
+        if level == 0:
+            return self
+        regions, _, metrics = self.parts
+        codes = self.codes * np.array([[level == 1], [0], [1]])
+        return Names((regions if level == 1 else (ANY,), (ANY,), metrics), codes)
+
+    @cached_property
+    def host_hashes(self) -> NDArray[np.uint64]:
+        """`Series.host_hash` of each, uint64 (series,)."""
+        return mix(self._hashes(0), self._hashes(1))
+
+    @cached_property
+    def hashes(self) -> NDArray[np.uint64]:
+        """`Series.hash` of each, uint64 (series,)."""
+        return series_hash(self.host_hashes, self._hashes(2))
+
+    def digest(self) -> bytes:
+        """128 bits that are the same for the same series in the same order, given in the same way."""
+        digest = hashlib.blake2b(self.codes.tobytes(), digest_size=16)
+        for parts in self.parts:
+            digest.update("\0".join(map(str, parts)).encode("utf-8", "surrogatepass") + b"\0\0")
+        return digest.digest()
+
+    def invalid(self) -> dict[int, InvalidKey]:
+        """The series that cannot be one, and why."""
+        wrong: dict[int, InvalidKey] = {}
+        any_region = [code for code, region in enumerate(self.parts[0]) if region == ANY]
+        suspects = np.isin(self.codes[0], any_region) if any_region else np.zeros(len(self), bool)
+        for kind, part in enumerate(self.parts):
+            bad = [code for code, name in enumerate(part) if not _possible(kind, name)]
+            suspects |= np.isin(self.codes[kind], bad) if bad else False
+        for i in np.flatnonzero(suspects).tolist():
+            try:
+                Series.of(*self[i])
+            except InvalidKey as exc:
+                wrong[i] = exc
+        return wrong
+
+    def _hashes(self, kind: int) -> NDArray[np.uint64]:
+        return np.array([part_hash(part) for part in self.parts[kind]], np.uint64)[self.codes[kind]]
+
+
+def _possible(kind: int, name: str) -> bool:
+    parts = ["a", "a", "a"]
+    parts[kind] = name
+    try:
+        Series.of(*parts)
+    except InvalidKey:
+        return False
+    return True

@@ -1,0 +1,139 @@
+"""Resolution: where the models of a query's series are; without input or output, as in `serving.scoring`."""
+
+import contextlib
+import threading
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from models.key import shard_of
+from models.names import Names
+from models.table import Grouping, grouping_of
+from serving.cache import LoadFailed
+from storage.release import Artifact, Manifest
+from storage.shard import Shard
+
+LEVELS = 3
+"""A series' own models, its region's, everyone's."""
+
+NOWHERE = -1
+
+REMEMBERED_ROWS = 4_000_000
+REMEMBERED_TABLES = 16
+
+Opened = Mapping[str, Shard | LoadFailed]
+"""Shards, or why they could not be opened, by artifact hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Where the models of n series are.
+
+    Attributes:
+        artifacts: those that hold some.
+        artifact: of each series the position among those, or `NOWHERE`, int64 (n,).
+        position: of each series in the index of that shard, int64 (n,); `NOWHERE` where the shard could not be opened.
+        level: 0 for a series' own models, above that for a fallback's, u1 (n,).
+        failed: why some artifacts could not be opened, by position.
+    """
+
+    artifacts: tuple[Artifact, ...]
+    artifact: NDArray[np.int64]
+    position: NDArray[np.int64]
+    level: NDArray[np.uint8]
+    failed: Mapping[int, LoadFailed]
+
+    def members(self) -> dict[int, NDArray[np.int64]]:
+        """The series found in each artifact that could be opened, in ascending order."""
+        found = np.flatnonzero(self.position != NOWHERE)
+        return {at: found[some] for at, some in _grouped(self.artifact[found]).items()}
+
+
+def resolve(manifest: Manifest, names: Names) -> Generator[list[Artifact], Opened, Resolution]:
+    """Where the models for each series are: yields the artifacts it has to look into and is sent them opened."""
+    n = len(names)
+    artifacts, place = list[Artifact](), dict[str, int]()
+    artifact, position = np.full(n, NOWHERE), np.full(n, NOWHERE)
+    level_found, failed = np.zeros(n, np.uint8), dict[int, LoadFailed]()
+    pending = np.arange(n)
+    for level in range(LEVELS):
+        sought = names.take(pending).fallback(level)
+        by_artifact = _by_artifact(manifest, sought)
+        if not by_artifact:
+            continue
+        opened = yield [one for one, _ in by_artifact]
+        left = np.ones(len(pending), bool)
+        for one, some in by_artifact:
+            shard, at = opened[one.hash], place.setdefault(one.hash, len(artifacts))
+            if at == len(artifacts):
+                artifacts.append(one)
+            if isinstance(shard, LoadFailed):
+                failed[at] = shard
+                found, positions = some, np.full(len(some), NOWHERE)
+            else:
+                positions = shard.find(sought.take(some))
+                found, positions = some[positions != NOWHERE], positions[positions != NOWHERE]
+            series = pending[found]
+            artifact[series], position[series], level_found[series] = at, positions, level
+            left[found] = False
+        pending = pending[left]
+        if not len(pending):
+            break
+    return Resolution(tuple(artifacts), artifact, position, level_found, failed)
+
+
+def _by_artifact(manifest: Manifest, names: Names) -> list[tuple[Artifact, NDArray[np.int64]]]:
+    """The artifacts that would hold models of these series, each with the positions of its series."""
+    found = []
+    for region, members in _grouped(names.codes[0]).items():
+        shards = manifest.regions.get(names.parts[0][region])
+        if not shards:
+            continue
+        host_hashes = names.host_hashes[members]
+        for shard, some in _grouped(shard_of(host_hashes, len(shards)).astype(np.int64)).items():
+            if (artifact := shards[shard]) is not None:
+                found.append((artifact, members[some]))
+    return found
+
+
+def _grouped(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    """The positions at which each key stands, in ascending order."""
+    if len(keys) == 1:
+        return {int(keys[0]): np.zeros(1, np.int64)}
+    order = np.argsort(keys, kind="stable")
+    distinct, starts = np.unique(keys[order], return_index=True)
+    return dict(zip(distinct.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+class Remembered:
+    """The groupings and resolutions of the tables scored last: a fleet posts the same series every minute."""
+
+    def __init__(self) -> None:
+        self._groupings: LRUCache[bytes, Grouping] = LRUCache(REMEMBERED_ROWS, getsizeof=lambda g: len(g.order))
+        self._resolutions: LRUCache[tuple[str, bytes], Resolution] = LRUCache(REMEMBERED_TABLES)
+        self._lock = threading.Lock()
+
+    def grouping(self, labels: Names) -> tuple[bytes, Grouping]:
+        """The rows of these series by series, and a key for their resolution."""
+        key = labels.digest()
+        with self._lock:
+            known = self._groupings.get(key)
+        if known is None:
+            known = grouping_of(labels)
+            with self._lock, contextlib.suppress(ValueError):  # one too large to keep
+                self._groupings[key] = known
+        return key, known
+
+    def resolution(self, release: str, key: bytes) -> Resolution | None:
+        """Where the series of a table were found in a release."""
+        with self._lock:
+            return self._resolutions.get((release, key))
+
+    def keep(self, release: str, key: bytes, resolution: Resolution) -> None:
+        """Remember where they were found, if all that was to be opened could be."""
+        if not resolution.failed:
+            with self._lock:
+                self._resolutions[release, key] = resolution

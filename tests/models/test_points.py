@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.errors import InvalidPoints
+from models.points import Points, magnitudes, ranges
+
+Posted = list[list[tuple[int, float]]]
+POSTED = st.lists(st.lists(st.tuples(st.integers(0, 20), st.floats(-1e150, 1e150)), max_size=30), max_size=5)
+
+
+def points(posted: Posted) -> Points:
+    return Points.of(*(([t for t, _ in one], [v for _, v in one]) for one in posted))
+
+
+def listed(some: Points) -> Posted:
+    return [list(zip(*(array.tolist() for array in some.series(i)), strict=True)) for i in range(len(some))]
+
+
+def test_points_know_whose_they_are() -> None:
+    some = points([[(1, 10), (2, 20)], [], [(1, 30)]])
+    assert len(some) == 3
+    assert some.lengths.tolist() == [2, 0, 1]
+    assert some.owner.tolist() == [0, 0, 2]
+    assert listed(some) == [[(1, 10), (2, 20)], [], [(1, 30)]]
+
+
+def test_there_may_be_no_series() -> None:
+    none = Points.of()
+    assert len(none) == 0
+    assert none.timestamps.dtype == np.int64
+    assert len(none.tidied().points) == 0
+
+
+def test_a_series_has_as_many_values_as_timestamps() -> None:
+    with pytest.raises(InvalidPoints, match="not as many values as timestamps"):
+        Points.of(([1, 2], [1.0]))
+
+
+def test_series_are_taken_in_the_order_asked_for_even_twice() -> None:
+    some = points([[(1, 10)], [], [(3, 30), (4, 40)]])
+    assert listed(some.take([2, 0, 1, 2])) == [[(3, 30), (4, 40)], [(1, 10)], [], [(3, 30), (4, 40)]]
+    assert len(some.take([])) == 0
+
+
+def test_a_series_stays_when_none_of_its_points_does() -> None:
+    some = points([[(1, 10), (2, 20)], [(1, 30)]])
+    assert listed(some.where(np.array([False, True, False]))) == [[(2, 20)], []]
+
+
+@given(POSTED)
+def test_of_points_with_one_timestamp_the_last_posted_wins(posted: Posted) -> None:
+    assert listed(points(posted).tidied().points) == [sorted(dict(one).items()) for one in posted]
+
+
+@given(POSTED)
+def test_tidying_counts_the_duplicates_of_each_series(posted: Posted) -> None:
+    duplicates = points(posted).tidied().duplicates
+    assert duplicates.tolist() == [len(one) - len(dict(one)) for one in posted]
+
+
+@given(POSTED)
+def test_tidying_says_where_each_posted_point_went(posted: Posted) -> None:
+    some = points(posted)
+    tidy, _, place = some.tidied()
+    assert np.array_equal(tidy.timestamps[place], some.timestamps)
+    assert np.array_equal(tidy.owner[place], some.owner)
+
+
+@given(POSTED)
+def test_tidy_points_stay_as_they_are(posted: Posted) -> None:
+    tidy = points(posted).tidied().points
+    again = tidy.tidied()
+    assert again.points is tidy
+    assert not again.duplicates.any()
+    assert again.place.tolist() == list(range(len(tidy.values)))
+
+
+def test_magnitudes_are_largest_absolute_values_and_1_where_there_is_none() -> None:
+    some = points([[(1, -5.0), (2, 3.0)], [(1, 0.0)], [], [(1, float("nan")), (2, 1e-200)]])
+    assert magnitudes(some).tolist() == [5.0, 1.0, 1.0, 1e-200]
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 5)), max_size=10))
+def test_ranges_follow_one_another(spans: list[tuple[int, int]]) -> None:
+    starts, lengths = np.array(spans, np.int64).reshape(-1, 2).T
+    assert ranges(starts, lengths).tolist() == [i for start, n in spans for i in range(start, start + n)]

@@ -84,7 +84,7 @@ def _panel(axes: Axes, sizes: Mapping[int, Any], title: str, unit: str, lines: M
     _scale(axes, across, every)
     axes.set(title=title, ylabel=unit, xlabel="series")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, loc="best", fontsize=9)
+    axes.legend(frameon=False, loc="upper center", ncols=2, fontsize=9)
 
 
 def _scale(axes: Axes, across: Sequence[int], values: Sequence[float]) -> None:
@@ -95,7 +95,7 @@ def _scale(axes: Axes, across: Sequence[int], values: Sequence[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     if max(values) > 8 * min(values):
         axes.set_yscale("log")
-        axes.set_ylim(min(values) / 2, max(values) * 4)
+        axes.set_ylim(min(values) / 2, max(values) * 10)
     else:
-        axes.set_ylim(0, max(values) * 1.35)
+        axes.set_ylim(0, max(values) * 1.5)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))

@@ -45,7 +45,7 @@ class Effort:
     calm: float
 
 
-THOROUGH, BRIEF = Effort(200, 5000, 500, 2000, 20), Effort(10, 200, 20, 200, 1)
+THOROUGH, BRIEF = Effort(200, 5000, 500, 2000, 20), Effort(10, 200, 20, 20, 1)
 
 
 @click.command()

@@ -129,9 +129,10 @@ def serving(store: str, directory: Path, log: Path, **settings: object) -> Itera
     (port,) = free_ports(1)
     flags = {"store": store, "local_directory": directory, "port": port, "log_level": "warning", **settings}
     command = [MYRIAD, "serve", *(f"--{name.replace('_', '-')}={value}" for name, value in flags.items())]
+    environment = os.environ | {"TMPDIR": str(log.parent)}  # whatever it leaves behind goes with the bench's own
     with log.open("wb") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
     try:
         _wait(process, port)
         yield Service(process, port, time.perf_counter() - started)

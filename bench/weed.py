@@ -119,7 +119,14 @@ def _command(directory: Path, config: Path, ports: list[int]) -> list[str]:
         "iam": "false",
     }
     program = str(Path(sys.executable).with_name("weed"))
-    return [program, "server", "-filer", "-s3", *(f"-{name}={value}" for name, value in flags.items())]
+    return [
+        program,
+        f"-logdir={directory}",
+        "server",
+        "-filer",
+        "-s3",
+        *(f"-{name}={value}" for name, value in flags.items()),
+    ]
 
 
 @contextlib.contextmanager

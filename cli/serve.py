@@ -1,6 +1,8 @@
 """`myriad serve`: the HTTP service."""
 
 import os
+import signal
+import sys
 import tempfile
 from typing import Any
 
@@ -44,6 +46,8 @@ def serve(**flags: Any) -> None:
 def _run(settings: Settings) -> None:
     import uvicorn
 
+    # uvicorn finishes what it accepted and then raises the signal anew: that is a good end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "serving.app:create_app",
         factory=True,

@@ -99,10 +99,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=service.lifespan,
     )
     app.router.routes.append(Route("/predict", service.predict, methods=None))
-    app.get("/models/{region}/{host}/{metric}", tags=["models"])(service.models)
-    app.get("/releases/current", tags=["releases"])(service.release)
+    app.get("/models/{region}/{host}/{metric}", tags=["models"], responses=openapi.problems(404, 422, 503))(
+        service.models
+    )
+    app.get("/releases/current", tags=["releases"], responses=openapi.problems(503))(service.release)
     app.get("/health/live", tags=["health"])(service.live)
-    app.get("/health/ready", tags=["health"], responses={503: {"description": "No release is loaded"}})(service.ready)
+    app.get("/health/ready", tags=["health"], responses=openapi.problems(503))(service.ready)
     app.get("/metrics", tags=["health"], response_class=Response)(service.exposition)
     app.exception_handler(HTTPException)(_as_problem)
     app.add_middleware(_Observed, metrics=metrics)

@@ -87,7 +87,12 @@ class ShardCache:
                 future.set_exception(failure.error)
                 return future
             self._loading[artifact.hash] = future
-        self._threads.submit(self._run, artifact, future)
+        try:
+            self._threads.submit(self._run, artifact, future).add_done_callback(
+                lambda run: self._give_up(artifact, future) if run.cancelled() else None
+            )
+        except RuntimeError:
+            self._give_up(artifact, future)
         return future
 
     def opened(self) -> frozenset[str]:
@@ -104,6 +109,11 @@ class ShardCache:
     def close(self) -> None:
         """Begin no more loads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _give_up(self, artifact: Artifact, future: "Future[Shard]") -> None:
+        with self._lock:
+            del self._loading[artifact.hash]
+        future.set_exception(LoadFailed(artifact.hash, "the cache is closed"))
 
     def _run(self, artifact: Artifact, future: "Future[Shard]") -> None:
         started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ from serving.schemas import Datapoint, OneSeries, PredictRequest
 from serving.scoring import Query
 
 Labels = tuple[str, str, str]
+T = TypeVar("T")
 
 
 class BadRequest(MyriadError):
@@ -209,10 +211,7 @@ def _salvaged(
     body: bytes, error: msgspec.ValidationError
 ) -> tuple[PredictRequest, list[Labels], list[list[Datapoint]], dict[int, str]]:
     """What can be scored of a request of which something is not as it should be."""
-    try:
-        loose = _LOOSE.decode(body)
-    except msgspec.ValidationError as exc:
-        raise _explained(exc) from exc
+    loose = _decoded(_LOOSE, body, "$")
     if loose.region is not None or loose.model_id is not None or (loose.series is UNSET) == (loose.datapoints is UNSET):
         raise _explained(error) from error
     request = PredictRequest(windows=loose.windows, combine=loose.combine, bands=loose.bands)
@@ -222,31 +221,43 @@ def _salvaged(
     request.series = []
     labels, points, bad = [], [], {}
     for i, raw in enumerate(loose.series):
+        field = f"$.series[{i}]"
         try:
-            one = _SERIES.decode(raw)
+            one = _decoded(_SERIES, raw, field)
             label, datapoints = (one.region, one.host, one.metric), one.datapoints
-        except msgspec.ValidationError as exc:
-            label, datapoints = _labels(raw, f"$.series[{i}]"), []
-            bad[i] = str(exc)
+        except Malformed:
+            raise
+        except BadRequest as exc:
+            label, datapoints = _labels(raw, field), []
+            bad[i] = f"{exc} - at {exc.field}"
         labels.append(label)
         points.append(datapoints)
     return request, labels, points, bad
 
 
 def _row(raw: msgspec.Raw, field: str) -> tuple[Datapoint | str, Labels]:
+    labels = _labels(raw, field)
     try:
-        row = _ROW.decode(raw)
-    except msgspec.ValidationError as exc:
-        return f"{exc} of {field}", _labels(raw, field)
-    return row, _labels(raw, field)
+        return _decoded(_ROW, raw, field), labels
+    except Malformed:
+        raise
+    except BadRequest as exc:
+        return f"{exc} - at {exc.field}", labels
 
 
 def _labels(raw: msgspec.Raw, field: str) -> Labels:
+    labelled = _decoded(_LABELS, raw, field)
+    return labelled.region, labelled.host, labelled.metric
+
+
+def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, field: str) -> T:
+    """A part of a request, or a `BadRequest` that names the field at fault."""
     try:
-        labelled = _LABELS.decode(raw)
+        return decoder.decode(body)
     except msgspec.ValidationError as exc:
         raise _explained(exc, field) from exc
-    return labelled.region, labelled.host, labelled.metric
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise Malformed(f"the body is not JSON: {exc}") from exc
 
 
 def _explained(error: msgspec.ValidationError, within: str = "$") -> BadRequest:

@@ -22,6 +22,7 @@ _ROWS = {
 }
 _PROBLEMS = {
     "400": "The body is not JSON",
+    "404": "There is nothing of that name",
     "405": "The method is not POST",
     "408": "The body did not arrive in time",
     "413": "The body, its datapoints or its series are more than the bounds allow",
@@ -62,10 +63,14 @@ def describe_predict(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route answers when it cannot answer, by status."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _PROBLEMS[str(status)], "content": content} for status in statuses}
+
+
 def _operation(request: dict[str, Any], answers: list[dict[str, Any]]) -> dict[str, Any]:
     examples = {"one series": {"value": _ONE}, "rows of many": {"value": _ROWS}}
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    problems = {status: {"description": why, "content": problem} for status, why in _PROBLEMS.items()}
     answered = {
         "description": "The scores: of one series by itself, or of many in the order in which they were first posted",
         "content": {"application/json": {"schema": {"anyOf": answers}}},
@@ -77,5 +82,5 @@ def _operation(request: dict[str, Any], answers: list[dict[str, Any]]) -> dict[s
         "longest window needs before the first one of interest.",
         "operationId": "predict",
         "requestBody": {"required": True, "content": {"application/json": {"schema": request, "examples": examples}}},
-        "responses": {"200": answered, **problems},
+        "responses": {"200": answered, **{str(k): v for k, v in problems(400, 405, 408, 413, 415, 422, 503).items()}},
     }

@@ -12,17 +12,17 @@ import pyarrow as pa
 
 import adapters
 from models.ensemble import Combine
-from models.errors import ArtifactCorrupt
+from models.errors import ArtifactCorrupt, InvalidPoints
 from models.key import Series
 from models.names import Names
 from models.points import Points
-from models.table import labels_of
+from models.table import COLUMNS, labels_of
 from models.windows import Window
 from serving.cache import LoadFailed, ShardCache
 from serving.metrics import Metrics
 from serving.resolution import Opened, Remembered
 from serving.scoring import Place, Query, Scores, scored
-from serving.tabular import Tabular, answer, tabular
+from serving.tabular import Tabular, answer, is_window, tabular
 from storage.base import ObjectStore, open_store
 from storage.local import LocalTier
 from storage.release import Artifact, Head, Manifest, Releases
@@ -206,7 +206,7 @@ class Predictor:
             InvalidPoints: a column is missing or of the wrong type.
             InvalidKey: a window is not one of the release's.
         """
-        columns = self.predict_table(pa.Table.from_pandas(frame, preserve_index=False), windows, combine)
+        columns = self.predict_table(_table(frame), windows, combine)
         return columns.to_pandas().set_index(frame.index)
 
     def predict_table(
@@ -291,3 +291,15 @@ class Predictor:
             return raw
 
         return fetch
+
+
+def _table(frame: pd.DataFrame) -> pa.Table:
+    """The columns of a frame that matter."""
+    columns = {}
+    for name in frame.columns:
+        if name in COLUMNS or is_window(name):
+            try:
+                columns[name] = pa.array(frame[name], from_pandas=True)
+            except (pa.ArrowException, TypeError) as exc:
+                raise InvalidPoints(f"column {name!r} holds values of different kinds: {exc}") from exc
+    return pa.table(columns)

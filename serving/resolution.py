@@ -101,8 +101,8 @@ def _by_artifact(manifest: Manifest, names: Names) -> list[tuple[Artifact, NDArr
 
 def _grouped(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
     """The positions at which each key stands, in ascending order."""
-    if len(keys) == 1:
-        return {int(keys[0]): np.zeros(1, np.int64)}
+    if len(keys) < 2:
+        return {key: np.zeros(1, np.int64) for key in keys.tolist()}
     order = np.argsort(keys, kind="stable")
     distinct, starts = np.unique(keys[order], return_index=True)
     return dict(zip(distinct.tolist(), np.split(order, starts[1:]), strict=True))

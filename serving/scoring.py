@@ -160,6 +160,8 @@ def scored(manifest: Manifest, query: Query) -> Generator[list[Artifact], Opened
     shards, position, failed = dict[int, Shard](), resolution.position.copy(), {**resolution.failed}
     for at, some in members.items():
         shard = opened[resolution.artifacts[at].hash]
+        if isinstance(shard, Shard) and shard.windows != manifest.parsed_windows:
+            shard = LoadFailed(shard.name, f"it has the windows {shard.windows}, its release {manifest.windows}")
         if isinstance(shard, LoadFailed):
             failed[at], position[some] = shard, NOWHERE
         else:
@@ -203,6 +205,7 @@ def _scores(
             _predict(shard, release_window, positions, part.with_values(values[window, at]), outcome[:, window], at)
         mask = subset(outcome[0][:, at], chosen)
         divisor[at] = shard.combined[np.repeat(positions, part.lengths), mode, mask]
+    outcome[:, np.isnan(outcome[0])] = np.nan  # nothing was expected of a window without a value
     by_window, expected, lower, upper = outcome
     joint = combine(by_window, [manifest.weights[i] for i in chosen], query.combine) / divisor
     before = np.zeros((len(chosen), len(points.values) + 1), np.int64)

@@ -109,12 +109,16 @@ def _aggregated(table: pa.Table) -> dict[Window, NDArray[np.float64]]:
     """The columns named as windows, where the table has them in place of `value`."""
     if "value" in table.column_names:
         return {}
-    found = {}
-    for name in table.column_names:
-        try:
-            found[Window.parse(name)] = numbers(table, name)
-        except InvalidKey:
-            continue
+    found = {Window.parse(name): numbers(table, name) for name in table.column_names if is_window(name)}
     if not found:
         demand(table, ["value"])
     return found
+
+
+def is_window(name: object) -> bool:
+    """Whether a column is named as a window is."""
+    try:
+        Window.parse(str(name))
+    except InvalidKey:
+        return False
+    return True

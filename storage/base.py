@@ -95,9 +95,9 @@ def open_store(url: str) -> ObjectStore:
         from storage.file import FileStore
 
         return FileStore(rest)
-    if scheme == "s3" and rest.strip("/"):
+    bucket, _, prefix = rest.partition("/")
+    if scheme == "s3" and bucket:
         from storage.s3 import S3Store
 
-        bucket, _, prefix = rest.partition("/")
         return S3Store(bucket, prefix)
     raise StoreError(url, "", "is not a store's URL: file:///directory or s3://bucket/prefix")

@@ -78,7 +78,7 @@ class FileStore(ObjectStore):
     def _mapped(self, name: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as exc:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
             raise NotFound(self.url, name) from exc
         except OSError as exc:
             raise Unavailable(self.url, name, os.strerror(exc.errno or errno.EIO)) from exc
@@ -91,6 +91,7 @@ def written_aside(path: Path, data: bytes) -> Iterator[Path]:
     handle, aside = tempfile.mkstemp(prefix=".aside-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o644)  # a temporary file is its owner's alone; a store is for others to read
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

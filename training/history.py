@@ -18,7 +18,10 @@ def read(paths: Sequence[str | Path]) -> pa.Table:
         InvalidPoints: a file is not Parquet or CSV, cannot be read, or lacks a column; it says which.
     """
     tables = [_read(Path(path)) for path in paths]
-    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
+    try:
+        return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
+    except pa.ArrowException as exc:
+        raise InvalidPoints(f"the files do not go together: {exc}") from exc
 
 
 def _read(path: Path) -> pa.Table:

@@ -312,8 +312,12 @@ def test_a_body_that_does_not_arrive_in_time_is_refused(bounded: Server) -> None
 
 
 def test_more_requests_than_can_be_in_hand_are_refused_with_a_time_to_come_back(bounded: Server) -> None:
-    with posting(bounded, b"{}", declared=100):
-        refused = eventual(lambda: bounded.client.post("/predict", json=body_of("r/h/m")), 503)
+    def beside_another() -> httpx.Response:
+        with posting(bounded, b"{}", declared=100):
+            time.sleep(0.1)
+            return bounded.client.post("/predict", json=body_of("r/h/m"))
+
+    refused = eventual(beside_another, 503)
     assert problem(refused, 503)["type"] == "urn:myriad:problem:too-many-requests"
     assert refused.headers["retry-after"] == "1"
     assert eventual(lambda: bounded.client.post("/predict", json=body_of("r/h/m")), 200).status_code == 200

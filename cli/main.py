@@ -5,6 +5,7 @@ import pkgutil
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
 import cli
 from models.errors import MyriadError
@@ -27,6 +28,9 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except MyriadError as exc:
             raise click.ClickException(str(exc)) from exc
+        except ValidationError as exc:
+            wrong = exc.errors()[0]
+            raise click.ClickException(f"MYRIAD_{str(wrong['loc'][0]).upper()}: {wrong['msg']}") from exc
 
 
 @click.group(cls=_Commands)

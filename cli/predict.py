@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from cli.common import json_option, show, store_option
 from models.ensemble import COMBINES, Combine
+from models.errors import InvalidPoints
 from models.table import grouping_of, labels_of
 from serving.predictor import Predictor
 from training import history
@@ -48,6 +49,8 @@ def predict(
             scores = predictor.predict_table(chosen, wanted, combine)
             parts.append(_beside(chosen, scores))
             bar.update(chosen.num_rows)
+    if not parts:
+        raise InvalidPoints(f"{file}: there are no rows")
     scored = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
     if output is not None:
         write = pyarrow.csv.write_csv if output.suffix == ".csv" else pyarrow.parquet.write_table

@@ -1,5 +1,6 @@
 """`myriad train`: fit a fleet's models to its history and publish them."""
 
+import math
 import os
 import time
 from collections import Counter
@@ -23,13 +24,15 @@ from training.publish import publish
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @store_option
-@click.option("--adapter", default="seasonal", show_default=True, help="For all windows, or 1m=ewma,15m=seasonal,...")
+@click.option("--adapter", default="seasonal", show_default=True, help="For all windows, or 1m=ewma,15m=...")
 @click.option("--windows", default="1m,15m,1h", show_default=True, help="Aggregation windows.")
 @click.option("--weights", default="1,2,4", show_default=True, help="What each window counts for in the ensemble.")
 @click.option("--rate", default=DEFAULT_RATE, show_default=True, help="False alarms a point.")
 @click.option("--coverage", default=MIN_COVERAGE, show_default=True, help="Least share of a window's points.")
 @click.option("--fallback", default="", help="Also fit models of whole regions, of everything: region,global.")
-@click.option("--processes", default=os.cpu_count(), show_default=True, help="Processes to fit in.")
+@click.option(
+    "--processes", default=os.cpu_count(), type=click.IntRange(1), show_default=True, help="Processes to fit in."
+)
 @click.option("--update", is_flag=True, help="Keep the rest of the current release.")
 @json_option
 def train(
@@ -83,16 +86,26 @@ def _plan(adapter: str, windows: str, weights: str, rate: float, coverage: float
     parsed = tuple(Window.parse(text) for text in windows.split(","))
     if list(parsed) != sorted(set(parsed)) or len(parsed) > MAX_WINDOWS:
         raise click.BadParameter(f"name up to {MAX_WINDOWS} windows, shortest first", param_hint="--windows")
-    named = dict(part.split("=", 1) for part in adapter.split(",")) if "=" in adapter else {}
-    kinds = tuple(named.get(str(window), "seasonal") if named else adapter for window in parsed)
-    for kind in kinds:
-        adapters.get(kind)
+    kinds = _kinds(adapter, parsed)
     try:
         numbers = tuple(float(text) for text in weights.split(","))
     except ValueError as exc:
         raise click.BadParameter("is not a list of numbers", param_hint="--weights") from exc
-    if len(numbers) != len(parsed) or min(numbers) <= 0:
+    if len(numbers) != len(parsed) or not all(0 < number < math.inf for number in numbers):
         raise click.BadParameter("needs a positive number for each window", param_hint="--weights")
     if not (0 < rate < 0.5 and 0 <= coverage <= 1):
         raise click.BadParameter("--rate is between 0 and 0.5, --coverage between 0 and 1")
     return Plan(windows=parsed, adapters=kinds, weights=numbers, rate=rate, coverage=coverage)
+
+
+def _kinds(adapter: str, windows: tuple[Window, ...]) -> tuple[str, ...]:
+    """The adapter of each window, from `seasonal` or `1m=ewma,15m=seasonal`."""
+    named = {str(window): "seasonal" if "=" in adapter else adapter for window in windows}
+    for part in adapter.split(",") if "=" in adapter else ():
+        window, _, kind = part.partition("=")
+        if window not in named:
+            raise click.BadParameter(f"{part!r} names none of the windows {', '.join(named)}", param_hint="--adapter")
+        named[window] = kind
+    for kind in named.values():
+        adapters.get(kind)
+    return tuple(named.values())

@@ -26,8 +26,8 @@ def combine(scores: NDArray[np.float64], weights: Sequence[float], how: Combine)
     if how == "weighted":
         shares = there * np.asarray(weights, np.float64)[:, None]
         total = shares.sum(axis=0)
-        weighed = (shares * np.where(there, scores, 0.0)).sum(axis=0)
-        combined = np.divide(weighed, total, out=np.full(total.shape, np.nan), where=total > 0)
+        shares = np.divide(shares, total, out=np.full(shares.shape, np.nan), where=total > 0)
+        combined = (shares * np.where(there, scores, 0.0)).sum(axis=0)
     else:
         worst, pick = (np.inf, np.min) if how == "min" else (-np.inf, np.max)
         combined = pick(np.where(there, scores, worst), axis=0)

@@ -27,8 +27,12 @@ class Names:
     @classmethod
     def of(cls, series: Sequence[Series]) -> "Names":
         """The same series in columns."""
-        regions, hosts, metrics = (tuple(part) for part in zip(*series, strict=True)) if series else ((), (), ())
-        return cls((regions, hosts, metrics), np.tile(np.arange(len(series)), (3, 1)))
+        places: tuple[dict[str, int], dict[str, int], dict[str, int]] = ({}, {}, {})
+        codes = [
+            [place.setdefault(part, len(place)) for place, part in zip(places, one, strict=True)] for one in series
+        ]
+        regions, hosts, metrics = map(tuple, places)
+        return cls((regions, hosts, metrics), np.array(codes, np.int64).reshape(-1, 3).T)
 
     def __len__(self) -> int:
         """How many series."""
@@ -40,7 +44,11 @@ class Names:
 
     def take(self, series: NDArray[np.int64]) -> "Names":
         """Some of the series, in this order."""
-        return Names(self.parts, self.codes[:, series])
+        some = Names(self.parts, self.codes[:, series])
+        for name in ("host_hashes", "hashes"):
+            if name in self.__dict__:  # hashed already: not once more for every shard
+                some.__dict__[name] = self.__dict__[name][series]
+        return some
 
     def fallback(self, level: int) -> "Names":
         """The series whose models stand in for these: their regions' (1) or everyone's (2); themselves at 0."""
@@ -62,7 +70,7 @@ class Names:
 
     def digest(self) -> bytes:
         """128 bits that are the same for the same series in the same order, given in the same way."""
-        digest = hashlib.blake2b(self.codes.tobytes(), digest_size=16)
+        digest = hashlib.blake2b(np.ascontiguousarray(self.codes).tobytes(), digest_size=16)
         for parts in self.parts:
             digest.update("\0".join(map(str, parts)).encode("utf-8", "surrogatepass") + b"\0\0")
         return digest.digest()

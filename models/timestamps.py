@@ -31,7 +31,7 @@ def epoch_seconds(times: Sequence[object] | NDArray[Any]) -> NDArray[np.int64]:
     seconds = np.where(numbers >= MILLISECONDS_FROM, numbers // 1000, numbers // 1).astype(np.int64)
     if len(wrong := np.flatnonzero((seconds < 0) | (seconds > LATEST))):
         at = int(wrong[0])
-        shown = str(times[at])[:40]
+        shown = repr(np.asarray(times, object)[at])[:40]
         raise InvalidPoints(f"timestamp {shown} is not a time between 1970 and 2200", at)
     return seconds
 
@@ -47,4 +47,5 @@ def _seconds(value: object, at: int) -> float:
         raise InvalidPoints(f"timestamp {value[:40]!r} is not RFC 3339 text", at) from exc
     if when.tzinfo is None:
         raise InvalidPoints(f"timestamp {value[:40]!r} has no offset from UTC; add Z or +00:00", at)
-    return when.timestamp()
+    seconds = when.timestamp()
+    return seconds if seconds <= LATEST else -1.0  # never to be taken for milliseconds

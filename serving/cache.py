@@ -22,8 +22,10 @@ from storage.shard import Shard
 
 QUEUE_SHARE = 0.2
 """Of the bytes, for shards seen once."""
+LEFT_SHARE = 0.5
+"""Of the bytes, what shards remembered after they left the queue would take: less than a sweep, or it would be kept."""
 REMEMBERED = 10_000
-"""Shards remembered after they left the queue, and failures remembered."""
+"""Failures remembered."""
 LONGEST_FAILURE = 60.0
 """Seconds a failed load is not tried again, at most, however often it fails."""
 
@@ -151,7 +153,7 @@ class _TwoQueues:
     def __init__(self, max_bytes: int, metrics: Metrics) -> None:
         self._queue: FIFOCache[str, Shard] = FIFOCache(max_bytes, getsizeof=_size)
         self._kept: LRUCache[str, Shard] = LRUCache(max_bytes, getsizeof=_size)
-        self._left: FIFOCache[str, bool] = FIFOCache(REMEMBERED)
+        self._left: FIFOCache[str, int] = FIFOCache(LEFT_SHARE * max_bytes, getsizeof=int)
         self._max_bytes, self._metrics = max_bytes, metrics
 
     @property
@@ -175,14 +177,15 @@ class _TwoQueues:
             return
         while self.bytes + shard.nbytes > self._max_bytes:
             self._make_room()
-        into = self._kept if self._left.pop(name, False) else self._queue
+        into = self._kept if self._left.pop(name, None) else self._queue
         into[name] = shard
 
     def _make_room(self) -> None:
         self._metrics.evictions.inc()
         if self._queue.currsize > QUEUE_SHARE * self._max_bytes or not self._kept:
-            name, _ = self._queue.popitem()
-            self._left[name] = True
+            name, shard = self._queue.popitem()
+            if shard.nbytes <= self._left.maxsize:
+                self._left[name] = shard.nbytes
         else:
             self._kept.popitem()
 

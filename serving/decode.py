@@ -122,7 +122,8 @@ def decode(body: bytes, bounds: Bounds) -> Posted:
         raise Malformed(f"the body is not JSON: {exc}") from exc
     else:
         labels, points, bad = _parted(request)
-    single = request.series is UNSET and (request.region is not None or request.model_id is not None)
+    named = (request.region, request.host, request.metric, request.model_id)
+    single = request.series is UNSET and named != (None, None, None, None)
     windows = tuple(Window.parse(text) for text in request.windows) if request.windows is not None else None
     if single:
         labels, windows = _named(request, windows)
@@ -177,7 +178,10 @@ def _parted(request: PredictRequest) -> tuple[list[Labels], list[list[Datapoint]
         labels = [(one.region, one.host, one.metric) for one in request.series]
         return labels, [one.datapoints for one in request.series], {}
     rows = request.datapoints if not isinstance(request.datapoints, UnsetType) else []
-    if request.region is not None or request.model_id is not None:
+    if request.region is not None or request.host is not None or request.metric is not None or request.model_id:
+        for at, row in enumerate(rows):
+            if row.region is not None or row.host is not None or row.metric is not None:
+                raise BadRequest("the request names the series already", f"$.datapoints[{at}]")
         return [("", "", "")], [rows], {}
     return _by_label([(row, _label(row, at)) for at, row in enumerate(rows)])
 

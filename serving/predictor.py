@@ -130,7 +130,8 @@ class Predictor:
                 raise ArtifactCorrupt(manifest.id, f"its {name} models are of version {version}, not {here}: fit anew")
         if self.current is not None:
             needed = manifest.succeeding(self.current.manifest, self._cache.opened())
-            for shard in [self._cache.get(artifact) for artifact in needed]:
+            for artifact in needed:  # one at a time: requests go on meanwhile
+                shard = self._cache.get(artifact)
                 if isinstance(shard, Future):
                     shard.result()
         self.current = Current(manifest, head, time.time())

@@ -52,19 +52,23 @@ class Resolution:
         return {at: found[some] for at, some in _grouped(self.artifact[found]).items()}
 
 
-def resolve(manifest: Manifest, names: Names) -> Generator[list[Artifact], Opened, Resolution]:
-    """Where the models for each series are: yields the artifacts it has to look into and is sent them opened."""
+def resolve(manifest: Manifest, names: Names) -> Generator[list[Artifact], Opened, tuple[Resolution, Opened]]:
+    """Where the models for each series are, and what was opened to see that.
+
+    Yields the artifacts it has to look into and is sent them opened.
+    """
     n = len(names)
     artifacts, place = list[Artifact](), dict[str, int]()
     artifact, position = np.full(n, NOWHERE), np.full(n, NOWHERE)
     level_found, failed = np.zeros(n, np.uint8), dict[int, LoadFailed]()
-    pending = np.arange(n)
+    pending, seen = np.arange(n), dict[str, Shard | LoadFailed]()
     for level in range(LEVELS):
         sought = names.take(pending).fallback(level)
         by_artifact = _by_artifact(manifest, sought)
         if not by_artifact:
             continue
         opened = yield [one for one, _ in by_artifact]
+        seen |= opened
         left = np.ones(len(pending), bool)
         for one, some in by_artifact:
             shard, at = opened[one.hash], place.setdefault(one.hash, len(artifacts))
@@ -82,12 +86,13 @@ def resolve(manifest: Manifest, names: Names) -> Generator[list[Artifact], Opene
         pending = pending[left]
         if not len(pending):
             break
-    return Resolution(tuple(artifacts), artifact, position, level_found, failed)
+    return Resolution(tuple(artifacts), artifact, position, level_found, failed), seen
 
 
 def _by_artifact(manifest: Manifest, names: Names) -> list[tuple[Artifact, NDArray[np.int64]]]:
     """The artifacts that would hold models of these series, each with the positions of its series."""
     found = []
+    _ = names.hashes  # of all at once, before they are taken apart
     for region, members in _grouped(names.codes[0]).items():
         shards = manifest.regions.get(names.parts[0][region])
         if not shards:

@@ -154,9 +154,12 @@ def scored(manifest: Manifest, query: Query) -> Generator[list[Artifact], Opened
         InvalidKey: a window is not one of the release's.
     """
     chosen = _chosen(manifest, query.windows)
-    resolution = query.resolution or (yield from resolve(manifest, query.names))
-    members = resolution.members()
-    opened = (yield [resolution.artifacts[at] for at in members]) if members else {}
+    if query.resolution is None:
+        resolution, opened = yield from resolve(manifest, query.names)
+        members = resolution.members()
+    else:
+        resolution, members = query.resolution, query.resolution.members()
+        opened = yield [resolution.artifacts[at] for at in members]
     shards, position, failed = dict[int, Shard](), resolution.position.copy(), {**resolution.failed}
     for at, some in members.items():
         shard = opened[resolution.artifacts[at].hash]

@@ -22,6 +22,7 @@ MAX_COMPRESSED = 64 << 20
 MAX_RAW = 512 << 20
 """Nothing that says it decompresses to more bytes than this is decompressed."""
 MAX_HEADER = 4 << 20
+MAX_DIMENSIONS = 8
 
 _DTYPES = {
     "U8": "u1",
@@ -46,8 +47,13 @@ class _Tensor(msgspec.Struct, forbid_unknown_fields=True):
 
 def pack(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
     """The safetensors file of the arrays; the same bytes for the same input."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
-    return save(contiguous, metadata=dict(sorted(metadata.items())))
+    plain = save({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())})
+    size = int.from_bytes(plain[:8], "little")
+    # The library writes metadata in an order of chance, and the same content has to have the same hash.
+    header = {"__metadata__": dict(sorted(metadata.items())), **msgspec.json.decode(plain[8 : 8 + size])}
+    encoded = msgspec.json.encode(header)
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded + plain[8 + size :]
 
 
 def compress(raw: bytes, level: int = LEVEL) -> bytes:
@@ -95,14 +101,15 @@ def views(name: str, raw: bytes | memoryview) -> tuple[dict[str, NDArray[Any]], 
         header: dict[str, msgspec.Raw] = msgspec.json.decode(raw[8 : 8 + size], type=dict[str, msgspec.Raw])
         metadata = msgspec.json.decode(header.pop("__metadata__", b"{}"), type=dict[str, str])
         tensors = {key: msgspec.json.decode(entry, type=_Tensor) for key, entry in header.items()}
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ArtifactCorrupt(name, f"its header is not one: {exc}") from exc
     data, end, arrays = memoryview(raw)[8 + size :], 0, {}
     for key, tensor in sorted(tensors.items(), key=lambda item: item[1].data_offsets):
         dtype, (start, stop) = np.dtype(_DTYPES.get(tensor.dtype, "V")), tensor.data_offsets
         if (
             dtype.itemsize == 0
-            or any(n < 0 for n in tensor.shape)
+            or len(tensor.shape) > MAX_DIMENSIONS
+            or not all(0 <= n <= len(data) for n in tensor.shape)
             or (start, stop) != (end, end + math.prod(tensor.shape) * dtype.itemsize)
             or stop > len(data)
         ):

@@ -85,8 +85,8 @@ class FileStore(ObjectStore):
 
 
 @contextlib.contextmanager
-def written_aside(path: Path, data: bytes) -> Iterator[Path]:
-    """A synced file with the data beside `path`, to be moved there; it is gone afterwards, its directory synced."""
+def written_aside(path: Path, data: bytes, *, sync: bool = True) -> Iterator[Path]:
+    """A file with the data beside `path`, to be moved there; it, and then its directory, are synced if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(prefix=".aside-", dir=path.parent)
     try:
@@ -94,10 +94,13 @@ def written_aside(path: Path, data: bytes) -> Iterator[Path]:
             os.fchmod(handle, 0o644)  # a temporary file is its owner's alone; a store is for others to read
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         yield Path(aside)
     finally:
         Path(aside).unlink(missing_ok=True)
+    if not sync:
+        return
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from models.base import Model
 from models.ensemble import COMBINES, MAX_WINDOWS
-from models.errors import ArtifactCorrupt, InvalidKey
+from models.errors import ArtifactCorrupt, InvalidKey, MyriadError
 from models.key import Series
 from models.names import Names
 from models.windows import Window
@@ -111,7 +111,7 @@ class Shard:
         self.name, self.nbytes = name, len(raw)
         try:
             self._open(arrays, metadata, adapter)
-        except (KeyError, ValueError, msgspec.DecodeError, InvalidKey) as exc:
+        except (KeyError, ValueError, TypeError, msgspec.DecodeError, MyriadError) as exc:
             raise ArtifactCorrupt(name, f"it is not a shard: {exc}") from exc
 
     def _open(
@@ -125,18 +125,21 @@ class Shard:
         for key, dtype in _INDEX.items():
             if index[key].dtype != np.dtype(dtype):
                 raise ValueError(f"index/{key} is {index[key].dtype}, not {dtype}")
-        n, w = len(index["hash"]), len(self.windows)
+        n, w = index["hash"].size, len(self.windows)
+        if index["name_offsets"].shape != (n + 1,):
+            raise ValueError("index/name_offsets is not one longer than index/hash")
         shapes = {
             **dict.fromkeys(("hash", "step", "points", "fitted_at"), (n,)),
             **dict.fromkeys(("adapter", "row"), (n, w)),
             "names": (int(index["name_offsets"][-1]),),
-            "name_offsets": (n + 1,),
             "history": (n, 2),
             "combined": (n, len(COMBINES), 1 << min(w, MAX_WINDOWS)),
         }
         for key, shape in shapes.items():
             if index[key].shape != shape:
                 raise ValueError(f"index/{key} has shape {list(index[key].shape)}, not {list(shape)}")
+        if any((index[key][1:] < index[key][:-1]).any() for key in ("hash", "name_offsets")):
+            raise ValueError("its index is not in order")
         self.hashes, self.step, self.points = index["hash"], index["step"], index["points"]
         self.history, self.fitted_at = index["history"], index["fitted_at"]
         self.adapter, self.row, self.combined = index["adapter"], index["row"], index["combined"]

@@ -16,7 +16,7 @@ from storage.release import Artifact, Head, Manifest, Releases, new_release_id
 from storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
 from training.fit import Plan
 
-SHARD_RAW_BYTES = 3 << 20
+SHARD_RAW_BYTES = 2 << 20
 """A region has as many shards as make them about this large: 0.5 to 2 MB once compressed."""
 
 INDEX_BYTES = 200

@@ -65,10 +65,10 @@ def test_a_file_that_is_not_whole_is_fetched_again(
 ) -> None:
     tier.open(artifact(), Fetch())
     file_of(tmp_path).write_bytes(harm(file_of(tmp_path).read_bytes()))
-    fetch = Fetch()
-    assert bytes(tier.open(artifact(), fetch)) == RAW
+    restarted, fetch = LocalTier(tmp_path, 1 << 20), Fetch()
+    assert bytes(restarted.open(artifact(), fetch)) == RAW
     assert fetch.times == 1
-    assert bytes(tier.open(artifact(), fetch)) == RAW
+    assert bytes(restarted.open(artifact(), fetch)) == RAW
     assert fetch.times == 1
 
 

@@ -2,8 +2,8 @@
 
 A fleet is scored in sweeps, in which a plain LRU smaller than the sweep finds nothing. So shards are admitted as in 2Q
 (Johnson and Shasha, "2Q: A low overhead high performance buffer management replacement algorithm", 1994): a new shard
-waits in a short queue, and only one asked for again after it left that queue is kept in the LRU proper. A sweep passes
-through the queue and leaves alone what others use steadily.
+waits in a short queue, and where there is no room in the LRU proper only one asked for again soon after it left that
+queue comes into it. A sweep passes through the queue and leaves alone what others use steadily.
 """
 
 import random
@@ -121,6 +121,8 @@ class ShardCache:
         started = time.perf_counter()
         try:
             shard = self._load(artifact)
+            with self._lock:
+                self._open.add(artifact.hash, shard)
         except Exception as exc:  # noqa: BLE001  whatever went wrong, those who wait must hear of it
             with self._lock:
                 failure = self._failed[artifact.hash] = self._failure(artifact, exc)
@@ -129,7 +131,6 @@ class ShardCache:
             future.set_exception(failure.error)
             return
         with self._lock:
-            self._open.add(artifact.hash, shard)
             self._failed.pop(artifact.hash, None)
             self._metrics.cache_bytes.set(self._open.bytes)
             del self._loading[artifact.hash]
@@ -181,13 +182,20 @@ class _TwoQueues:
         into[name] = shard
 
     def _make_room(self) -> None:
-        self._metrics.evictions.inc()
-        if self._queue.currsize > QUEUE_SHARE * self._max_bytes or not self._kept:
-            name, shard = self._queue.popitem()
-            if shard.nbytes <= self._left.maxsize:
-                self._left[name] = shard.nbytes
-        else:
+        """Drop a shard, or first move one from the queue where the LRU has room left."""
+        queue_share = QUEUE_SHARE * self._max_bytes
+        passing = self._queue.currsize > queue_share
+        if not self._queue or (not passing and self._kept.currsize > self._max_bytes - queue_share):
+            self._metrics.evictions.inc()
             self._kept.popitem()
+            return
+        name, shard = self._queue.popitem()
+        if self._kept.currsize + shard.nbytes <= self._max_bytes - queue_share:
+            self._kept[name] = shard
+            return
+        self._metrics.evictions.inc()
+        if shard.nbytes <= self._left.maxsize:
+            self._left[name] = shard.nbytes
 
 
 def _size(shard: Shard) -> int:

@@ -16,15 +16,14 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.key import Series
 from serving import openapi
+from serving.front import Front
 from serving.metrics import Metrics
 from serving.predict import PredictEndpoint
 from serving.predictor import Current, Predictor
-from serving.problems import Problem, problem_of
+from serving.problems import Problem
 from serving.scoring import Place
 from serving.settings import Settings
 from storage.base import open_store
@@ -98,7 +97,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="0.1.0",
         lifespan=service.lifespan,
     )
-    app.router.routes.append(Route("/predict", service.predict, methods=None))
     app.get("/models/{region}/{host}/{metric}", tags=["models"], responses=openapi.problems(404, 422, 503))(
         service.models
     )
@@ -107,7 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.get("/health/ready", tags=["health"], responses=openapi.problems(503))(service.ready)
     app.get("/metrics", tags=["health"], response_class=Response)(service.exposition)
     app.exception_handler(HTTPException)(_as_problem)
-    app.add_middleware(_Observed, metrics=metrics)
+    app.add_middleware(Front, predict=service.predict, metrics=metrics)
     openapi.describe_predict(app)
     return app
 
@@ -251,40 +249,3 @@ def _described(manifest: Manifest, place: Place) -> SeriesModels:
 async def _as_problem(_: Request, error: HTTPException) -> NoReturn:
     """Starlette's own refusals (no such path, no such method) become problem documents like all others."""
     raise Problem(error.status_code, "not-found" if error.status_code == 404 else "method-not-allowed", error.detail)
-
-
-class _Observed:
-    """Counts and times every request and answers for every exception."""
-
-    _ROUTES = frozenset(("predict", "models", "releases", "health", "metrics", "docs"))
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 0
-
-        async def observed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, observed)
-        except Exception as exc:
-            problem = problem_of(exc)
-            if problem.status == 500:
-                log.exception("a request failed", extra={"path": scope["path"]})
-            if status:
-                raise
-            self._metrics.errors.labels(problem.kind).inc()
-            await problem.response()(scope, receive, observed)
-        finally:
-            first = scope["path"].strip("/").partition("/")[0]
-            route = first if first in self._ROUTES else "other"
-            self._metrics.requests.labels(route, str(status)).inc()
-            self._metrics.latency.labels(route).observe(time.perf_counter() - started)

@@ -83,8 +83,14 @@ def tabular(
     return Tabular(query, grouping, good, bad, rows, tidy.place)
 
 
-def answer(asked: Tabular, scores: Scores) -> pa.Table:
-    """The answer's columns, a row for each of the table's: score, one a window, what was expected, and status."""
+def answer(asked: Tabular, scores: Scores, *, bands: bool = False) -> pa.Table:
+    """The answer's columns, a row for each of the table's: score, one a window, what was expected, and status.
+
+    Args:
+        asked: the table.
+        scores: of its points.
+        bands: whether to add the bands.
+    """
     total = len(asked.grouping.order)
 
     def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,6 +103,9 @@ def answer(asked: Tabular, scores: Scores) -> pa.Table:
     columns = {"score": spread(scores.score)}
     columns |= {str(w): spread(scores.by_window[k]) for k, w in enumerate(scores.windows)}
     columns |= {f"expected_{w}": spread(scores.expected[k]) for k, w in enumerate(scores.windows)}
+    if bands:
+        columns |= {f"lower_{w}": spread(scores.lower[k]) for k, w in enumerate(scores.windows)}
+        columns |= {f"upper_{w}": spread(scores.upper[k]) for k, w in enumerate(scores.windows)}
     codes = np.full(len(asked.grouping.names), STATUSES.index(Status.BAD_SERIES), np.int8)
     codes[asked.good] = scores.statuses()
     status = np.empty(total, np.int8)

@@ -1,0 +1,228 @@
+"""Bulk requests: a telemetry tick in columns, as JSON, NDJSON or an Arrow stream, and its answer in any of these."""
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.json
+from msgspec import Raw, Struct
+
+from models.ensemble import COMBINES, Combine
+from models.table import COLUMNS, LABELS
+from models.windows import Window
+from serving.decode import BadRequest, Bounds, Malformed
+from serving.scoring import Scores
+from serving.tabular import Tabular, answer, is_window
+
+JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
+BULK = (NDJSON, ARROW)
+
+SLICE = 100_000
+"""Rows encoded at a time, so that no single call keeps the interpreter for long."""
+
+
+class Bulk(Struct):
+    """A bulk request: a table with a row a datapoint, what is asked of it, and the format it came in."""
+
+    table: pa.Table
+    windows: tuple[Window, ...] | None
+    combine: Combine
+    bands: bool
+    media_type: str
+
+
+class _Options(Struct):
+    windows: list[str] | None = None
+    combine: Combine = "weighted"
+    bands: bool = False
+
+
+def read(body: bytes, media_type: str, query: Mapping[str, str], bounds: Bounds) -> Bulk:
+    """The bulk request in a body.
+
+    Args:
+        body: decompressed.
+        media_type: one of `JSON` (columns), `NDJSON` or `ARROW`.
+        query: of the URL: windows, combine and bands for the formats that have no place for them.
+        bounds: of the table's rows.
+
+    Raises:
+        Malformed: the body is not of that format.
+        BadRequest: it is not a request.
+        InvalidPoints: a column is missing or of a type it cannot be.
+        TooLarge: it has more rows than the bounds allow.
+    """
+    if media_type == JSON:
+        return _from_json(body, bounds)
+    options = _options(query)
+    table = _from_arrow(body, bounds) if media_type == ARROW else _from_ndjson(body)
+    bounds.check(0, table.num_rows)
+    return Bulk(table, _windows(options), options.combine, options.bands, media_type)
+
+
+def write(bulk: Bulk, asked: Tabular, scores: Scores, media_type: str) -> Iterator[bytes]:
+    """The answer to a bulk request in a format, piece by piece: a row for each posted, in their order."""
+    scored = [str(window) for window, some in zip(scores.windows, scores.scored, strict=True) if some.any()]
+    columns = [*LABELS, "timestamp", "status", "score", *scored]
+    if bulk.bands:
+        columns += [f"{kind}_{window}" for kind in ("expected", "lower", "upper") for window in scored]
+    labels = bulk.table.select([*LABELS, "timestamp"])
+    told = answer(asked, scores, bands=bulk.bands)
+    table = pa.table({name: labels[name] if name in labels.column_names else told[name] for name in columns})
+    facts = {"release": scores.manifest.id, "windows": scored}
+    writers: dict[str, Callable[[pa.Table, dict[str, Any]], Iterator[bytes]]]
+    writers = {JSON: _to_json, NDJSON: _to_ndjson, ARROW: _to_arrow}
+    return writers[media_type](table, facts)
+
+
+def accepted(accept: str, own: str) -> str:
+    """The format to answer in: the first named in an `Accept` header that can be had, else that of the request."""
+    for part in accept.split(","):
+        if (wanted := part.partition(";")[0].strip().lower()) in (JSON, *BULK):
+            return wanted
+    return own
+
+
+def _from_json(body: bytes, bounds: Bounds) -> Bulk:
+    fields = _decode(body, dict[str, Raw], "$")
+    options = _options({name: bytes(fields.pop(name)) for name in _Options.__struct_fields__ if name in fields})
+    columns = {}
+    for name, raw in fields.items():
+        if name not in COLUMNS and not is_window(name):
+            raise BadRequest("Object contains unknown field", f"$.{name}")
+        kind = str | None if name in LABELS else int | float | str if name == "timestamp" else float | None
+        columns[name] = _decode(raw, list[kind], f"$.{name}")  # type: ignore[valid-type]
+    bounds.check(0, max(map(len, columns.values()), default=0))
+    if len({len(column) for column in columns.values()}) > 1:
+        raise BadRequest("the columns are not of the same length")
+    try:
+        table = pa.table({name: _array(name, column) for name, column in columns.items()})
+    except pa.ArrowException as exc:
+        raise BadRequest(f"the columns cannot be read: {exc}") from exc
+    return Bulk(table, _windows(options), options.combine, options.bands, JSON)
+
+
+def _array(name: str, column: list[Any]) -> pa.Array:
+    if name in LABELS:
+        return pa.array(column, pa.string()).dictionary_encode()
+    if name == "timestamp" and any(isinstance(value, str) for value in column):
+        return pa.array([str(value) for value in column])
+    return pa.array(column, from_pandas=True)
+
+
+def _from_ndjson(body: bytes) -> pa.Table:
+    options = pyarrow.json.ParseOptions(unexpected_field_behavior="infer")
+    try:
+        return pyarrow.json.read_json(io.BytesIO(body), parse_options=options)
+    except pa.ArrowException as exc:
+        for number, line in enumerate(body.splitlines(), 1):
+            try:
+                msgspec.json.decode(line or b"{}", type=dict[str, int | float | str | None])
+            except msgspec.DecodeError as why:
+                raise Malformed(f"line {number} is not an object of plain values: {why}") from exc
+        raise BadRequest(f"the lines do not go together: {exc}") from exc
+
+
+def _from_arrow(body: bytes, bounds: Bounds) -> pa.Table:
+    try:
+        for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
+            if message.type == "record batch" and _compressed(message.metadata.to_pybytes()):
+                raise BadRequest("its buffers are compressed, so that their size cannot be bounded; compress the body")
+        table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
+        bounds.check(0, table.num_rows)
+        table.validate(full=True)
+        return table
+    except (pa.ArrowException, OSError, EOFError) as exc:
+        raise Malformed(f"the body is not an Arrow stream: {exc}") from exc
+
+
+def _compressed(metadata: bytes) -> bool:
+    """Whether a record batch's buffers are compressed: its flatbuffer has the field `compression`.
+
+    Message.fbs of the Arrow format: Message.header is field 2, RecordBatch.compression field 3.
+    """
+
+    def number(at: int, size: int, *, signed: bool = False) -> int:
+        return int.from_bytes(metadata[at : at + size], "little", signed=signed)
+
+    def field(table: int, slot: int) -> int:
+        vtable = table - number(table, 4, signed=True)
+        offset = number(vtable + 4 + 2 * slot, 2) if 4 + 2 * slot < number(vtable, 2) else 0
+        return table + offset if offset else 0
+
+    header = field(number(0, 4), 2)
+    return bool(header and field(header + number(header, 4), 3))
+
+
+def _options(given: Mapping[str, str | bytes]) -> _Options:
+    """Options from a URL's query, as text, or from a JSON object, as JSON."""
+    options = _Options()
+    for name, value in given.items():
+        if isinstance(value, bytes):
+            kind = {"windows": list[str] | None, "combine": Combine, "bands": bool}[name]
+            setattr(options, name, _decode(value, kind, f"$.{name}"))
+        elif name == "windows":
+            options.windows = value.split(",")
+        elif name == "combine":
+            if value not in COMBINES:
+                raise BadRequest(f"combine is one of {', '.join(COMBINES)}", "$.combine")
+            options.combine = value
+        elif name == "bands":
+            options.bands = value in ("1", "true")
+        else:
+            raise BadRequest(f"there is no option {name!r}", f"$.{name}")
+    return options
+
+
+def _windows(options: _Options) -> tuple[Window, ...] | None:
+    return None if options.windows is None else tuple(map(Window.parse, options.windows))
+
+
+def _decode(data: bytes | Raw, kind: Any, field: str) -> Any:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as exc:
+        why, _, within = str(exc).partition(" - at `")
+        raise BadRequest(why, field + within.rstrip("`")[1:]) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise Malformed(f"the body is not JSON: {exc}") from exc
+
+
+def _to_json(table: pa.Table, facts: dict[str, Any]) -> Iterator[bytes]:
+    yield msgspec.json.encode(facts)[:-1]
+    for name in table.column_names:
+        yield b"," + msgspec.json.encode(name) + b":["
+        for first in range(0, table.num_rows, SLICE):
+            part = _listed(table[name].slice(first, SLICE))
+            yield (b"," if first else b"") + msgspec.json.encode(part)[1:-1]
+        yield b"]"
+    yield b"}"
+
+
+def _to_ndjson(table: pa.Table, _: dict[str, Any]) -> Iterator[bytes]:
+    for first in range(0, table.num_rows, SLICE):
+        part = table.slice(first, SLICE)
+        columns = [_listed(part[name]) for name in part.column_names]
+        rows = (dict(zip(part.column_names, row, strict=True)) for row in zip(*columns, strict=True))
+        yield msgspec.json.Encoder().encode_lines(rows)
+
+
+def _to_arrow(table: pa.Table, facts: dict[str, Any]) -> Iterator[bytes]:
+    metadata = {"release": facts["release"], "windows": ",".join(facts["windows"])}
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema.with_metadata(metadata)) as stream:
+        stream.write_table(table)
+    yield sink.getvalue()
+
+
+def _listed(column: pa.ChunkedArray) -> list[Any]:
+    """A column as a list, NaN as it is: the encoder makes null of it."""
+    if pa.types.is_floating(column.type):
+        return np.asarray(column).tolist()
+    if pa.types.is_timestamp(column.type):
+        return [value.isoformat() for value in column.to_pylist()]
+    values: list[Any] = column.to_pylist()
+    return values

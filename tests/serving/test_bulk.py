@@ -1,0 +1,184 @@
+"""Bulk requests: the same scores in every format, in the order of the rows."""
+
+import gzip
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import zstandard
+
+from serving.bulk import ARROW, JSON, NDJSON
+from serving.predictor import Predictor
+from tests.conftest import END, Published, Server
+
+FORMATS = (JSON, NDJSON, ARROW)
+WINDOWS = ("1m", "15m", "1h")
+
+
+@pytest.fixture(scope="module")
+def frame(published: Published) -> pd.DataFrame:
+    """The last two hours of every series, and of one that nobody knows, in no order."""
+    known = published.fleet.table(END - 7200, END).to_pandas()
+    unknown = known[(known.host == "web-000") & (known.region == "us-east-1")].assign(metric="gpu")
+    mixed = pd.concat([known.astype({"host": str, "region": str, "metric": str}), unknown])
+    return mixed.sample(frac=1, random_state=0).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def expected(published: Published, frame: pd.DataFrame) -> pd.DataFrame:
+    return Predictor.open(published.url).predict(frame)
+
+
+def body_of(frame: pd.DataFrame, media_type: str) -> bytes:
+    if media_type == JSON:
+        return json.dumps({name: frame[name].tolist() for name in frame.columns}).encode()
+    if media_type == NDJSON:
+        return "\n".join(json.dumps(row) for row in frame.to_dict("records")).encode()
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    for name in ("region", "host", "metric"):
+        table = table.set_column(table.column_names.index(name), name, table[name].dictionary_encode())
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+def frame_of(content: bytes, media_type: str) -> pd.DataFrame:
+    if media_type == JSON:
+        columns = {name: column for name, column in json.loads(content).items() if name not in ("release", "windows")}
+        return pd.DataFrame(columns)
+    if media_type == NDJSON:
+        return pd.DataFrame([json.loads(line) for line in content.splitlines()])
+    return pa.ipc.open_stream(content).read_pandas()
+
+
+def post(server: Server, body: bytes, media_type: str, query: str = "", **headers: str) -> Any:
+    answer = server.client.post(f"/predict{query}", content=body, headers={"content-type": media_type, **headers})
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def same(told: pd.DataFrame, expected: pd.DataFrame, columns: tuple[str, ...] = ("score", *WINDOWS)) -> None:
+    for name in columns:
+        np.testing.assert_allclose(told[name].to_numpy(float), expected[name].to_numpy(float), rtol=1e-12)
+    assert told["status"].astype(str).tolist() == expected["status"].astype(str).tolist()
+
+
+@pytest.mark.parametrize("answered", FORMATS)
+@pytest.mark.parametrize("posted", FORMATS)
+def test_every_format_gives_the_same_scores_in_the_order_of_the_rows(
+    posted: str, answered: str, service: Server, frame: pd.DataFrame, expected: pd.DataFrame
+) -> None:
+    answer = post(service, body_of(frame, posted), posted, accept=answered)
+    assert answer.headers["content-type"] == answered
+    told = frame_of(answer.content, answered)
+    same(told, expected)
+    for name in ("region", "host", "metric", "timestamp"):
+        assert told[name].astype(str).tolist() == frame[name].astype(str).tolist()
+
+
+@pytest.mark.parametrize("encode", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_bodies_may_be_encoded_both_ways(encode: Any, service: Server, frame: Any, expected: Any) -> None:
+    coding = "gzip" if encode is gzip.compress else "zstd"
+    answer = post(
+        service, encode(body_of(frame, JSON)), JSON, **{"content-encoding": coding, "accept-encoding": coding}
+    )
+    assert answer.headers["content-encoding"] == coding
+    same(frame_of(answer.content, JSON), expected)
+
+
+def test_a_single_series_may_be_encoded_too(service: Server, published: Published) -> None:
+    series = published.fleet.series[0]
+    body = json.dumps({**series._asdict(), "datapoints": [{"timestamp": END - 60, "value": 50}]}).encode()
+    told = post(service, gzip.compress(body), JSON, **{"content-encoding": "gzip"}).json()
+    assert told == post(service, body, JSON).json()
+
+
+def test_windows_aggregated_already_are_scored_as_they_are(
+    service: Server, published: Published, frame: pd.DataFrame, expected: pd.DataFrame
+) -> None:
+    last = frame[frame.timestamp == END - 60]
+    means = last[["region", "host", "metric", "timestamp"]].copy()
+    for window, seconds in (("15m", 900), ("1h", 3600)):
+        whole = frame[frame.timestamp >= END - seconds].groupby(["region", "host", "metric"]).value.mean()
+        means[window] = whole.loc[list(zip(last.region, last.host, last.metric, strict=True))].to_numpy()
+    answer = post(service, body_of(means, JSON), JSON)
+    told = frame_of(answer.content, JSON)
+    assert answer.json()["windows"] == ["15m", "1h"]
+    for window in ("15m", "1h"):
+        np.testing.assert_allclose(told[window].to_numpy(float), expected.loc[last.index, window], rtol=1e-9)
+
+
+def test_the_second_tick_of_the_same_series_gives_what_the_first_would(
+    service: Server, published: Published, frame: pd.DataFrame
+) -> None:
+    first = frame[frame.timestamp == END - 120].sort_values(["region", "host", "metric"])
+    second = frame[frame.timestamp == END - 60].sort_values(["region", "host", "metric"])
+    post(service, body_of(first, ARROW), ARROW)
+    told = frame_of(post(service, body_of(second, ARROW), ARROW).content, ARROW)
+    same(told, Predictor.open(published.url).predict(second), ("score", "1m"))
+
+
+def test_options_come_with_the_body_or_the_query(service: Server, frame: pd.DataFrame, published: Published) -> None:
+    columns = {name: frame[name].tolist() for name in frame.columns}
+    within = post(service, json.dumps({**columns, "windows": ["1m"], "combine": "max", "bands": True}).encode(), JSON)
+    beside = post(service, body_of(frame, NDJSON), NDJSON, "?windows=1m&combine=max&bands=1", accept=JSON)
+    assert within.json() == beside.json()
+    assert {"1m", "expected_1m", "lower_1m", "upper_1m"} < within.json().keys()
+    assert "15m" not in within.json()
+
+
+def test_a_bad_series_fails_alone(service: Server, frame: pd.DataFrame) -> None:
+    some = frame[frame.timestamp == END - 60].copy()
+    some["host"] = ["../etc", *some["host"].tolist()[1:]]
+    some["value"] = [some["value"].iloc[0], 1e200, *some["value"].tolist()[2:]]
+    statuses = frame_of(post(service, body_of(some, JSON), JSON).content, JSON)["status"].tolist()
+    assert statuses[:2] == ["bad_series", "bad_series"]
+    assert set(statuses[2:]) <= {"ok", "no_model"}
+
+
+ROW: dict[str, list[Any]] = {"region": ["r"], "host": ["h"], "metric": ["m"], "timestamp": [END], "value": [1.0]}
+
+
+def without(name: str) -> dict[str, list[Any]]:
+    return {other: column for other, column in ROW.items() if other != name}
+
+
+def compressed_stream() -> bytes:
+    sink = io.BytesIO()
+    table = pa.table({name: column * 1000 for name, column in ROW.items()})
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "headers", "status", "kind"),
+    [
+        (json.dumps({**ROW, "host": ["h", "i"]}), JSON, {}, 422, "bad-request"),
+        (json.dumps({**ROW, "value": ["high"]}), JSON, {}, 422, "bad-request"),
+        (json.dumps({**ROW, "color": ["red"]}), JSON, {}, 422, "bad-request"),
+        (json.dumps({**ROW, "windows": ["7m"]}), JSON, {}, 422, "invalid-key"),
+        (json.dumps(without("timestamp")), JSON, {}, 422, "invalid-points"),
+        (json.dumps(without("value")), JSON, {}, 422, "invalid-points"),
+        ('{"region":["r"],', JSON, {}, 400, "malformed-json"),
+        ('{"region":"r"}\n{"region', NDJSON, {}, 400, "malformed-json"),
+        (b"ARROW1", ARROW, {}, 400, "malformed-json"),
+        (compressed_stream(), ARROW, {}, 422, "bad-request"),
+        (b"junk", JSON, {"content-encoding": "gzip"}, 400, "malformed-json"),
+        (b"junk", JSON, {"content-encoding": "zstd"}, 400, "malformed-json"),
+        (gzip.compress(b"x" * (33 << 20)), JSON, {"content-encoding": "gzip"}, 413, "too-large"),
+        (zstandard.compress(b"x" * (33 << 20)), JSON, {"content-encoding": "zstd"}, 413, "too-large"),
+        (zstandard.compress(b"x" * 1000)[:-5], JSON, {"content-encoding": "zstd"}, 400, "malformed-json"),
+        (b"x", JSON, {"content-encoding": "br"}, 415, "unsupported-media-type"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_a_problem(
+    body: Any, media_type: str, headers: dict[str, str], status: int, kind: str, service: Server
+) -> None:
+    answer = service.client.post("/predict", content=body, headers={"content-type": media_type, **headers})
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:myriad:problem:{kind}")

@@ -1,6 +1,12 @@
 """`myriad predict`: score a file without a service."""
 
+import itertools
+import multiprocessing
+import os
 import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
 import click
@@ -13,11 +19,13 @@ from tqdm import tqdm
 from cli.common import json_option, show, store_option
 from models.ensemble import COMBINES, Combine
 from models.errors import InvalidPoints
-from models.table import grouping_of, labels_of
+from models.table import grouping_of, labels_of, timestamps
 from serving.predictor import Predictor
 from training import history
 
-SERIES_AT_ONCE = 100
+ROWS_AT_ONCE = 500_000
+
+Score = Callable[[pa.Table, int], pa.Table]
 
 
 @click.command()
@@ -26,50 +34,145 @@ SERIES_AT_ONCE = 100
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Scores, as .parquet or .csv.")
 @click.option("--windows", help="Of the release's, as in 1m,15m; all where not given.")
 @click.option("--combine", type=click.Choice(COMBINES), default="weighted", show_default=True)
+@click.option("--processes", default=os.cpu_count(), type=click.IntRange(1), show_default=True)
 @json_option
 def predict(
-    file: Path, store: str, output: Path | None, windows: str | None, combine: Combine, *, as_json: bool
+    file: Path,
+    store: str,
+    output: Path | None,
+    windows: str | None,
+    combine: Combine,
+    processes: int,
+    *,
+    as_json: bool,
 ) -> None:
     """Score the telemetry in FILE with the current release of a store, and say what came of it.
 
-    FILE is Parquet or CSV with the columns region, host, metric, timestamp and value.
+    FILE is Parquet or CSV with the columns region, host, metric, timestamp and value. It is read in parts, each with
+    the points that its series' longest window looks back on: the rows of a series are to be in order of time.
     """
     if output is not None and output.suffix not in (".parquet", ".csv"):
         raise click.BadParameter("is to end in .parquet or .csv", param_hint="--output")
     started = time.perf_counter()
-    predictor = Predictor.open(store)
-    table = history.read([file])
-    wanted = windows.split(",") if windows else None
-    parts = []
-    rows = grouping_of(labels_of(table))
-    with tqdm(total=table.num_rows, desc="scoring", unit=" points", unit_scale=True, disable=None) as bar:
-        for first in range(0, len(rows.names), SERIES_AT_ONCE):
-            last = min(first + SERIES_AT_ONCE, len(rows.names))
-            chosen = table.take(rows.order[rows.offsets[first] : rows.offsets[last]])
-            scores = predictor.predict_table(chosen, wanted, combine)
-            parts.append(_beside(chosen, scores))
-            bar.update(chosen.num_rows)
-    if not parts:
+    manifest = Predictor.open(store).manifest
+    longest = max(manifest.parsed_windows)
+    options = (store, windows.split(",") if windows else None, combine)
+    total, above, statuses = Counter[str](), 0, Counter[str]()
+    writer = _Writer(output)
+    with tqdm(desc="scoring", unit=" points", unit_scale=True, disable=None) as bar:
+        for scored in _scored(_parts(file, longest), options, processes):
+            writer.write(scored)
+            score = np.asarray(scored["score"])
+            total["points"] += scored.num_rows
+            total["scored"] += int(np.isfinite(score).sum())
+            above += int((score > 1).sum())
+            counted = scored["status"].combine_chunks().value_counts().to_pylist()
+            statuses.update({entry["values"]: entry["counts"] for entry in counted})
+            bar.update(scored.num_rows)
+    writer.close()
+    if not total["points"]:
         raise InvalidPoints(f"{file}: there are no rows")
-    scored = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
-    if output is not None:
-        write = pyarrow.csv.write_csv if output.suffix == ".csv" else pyarrow.parquet.write_table
-        write(scored, output)
-    score = np.asarray(scored["score"])
-    counts = {entry["values"]: entry["counts"] for entry in scored["status"].value_counts().to_pylist()}
     result = {
-        "release": predictor.manifest.id,
-        "series": len(rows.names),
-        "points": table.num_rows,
-        "scored": int(np.isfinite(score).sum()),
-        "above_1": int((score > 1).sum()),
-        "points_by_status": ", ".join(f"{status} {count}" for status, count in counts.items()),
+        "release": manifest.id,
+        **total,
+        "above_1": above,
+        "points_by_status": ", ".join(f"{status} {count}" for status, count in statuses.items()),
         "seconds": round(time.perf_counter() - started, 2),
     }
     show(result, as_json=as_json)
 
 
-def _beside(points: pa.Table, scores: pa.Table) -> pa.Table:
-    for name in scores.column_names:
-        points = points.append_column(name, scores[name])
-    return points
+def _parts(file: Path, longest: int) -> Iterator[tuple[pa.Table, int]]:
+    """Parts of a file, each behind the rows of earlier parts its windows look back on, and how many those are."""
+    before: pa.Table | None = None
+    for part in history.batches(file, ROWS_AT_ONCE):
+        whole = part if before is None else pa.concat_tables([before, part], promote_options="permissive")
+        whole = whole.unify_dictionaries()
+        back = whole.num_rows - part.num_rows
+        yield whole, back
+        before = _looked_back_on(whole, back, longest)
+
+
+def _looked_back_on(table: pa.Table, back: int, longest: int) -> pa.Table:
+    """The rows within the longest window before the last of their series, for series with rows from `back` on."""
+    rows = grouping_of(labels_of(table))
+    times = timestamps(table)[rows.order]
+    owner = np.repeat(np.arange(len(rows.names)), np.diff(rows.offsets))
+    last, going_on = np.zeros(len(rows.names), np.int64), np.zeros(len(rows.names), bool)
+    np.maximum.at(last, owner, times)
+    going_on[owner[rows.order >= back]] = True
+    return table.take(np.sort(rows.order[going_on[owner] & (times > last[owner] - longest)]))
+
+
+def _scored(
+    parts: Iterator[tuple[pa.Table, int]], options: tuple[str, list[str] | None, Combine], processes: int
+) -> Iterator[pa.Table]:
+    """The parts with their scores, in order; in memory are never more than a few."""
+    first = list(itertools.islice(parts, 2))
+    parts = itertools.chain(first, parts)
+    if processes == 1 or len(first) < 2:
+        score = _scorer(*options)
+        yield from (score(*part) for part in parts)
+        return
+    waiting: deque[Future[pa.Table]] = deque()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=_start, initargs=options) as pool:
+        for part in parts:
+            waiting.append(pool.submit(_in_process, *part))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _scorer(store: str, windows: list[str] | None, combine: Combine) -> Score:
+    predictor = Predictor.open(store)
+
+    def score(table: pa.Table, back: int) -> pa.Table:
+        scores = predictor.predict_table(table, windows, combine)
+        for name in scores.column_names:
+            table = table.append_column(name, scores[name])
+        return table.slice(back)
+
+    return score
+
+
+_process_score: list[Score] = []
+"""Of a worker process: what `_start` made."""
+
+
+def _start(store: str, windows: list[str] | None, combine: Combine) -> None:
+    _process_score.append(_scorer(store, windows, combine))
+
+
+def _in_process(table: pa.Table, back: int) -> pa.Table:
+    return _process_score[0](table, back)
+
+
+class _Writer:
+    """Writes tables to a file of the kind its name says, or nowhere."""
+
+    def __init__(self, output: Path | None) -> None:
+        self._output = output
+        self._writer: pyarrow.csv.CSVWriter | pyarrow.parquet.ParquetWriter | None = None
+
+    def write(self, table: pa.Table) -> None:
+        if self._output is None:
+            return
+        if self._writer is None:
+            csv = self._output.suffix == ".csv"
+            self._schema = _plain(table.schema) if csv else table.schema
+            self._writer = (pyarrow.csv.CSVWriter if csv else pyarrow.parquet.ParquetWriter)(self._output, self._schema)
+        self._writer.write_table(table.cast(self._schema))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """Text in place of dictionaries of text, which CSV has not."""
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in schema
+    ]
+    return pa.schema(fields)

@@ -18,6 +18,10 @@ Messages are whole sentences for the person who has to act: what was wrong, wher
 class MyriadError(Exception):
     """The root of every error raised on purpose."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """So that an error raised in another process arrives, whatever its constructor takes."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
 
 class InvalidKey(MyriadError, ValueError):
     """A part of a key is empty, too long or has characters a key cannot have."""
@@ -83,3 +87,9 @@ class Unavailable(StoreError):
 def _shown(value: object, limit: int = 60) -> str:
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _rebuilt(kind: type[MyriadError], args: tuple[object, ...], state: dict[str, object]) -> MyriadError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error

@@ -85,14 +85,14 @@ class FileStore(ObjectStore):
 
 
 @contextlib.contextmanager
-def written_aside(path: Path, data: bytes, *, sync: bool = True) -> Iterator[Path]:
+def written_aside(path: Path, *data: bytes, sync: bool = True) -> Iterator[Path]:
     """A file with the data beside `path`, to be moved there; it, and then its directory, are synced if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(prefix=".aside-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, 0o644)  # a temporary file is its owner's alone; a store is for others to read
-            file.write(data)
+            file.writelines(data)
             file.flush()
             if sync:
                 os.fsync(file.fileno())

@@ -121,7 +121,7 @@ class LocalTier:
         with contextlib.suppress(OSError):
             self._evict(len(raw) + _TRAILER)
             # Not synced: a file that a power cut left in pieces has another checksum, and is fetched again.
-            with written_aside(path, raw + _trailer(raw), sync=False) as aside:
+            with written_aside(path, raw, _trailer(raw), sync=False) as aside:
                 self._verified[artifact.hash] = aside.stat().st_ino
                 aside.replace(path)
 

@@ -1,6 +1,6 @@
 """History: telemetry read from Parquet and CSV files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +9,10 @@ import pyarrow.parquet
 
 from models.errors import InvalidPoints
 from models.table import COLUMNS, LABELS
+
+PARQUET = (".parquet", ".pq")
+BYTES_A_ROW = 80
+"""What a row of a CSV file takes, about."""
 
 
 def read(paths: Sequence[str | Path]) -> pa.Table:
@@ -24,12 +28,34 @@ def read(paths: Sequence[str | Path]) -> pa.Table:
         raise InvalidPoints(f"the files do not go together: {exc}") from exc
 
 
+def batches(path: str | Path, rows: int) -> Iterator[pa.Table]:
+    """A file's columns region, host, metric, timestamp, value and all others, some `rows` at a time, in its order.
+
+    Raises:
+        InvalidPoints: as `read` does, at the first batch.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".csv":
+            labels = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(LABELS, pa.string()))
+            blocks = pyarrow.csv.ReadOptions(block_size=rows * BYTES_A_ROW)
+            for batch in pyarrow.csv.open_csv(path, read_options=blocks, convert_options=labels):
+                yield pa.Table.from_batches([batch])
+        elif path.suffix in PARQUET:
+            for batch in pyarrow.parquet.ParquetFile(path, memory_map=True).iter_batches(rows):
+                yield pa.Table.from_batches([batch])
+        else:
+            raise InvalidPoints(f"{path}: only .parquet and .csv files can be read")
+    except (pa.ArrowException, OSError) as exc:
+        raise InvalidPoints(f"{path}: cannot be read: {exc}") from exc
+
+
 def _read(path: Path) -> pa.Table:
     try:
         if path.suffix == ".csv":
             labels = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(LABELS, pa.string()))
             table = pyarrow.csv.read_csv(path, convert_options=labels)
-        elif path.suffix in (".parquet", ".pq"):
+        elif path.suffix in PARQUET:
             table = pyarrow.parquet.read_table(path, memory_map=True)
         else:
             raise InvalidPoints(f"{path}: only .parquet and .csv files can be read")

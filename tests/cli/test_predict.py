@@ -24,7 +24,7 @@ def test_a_parquet_file_is_scored_into_another(trained: Trained, day: pd.DataFra
     expected = Predictor.open(trained.url).predict(day)
     pd.testing.assert_frame_equal(scored[day.columns], day, check_dtype=False, check_categorical=False)
     pd.testing.assert_frame_equal(scored.drop(columns=day.columns), expected, check_categorical=False)
-    assert (result["series"], result["points"], result["scored"]) == (8, len(day), len(day))
+    assert (result["points"], result["scored"]) == (len(day), len(day))
     assert result["above_1"] == int((expected["score"] > 1).sum()) > 0
     assert result["points_by_status"] == f"ok {len(day)}"
     assert result["release"] == trained.result["release"]
@@ -91,3 +91,15 @@ def test_what_cannot_be_is_refused_in_words(trained: Trained, flags: tuple[str, 
     result = ran("predict", trained.last_day, "--store", trained.url, *flags)
     assert result.exit_code == code
     assert why in result.stderr
+
+
+def test_a_file_read_in_parts_gives_the_scores_of_the_whole(
+    trained: Trained, day: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_order = day.sort_values(["region", "host", "metric", "timestamp"])
+    in_order.to_parquet(tmp_path / "day.parquet")
+    whole, parts = tmp_path / "whole.parquet", tmp_path / "parts.parquet"
+    told("predict", tmp_path / "day.parquet", "--store", trained.url, "--output", whole)
+    monkeypatch.setattr("cli.predict.ROWS_AT_ONCE", len(day) // 7)
+    told("predict", tmp_path / "day.parquet", "--store", trained.url, "--output", parts)
+    pd.testing.assert_frame_equal(pd.read_parquet(parts), pd.read_parquet(whole))

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 
 from models import errors
@@ -26,3 +28,13 @@ def test_the_tree_in_the_docstring_has_every_error_below_its_parent(error: type[
 def test_a_store_that_is_out_of_reach_can_be_told_from_an_object_that_is_not_there() -> None:
     assert not issubclass(errors.NotFound, errors.Unavailable)
     assert issubclass(errors.NotFound, errors.StoreError)
+
+
+def test_an_error_arrives_whole_from_another_process() -> None:
+    for error in (
+        errors.InvalidKey("host", "a/b", "is not one"),
+        errors.InvalidPoints("no", 3),
+        errors.NotFound("file:///x", "y"),
+    ):
+        arrived = pickle.loads(pickle.dumps(error))
+        assert (type(arrived), str(arrived), vars(arrived)) == (type(error), str(error), vars(error))

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bench.cores import pinned
 from bench.weed import free_ports
 
 MYRIAD = str(Path(sys.executable).with_name("myriad"))
@@ -27,9 +28,11 @@ class Client:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
-    def post(self, body: bytes) -> tuple[int, bytes]:
-        """The status and the body that a /predict is answered with."""
-        self._connection.request("POST", "/predict", body, HEADERS)
+    def post(
+        self, body: bytes, headers: Mapping[str, str] = HEADERS, path: str = "/predict"
+    ) -> tuple[int, bytes]:
+        """The status and the body that a /predict, or what stands in for it, is answered with."""
+        self._connection.request("POST", path, body, headers)
         response = self._connection.getresponse()
         return response.status, response.read()
 
@@ -113,26 +116,50 @@ class Service:
     @property
     def cpu_seconds(self) -> float:
         """Processor time the workers have used."""
-        return sum(_cpu_seconds(pid) for pid in self.workers)
+        return sum(self.cpu_seconds_each)
+
+    @property
+    def cpu_seconds_each(self) -> list[float]:
+        """Processor time each of the workers has used."""
+        return [_cpu_seconds(pid) for pid in self.workers]
 
 
 @contextlib.contextmanager
-def serving(store: str, directory: Path, log: Path, **settings: object) -> Iterator[Service]:
+def serving(
+    store: str, directory: Path, log: Path, core: int | None = None, **settings: object
+) -> Iterator[Service]:
     """A service that is ready.
 
     Args:
         store: URL of the releases.
         directory: the local one.
         log: where its output goes.
+        core: to run on; any where None.
         settings: more of `myriad serve`'s.
     """
     (port,) = free_ports(1)
     flags = {"store": store, "local_directory": directory, "port": port, "log_level": "warning", **settings}
     command = [MYRIAD, "serve", *(f"--{name.replace('_', '-')}={value}" for name, value in flags.items())]
+    with running(command, port, log, core) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], port: int, log: Path, core: int | None = None) -> Iterator[Service]:
+    """Any server that listens on a port of this machine, once it answers /health/ready.
+
+    Args:
+        command: that starts it.
+        port: where it listens.
+        log: where its output goes.
+        core: to run on; any where None.
+    """
     environment = os.environ | {"TMPDIR": str(log.parent)}  # whatever it leaves behind goes with the bench's own
     with log.open("wb") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            pinned(command, core), env=environment, stdout=output, stderr=output, start_new_session=True
+        )
     try:
         _wait(process, port)
         yield Service(process, port, time.perf_counter() - started)

@@ -20,7 +20,7 @@ MOST_STARTS = 8
 
 
 def started(
-    fleet: Fleet, parent: Path, directory: Path | None = None, **settings: object
+    fleet: Fleet, parent: Path, directory: Path | None = None, core: int | None = None, **settings: object
 ) -> "contextlib.AbstractContextManager[Service]":
     """A service with room for the fleet and one more, that looks for a new release once an hour if not told otherwise.
 
@@ -28,10 +28,11 @@ def started(
         fleet: to serve.
         parent: where its log goes.
         directory: the local one; the fleet's where None.
+        core: to run on; any where None.
         settings: more of `myriad serve`'s.
     """
     usual: dict[str, object] = {"cache_bytes": 3 * fleet.raw_bytes, "local_bytes": LOCAL_BYTES, "poll_seconds": 3600}
-    return serving(fleet.store, directory or fleet.directory, parent / "serve.log", **usual | settings)
+    return serving(fleet.store, directory or fleet.directory, parent / "serve.log", core, **usual | settings)
 
 
 def cold(fleet: Fleet, parent: Path, samples: int) -> dict[str, float]:

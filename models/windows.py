@@ -74,8 +74,8 @@ def aggregate(
 
     Returns:
         float64 (windows, n), NaN where the coverage is not reached. A value depends on the points in its window and
-        on nothing else: sums are built from sums of 2, 4, 8... points and never by subtraction, so neither a huge
-        value earlier in the series nor a neighbouring series costs it any digits.
+        on nothing else: each is summed by itself and never as a difference of running sums, so neither a huge value
+        earlier in the series nor a neighbouring series costs it any digits.
     """
     counts = _counts(points, windows)
     means = np.stack([_sums(points.values, count) for count in counts]) / counts
@@ -85,24 +85,12 @@ def aggregate(
 
 
 def _sums(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The sum of the `counts[i]` values that end at i, float64 (n,)."""
-    full = int(counts.max(initial=0))  # most windows are full: their blocks are slices; the others' are looked up
-    partial = np.flatnonzero(counts != full)
-    partial_sums, partial_ends, partial_counts = np.zeros(len(partial)), partial.copy(), counts[partial]
-    sums, used = np.zeros(len(values)), 0
-    block = values  # at step k, block[i] is the sum of the 2**k values that end at i
-    for k in range(full.bit_length()):
-        if full >> k & 1:
-            sums[used:] += block[: len(values) - used]
-            used += 1 << k
-        if len(partial):
-            bit = partial_counts >> k & 1
-            partial_sums += block[partial_ends] * bit
-            partial_ends -= bit << k
-        if full >> (k + 1):
-            block = np.concatenate([block[: 1 << k], block[1 << k :] + block[: -(1 << k)]])
-    sums[partial] = partial_sums
-    return sums
+    """The sum of the `counts[i]` values that end at i, each at least 1; float64 (n,)."""
+    spans = np.empty(2 * len(values), np.int64)
+    spans[1::2] = np.arange(1, len(values) + 1)
+    spans[::2] = spans[1::2] - counts
+    # Every other span runs from the end of one window to the start of the next: those are not looked at.
+    return np.add.reduceat(np.append(values, 0.0), spans)[::2]
 
 
 def _counts(points: Points, windows: tuple[int, ...]) -> NDArray[np.int64]:

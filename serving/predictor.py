@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 import pandas as pd
@@ -175,11 +175,11 @@ class Predictor:
         Raises:
             InvalidKey: a window is not one of the release's.
         """
-        return self._run(scored(self.manifest, query))
+        return self._run(self._steps(query))
 
     async def score_async(self, query: Query) -> Scores:
         """As `score`; where every shard is open it never yields to the event loop."""
-        steps = scored(self.manifest, query)
+        steps = self._steps(query)
         try:
             needed = next(steps)
             while True:
@@ -187,6 +187,18 @@ class Predictor:
         except StopIteration as done:
             scores: Scores = done.value
             return scores
+
+    def _steps(self, query: Query) -> Generator[list[Artifact], Opened, Scores]:
+        """The steps to a query's scores; where a single series is found is remembered."""
+        manifest = self.manifest
+        if len(query.names) != 1:
+            return (yield from scored(manifest, query))
+        series = query.names[0]
+        known = self._remembered.resolution(manifest.id, series)
+        scores = yield from scored(manifest, replace(query, resolution=known))
+        if known is None:
+            self._remembered.keep(manifest.id, series, scores.resolution)
+        return scores
 
     def predict(
         self, frame: pd.DataFrame, windows: list[str] | None = None, combine: Combine = "weighted"

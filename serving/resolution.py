@@ -9,7 +9,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from models.key import shard_of
+from models.key import Series, shard_of
 from models.names import Names
 from models.table import Grouping, grouping_of
 from serving.cache import LoadFailed
@@ -23,6 +23,7 @@ NOWHERE = -1
 
 REMEMBERED_ROWS = 4_000_000
 REMEMBERED_TABLES = 16
+REMEMBERED_SINGLES = 20_000
 
 Opened = Mapping[str, Shard | LoadFailed]
 """Shards, or why they could not be opened, by artifact hash."""
@@ -114,11 +115,12 @@ def _grouped(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
 
 
 class Remembered:
-    """The groupings and resolutions of the tables scored last: a fleet posts the same series every minute."""
+    """What was found of the tables and single series scored last: a fleet posts the same ones every minute."""
 
     def __init__(self) -> None:
         self._groupings: LRUCache[bytes, Grouping] = LRUCache(REMEMBERED_ROWS, getsizeof=lambda g: len(g.order))
-        self._resolutions: LRUCache[tuple[str, bytes], Resolution] = LRUCache(REMEMBERED_TABLES)
+        self._tables: LRUCache[tuple[str, bytes | Series], Resolution] = LRUCache(REMEMBERED_TABLES)
+        self._singles: LRUCache[tuple[str, bytes | Series], Resolution] = LRUCache(REMEMBERED_SINGLES)
         self._lock = threading.Lock()
 
     def grouping(self, labels: Names) -> tuple[bytes, Grouping]:
@@ -132,13 +134,16 @@ class Remembered:
                 self._groupings[key] = known
         return key, known
 
-    def resolution(self, release: str, key: bytes) -> Resolution | None:
-        """Where the series of a table were found in a release."""
+    def resolution(self, release: str, key: bytes | Series) -> Resolution | None:
+        """Where the series of a table, or one by itself, were found in a release."""
         with self._lock:
-            return self._resolutions.get((release, key))
+            return self._kept(key).get((release, key))
 
-    def keep(self, release: str, key: bytes, resolution: Resolution) -> None:
+    def keep(self, release: str, key: bytes | Series, resolution: Resolution) -> None:
         """Remember where they were found, if all that was to be opened could be."""
         if not resolution.failed:
             with self._lock:
-                self._resolutions[release, key] = resolution
+                self._kept(key)[release, key] = resolution
+
+    def _kept(self, key: bytes | Series) -> "LRUCache[tuple[str, bytes | Series], Resolution]":
+        return self._singles if isinstance(key, Series) else self._tables

@@ -1,0 +1,203 @@
+"""Stages: where the processor time of a request goes, from timers around the functions it passes through in process.
+
+At every moment one stage is charged: that of the innermost function being timed. What no stage claims is `app`: the
+endpoint, the cache, metrics. What the server uses beyond all that is `http`: uvicorn and the sockets.
+"""
+
+import asyncio
+import contextlib
+import cProfile
+import functools
+import inspect
+import pkgutil
+import pstats
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.fleet import LOCAL_BYTES, Fleet
+from bench.ticking import BOUNDS
+from serving.app import create_app
+from serving.settings import Settings
+
+STAGES: Mapping[str, Sequence[str]] = {
+    "decode": ("predict:decode", "predict:coding.decoded", "bulk:read", "predictor:tabular"),
+    "resolve": ("resolution:Remembered.grouping", "predictor:labels_of", "scoring:resolve",
+                "resolution:Resolution.members"),
+    "aggregate": ("scoring:_values",),
+    "predict": ("scoring:_predict",),
+    "combine": ("scoring:_scores",),
+    "encode": ("predict:encode", "bulk:write", "predict:coding.encoded"),
+}  # fmt: skip
+"""By stage the functions of `serving` timed, as module:name; those that are not there are passed over, not all."""
+REST = "app"
+WARM = 5
+TOP = 12
+Asked = Callable[[Any], Any]
+
+
+class Timers:
+    """Processor seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._stages, self._since = [REST], time.process_time()
+
+    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, charging its time to a stage; a generator's too, while it runs."""
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                steps, sent = function(*args, **kwargs), None
+                while True:
+                    try:
+                        with self._charging(stage):
+                            given = steps.send(sent)
+                    except StopIteration as done:
+                        return done.value
+                    sent = yield given
+
+            return generator
+
+        @functools.wraps(function)
+        def plain(*args: Any, **kwargs: Any) -> Any:
+            with self._charging(stage):
+                return function(*args, **kwargs)
+
+        return plain
+
+    def lap(self) -> None:
+        """Charge what has been used so far."""
+        now = time.process_time()
+        self.seconds[self._stages[-1]] += now - self._since
+        self._since = now
+
+    @contextlib.contextmanager
+    def _charging(self, stage: str) -> Iterator[None]:
+        self.lap()
+        self._stages.append(stage)
+        try:
+            yield
+        finally:
+            self.lap()
+            self._stages.pop()
+
+
+def figures(
+    fleet: Fleet, bodies: Sequence[bytes], headers: Mapping[str, str], times: int, server_cpu_ms: float
+) -> dict[str, float]:
+    """Shares of the processor time of a request, and milliseconds of all of it.
+
+    Args:
+        fleet: to ask.
+        bodies: of requests, sent in turns; each once before anything is timed.
+        headers: of all of them.
+        times: how many to time.
+        server_cpu_ms: what such a request costs a server: that what is timed here is less by is `http`.
+    """
+    timers = Timers()
+    with _wrapped(timers):
+        asyncio.run(_asked(fleet, bodies, headers, times, timers))
+    by_stage = {stage: timers.seconds[stage] / times * 1e3 for stage in (*STAGES, REST)}
+    by_stage["http"] = max(0.0, server_cpu_ms - sum(by_stage.values()))
+    whole = sum(by_stage.values())
+    shares = {f"{stage}_share": ms / whole for stage, ms in by_stage.items()}
+    return {**shares, "in_process_ms": whole - by_stage["http"], "server_cpu_ms": server_cpu_ms, "times": times}
+
+
+def top(fleet: Fleet, bodies: Sequence[bytes], headers: Mapping[str, str], times: int) -> dict[str, float]:
+    """The functions with most time of their own, as shares of all of it, from a profiler; it slows calls, not loops."""
+    profile = cProfile.Profile(time.process_time)
+    asyncio.run(_asked(fleet, bodies, headers, times, profile))
+    stats: Any = pstats.Stats(profile)
+    own = sorted(((seconds, _function(*at)) for at, (_, _, seconds, _, _) in stats.stats.items()), reverse=True)
+    return {name: seconds / stats.total_tt for seconds, name in own[:TOP]}
+
+
+async def _asked(
+    fleet: Fleet, bodies: Sequence[bytes], headers: Mapping[str, str], times: int, meter: Timers | cProfile.Profile
+) -> None:
+    """Post the bodies to the app, without a server; the meter runs once all are warm."""
+    given: dict[str, Any] = {**BOUNDS, "store": fleet.store, "local_directory": str(fleet.directory)}
+    settings = Settings(**given, cache_bytes=3 * fleet.raw_bytes, local_bytes=LOCAL_BYTES, poll_seconds=3600)
+    async with _app(settings) as app:
+        for body in [*bodies, *bodies[:WARM]]:
+            await _post(app, body, headers)
+        if isinstance(meter, Timers):
+            meter.lap()
+            meter.seconds.clear()
+        else:
+            meter.enable()
+        for number in range(times):
+            await _post(app, bodies[number % len(bodies)], headers)
+        if isinstance(meter, Timers):
+            meter.lap()
+        else:
+            meter.disable()
+
+
+@contextlib.asynccontextmanager
+async def _app(settings: Settings) -> AsyncIterator[Any]:
+    """The service once it has its release."""
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        while await _get(app, "/health/ready") != 200:
+            await asyncio.sleep(0.01)
+        yield app
+
+
+async def _post(app: Any, body: bytes, headers: Mapping[str, str]) -> None:
+    if (status := await _sent(app, "POST", "/predict", headers, body)) != 200:
+        raise RuntimeError(f"/predict answered {status}")
+
+
+async def _get(app: Any, path: str) -> int:
+    return await _sent(app, "GET", path, {}, b"")
+
+
+async def _sent(app: Any, method: str, path: str, headers: Mapping[str, str], body: bytes) -> int:
+    """The status that a request is answered with."""
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": path,
+             "raw_path": path.encode(), "query_string": b"", "headers": raw, "root_path": ""}  # fmt: skip
+    await app(scope, receive, send)
+    return statuses[0]
+
+
+@contextlib.contextmanager
+def _wrapped(timers: Timers) -> Iterator[None]:
+    """The functions of the stages timed as long as the block lasts."""
+    with contextlib.ExitStack() as stack:
+        for stage, targets in STAGES.items():
+            found = [target for target in targets if _wrap(timers, stage, f"serving.{target}", stack)]
+            if not found:
+                raise RuntimeError(f"nothing of the stage {stage!r} is in serving any more: correct bench/stages.py")
+        yield
+
+
+def _wrap(timers: Timers, stage: str, target: str, stack: contextlib.ExitStack) -> bool:
+    of, _, name = target.rpartition("." if "." in target.partition(":")[2] else ":")
+    try:
+        owner = pkgutil.resolve_name(of)
+        function = getattr(owner, name)
+    except (AttributeError, ImportError):
+        return False
+    setattr(owner, name, timers.timed(stage, function))
+    stack.callback(setattr, owner, name, function)
+    return True
+
+
+def _function(file: str, _: int, name: str) -> str:
+    return name if file == "~" else f"{Path(file).parent.name}/{Path(file).name}:{name}"

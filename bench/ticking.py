@@ -1,0 +1,166 @@
+"""Ticking: how long a tick takes in each format, beside the bare server and beside no HTTP."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bench.cores import LOAD, SERVER, on
+from bench.fleet import Fleet
+from bench.service import Client, Service
+from bench.ticks import FORMATS, IN_COLUMNS, Format, Source
+from serving.predictor import Predictor
+
+BOUNDS: Mapping[str, object] = {
+    "max_body_bytes": 1 << 30,
+    "max_points": 2_000_000,
+    "max_series": 2_000_000,
+    "body_seconds": 600,
+}
+"""Settings with which a service takes a tick of a million in any format."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Arms:
+    """What ticks are sent to: the service, the bare server, and the predictor in this process; the whole fleet open."""
+
+    service: Service
+    ceiling: Service
+    predictor: Predictor
+
+
+@dataclass(frozen=True)
+class Told:
+    """A request: seconds, processor seconds of the server, and what it answered."""
+
+    seconds: float
+    cpu_seconds: float
+    answer: bytes
+
+
+def figures(fleet: Fleet, arms: Arms, count: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Figures of ticks of `count` series in every format and in process, points and then windows.
+
+    A first tick brings series in an order not seen before; a following one has them in that order again, a minute later.
+
+    Args:
+        fleet: to take the series of, host after host.
+        arms: to send to.
+        count: of series.
+        rounds: in each of which every format has a turn; the median counts.
+    """
+    source = Source(fleet.by_host[:count])
+    kinds = [(name, False) for name in FORMATS] + [(name, True) for name in IN_COLUMNS]
+    told: dict[str, list[dict[str, float]]] = {}
+    for turn in range(rounds):
+        for aggregated in (False, True):
+            first, following = (source.table(minute, 1 + turn, aggregated=aggregated) for minute in (0, 1))
+            inside, expected = _in_process(arms.predictor, first, following)
+            told.setdefault(_name("in_process", aggregated), []).append(inside)
+            names = [name for name, windows in kinds if windows == aggregated]
+            for name in random.Random(turn).sample(names, len(names)):
+                sent = _sent(FORMATS[name], arms, first, following, expected)
+                told.setdefault(_name(name, aggregated), []).append(sent)
+    found = {name: _medians(some, count) for name, some in told.items()}
+    for name, medians in found.items():
+        inside = found["in_process_windows" if name.endswith("_windows") else "in_process"]
+        if medians is not inside:
+            for figure in ("kernel", "following"):
+                medians[f"rate_over_in_process_{figure}"] = inside[f"{figure}_seconds"] / medians["following_seconds"]
+    return found
+
+
+def open_fleet(fleet: Fleet, predictor: Predictor) -> None:
+    """Have a predictor open every shard."""
+    one = Source(fleet.one_a_shard(random.Random(13)))
+    predictor.predict_table(one.table(0))
+
+
+def post(client: Client, format_: Format, body: bytes, path: str = "/predict") -> bytes:
+    """The answer to a tick.
+
+    Raises:
+        RuntimeError: it is an error.
+    """
+    status, answer = client.post(body, format_.headers, path)
+    if status != 200:
+        raise RuntimeError(f"a tick of {format_.media_type} was answered {status}: {answer[:300]!r}")
+    return answer
+
+
+def _sent(
+    format_: Format, arms: Arms, first: pa.Table, following: pa.Table, expected: "tuple[list[str], NDArray[np.float64]]"
+) -> dict[str, float]:
+    """A first and a following tick to the service, and the latter to the bare server."""
+    with on(LOAD), arms.service.client() as client, arms.ceiling.client() as ceiling:
+        cold = _told(arms.service, lambda body=format_.body(first): post(client, format_, body))
+        body = format_.body(following)
+        warm = _told(arms.service, lambda: post(client, format_, body))
+        bare = _told(arms.ceiling, lambda: post(ceiling, format_, body, f"/{len(warm.answer)}"))
+    statuses, scores = format_.scores(warm.answer)
+    same = np.isclose(scores, expected[1], rtol=1e-12, atol=0, equal_nan=True)
+    differing = np.array([a != b for a, b in zip(statuses, expected[0], strict=True)])
+    return {
+        "first_seconds": cold.seconds,
+        "following_seconds": warm.seconds,
+        "following_cpu_seconds": warm.cpu_seconds,
+        "bare_seconds": bare.seconds,
+        "bare_cpu_seconds": bare.cpu_seconds,
+        "bytes_in": len(body),
+        "bytes_out": len(warm.answer),
+        "wrong": int((differing | ~same).sum()),
+        "unscored": int(np.isnan(scores).sum()),
+    }
+
+
+def _in_process(
+    predictor: Predictor, first: pa.Table, following: pa.Table
+) -> "tuple[dict[str, float], tuple[list[str], NDArray[np.float64]]]":
+    """The same without HTTP or any format, and the arithmetic alone; with the following tick's answer."""
+    with on(SERVER):
+        _, first_seconds = _timed(lambda: predictor.predict_table(first))
+        answer, following_seconds = _timed(lambda: predictor.predict_table(following))
+        scores, asked = predictor.score_table(following, None, "weighted")
+        query = replace(asked.query, resolution=scores.resolution)
+        _, kernel_seconds = _timed(lambda: predictor.score(query))
+    inside = {
+        "first_seconds": first_seconds,
+        "following_seconds": following_seconds,
+        "kernel_seconds": kernel_seconds,
+    }
+    return inside, (answer["status"].to_pylist(), np.asarray(answer["score"], np.float64))
+
+
+def _told(service: Service, act: Callable[[], bytes]) -> Told:
+    before = service.cpu_seconds
+    answer, seconds = _timed(act)
+    return Told(seconds, service.cpu_seconds - before, answer)
+
+
+def _timed(act: Callable[[], T]) -> tuple[T, float]:
+    begun = time.perf_counter()
+    result = act()
+    return result, time.perf_counter() - begun
+
+
+def _medians(told: list[dict[str, float]], count: int) -> dict[str, Any]:
+    found: dict[str, Any] = {name: float(np.median([one[name] for one in told])) for name in told[0]}
+    for name in ("wrong", "unscored"):
+        if name in found:
+            found[name] = sum(int(one[name]) for one in told)
+    for tick in ("first", "following"):
+        found[f"{tick}_series_a_second"] = count / found[f"{tick}_seconds"]
+    if "bare_seconds" in found:
+        found["over_bare"] = found["following_seconds"] / found["bare_seconds"]
+    return found | {"series": count, "rounds": len(told)}
+
+
+def _name(name: str, aggregated: bool) -> str:  # noqa: FBT001
+    return f"{name}_windows" if aggregated else name

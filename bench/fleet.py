@@ -12,6 +12,7 @@ import numpy as np
 
 import adapters
 from models.key import Series
+from serving.predictor import Predictor
 from storage.artifact import compress, pack
 from storage.base import open_store
 from storage.local import LocalTier
@@ -96,6 +97,14 @@ def opener(store: str, directory: Path) -> Callable[[Artifact], Shard]:
         return Shard(artifact.hash, raw, adapters.get)
 
     return opened
+
+
+def predictor(fleet: Fleet) -> Predictor:
+    """The fleet's release in this process, with room for all of it."""
+    tier = LocalTier(fleet.directory, LOCAL_BYTES)
+    found = Predictor(open_store(fleet.store), local=tier, cache_bytes=3 * fleet.raw_bytes)
+    found.refresh()
+    return found
 
 
 def single(series: Series, points: int = POINTS) -> bytes:

@@ -28,9 +28,7 @@ class Client:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
-    def post(
-        self, body: bytes, headers: Mapping[str, str] = HEADERS, path: str = "/predict"
-    ) -> tuple[int, bytes]:
+    def post(self, body: bytes, headers: Mapping[str, str] = HEADERS, path: str = "/predict") -> tuple[int, bytes]:
         """The status and the body that a /predict, or what stands in for it, is answered with."""
         self._connection.request("POST", path, body, headers)
         response = self._connection.getresponse()
@@ -125,9 +123,7 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(
-    store: str, directory: Path, log: Path, core: int | None = None, **settings: object
-) -> Iterator[Service]:
+def serving(store: str, directory: Path, log: Path, core: int | None = None, **settings: object) -> Iterator[Service]:
     """A service that is ready.
 
     Args:

@@ -14,7 +14,7 @@ from bench.cores import APART, LOAD, SERVER, on
 from bench.fleet import Fleet, opener, single
 from bench.latency import posted, started
 from bench.load import opened
-from bench.service import Service
+from bench.service import HEADERS, Service
 from bench.wrk import Drive, Wrk, missing
 from models.key import Series
 from serving.decode import Bounds, decode
@@ -110,13 +110,16 @@ def workers(fleet: Fleet, parent: Path, seconds: float, rounds: int) -> dict[str
     return found
 
 
-def cpu_ms(service: Service, bodies: Sequence[bytes], path: str = "/predict") -> float:
-    """Processor time of the server a request, one after the other over one connection."""
+def cpu_ms(
+    service: Service, bodies: Sequence[bytes], path: str = "/predict", headers: Mapping[str, str] = HEADERS
+) -> float:
+    """Processor time of the server a request, one after the other over one connection, each once before."""
     with on(LOAD), service.client() as client:
-        client.post(bodies[0], path=path)
+        for body in bodies:
+            client.post(body, headers, path)
         before = service.cpu_seconds
         for body in bodies:
-            client.post(body, path=path)
+            client.post(body, headers, path)
         return (service.cpu_seconds - before) / len(bodies) * 1e3
 
 

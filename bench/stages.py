@@ -7,15 +7,15 @@ endpoint, the cache, metrics. What the server uses beyond all that is `http`: uv
 import asyncio
 import contextlib
 import cProfile
-import functools
 import inspect
 import pkgutil
 import pstats
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from bench.fleet import LOCAL_BYTES, Fleet
 from bench.ticking import BOUNDS
@@ -23,19 +23,18 @@ from serving.app import create_app
 from serving.settings import Settings
 
 STAGES: Mapping[str, Sequence[str]] = {
-    "decode": ("predict:decode", "predict:coding.decoded", "bulk:read", "predictor:tabular"),
+    "decode": ("predict:decode", "coding:decoded", "bulk:read", "predictor:tabular"),
     "resolve": ("resolution:Remembered.grouping", "predictor:labels_of", "scoring:resolve",
                 "resolution:Resolution.members"),
     "aggregate": ("scoring:_values",),
     "predict": ("scoring:_predict",),
     "combine": ("scoring:_scores",),
-    "encode": ("predict:encode", "bulk:write", "predict:coding.encoded"),
+    "encode": ("predict:encode", "bulk:write", "bulk:_to_json", "bulk:_to_ndjson", "bulk:_to_arrow", "coding:encoded"),
 }  # fmt: skip
 """By stage the functions of `serving` timed, as module:name; those that are not there are passed over, not all."""
 REST = "app"
 WARM = 5
 TOP = 12
-Asked = Callable[[Any], Any]
 
 
 class Timers:
@@ -47,27 +46,27 @@ class Timers:
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, charging its time to a stage; a generator's too, while it runs."""
-        if inspect.isgeneratorfunction(function):
 
-            @functools.wraps(function)
-            def generator(*args: Any, **kwargs: Any) -> Any:
-                steps, sent = function(*args, **kwargs), None
-                while True:
-                    try:
-                        with self._charging(stage):
-                            given = steps.send(sent)
-                    except StopIteration as done:
-                        return done.value
-                    sent = yield given
-
-            return generator
-
-        @functools.wraps(function)
-        def plain(*args: Any, **kwargs: Any) -> Any:
-            with self._charging(stage):
+        def charged(*args: Any, **kwargs: Any) -> Any:
+            self.lap()
+            self._stages.append(stage)
+            try:
                 return function(*args, **kwargs)
+            finally:
+                self.lap()
+                self._stages.pop()
 
-        return plain
+        def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            steps, sent = function(*args, **kwargs), None
+            step = self.timed(stage, steps.send)
+            while True:
+                try:
+                    given = step(sent)
+                except StopIteration as done:
+                    return done.value
+                sent = yield given
+
+        return generator if inspect.isgeneratorfunction(function) else charged
 
     def lap(self) -> None:
         """Charge what has been used so far."""
@@ -75,15 +74,10 @@ class Timers:
         self.seconds[self._stages[-1]] += now - self._since
         self._since = now
 
-    @contextlib.contextmanager
-    def _charging(self, stage: str) -> Iterator[None]:
+    def clear(self) -> None:
+        """Forget what was charged."""
         self.lap()
-        self._stages.append(stage)
-        try:
-            yield
-        finally:
-            self.lap()
-            self._stages.pop()
+        self.seconds.clear()
 
 
 def figures(
@@ -98,23 +92,33 @@ def figures(
         times: how many to time.
         server_cpu_ms: what such a request costs a server: that what is timed here is less by is `http`.
     """
-    timers = Timers()
+    plain, timers = Timers(), Timers()
+    asyncio.run(_asked(fleet, bodies, headers, times, plain))
     with _wrapped(timers):
         asyncio.run(_asked(fleet, bodies, headers, times, timers))
-    by_stage = {stage: timers.seconds[stage] / times * 1e3 for stage in (*STAGES, REST)}
-    by_stage["http"] = max(0.0, server_cpu_ms - sum(by_stage.values()))
+    inside, charged = sum(plain.seconds.values()) / times * 1e3, sum(timers.seconds.values())
+    by_stage = {stage: timers.seconds[stage] / charged * inside for stage in (*STAGES, REST)}
+    by_stage["http"] = max(0.0, server_cpu_ms - inside)
     whole = sum(by_stage.values())
     shares = {f"{stage}_share": ms / whole for stage, ms in by_stage.items()}
-    return {**shares, "in_process_ms": whole - by_stage["http"], "server_cpu_ms": server_cpu_ms, "times": times}
+    slowed = charged / times * 1e3 / inside
+    return {**shares, "in_process_ms": inside, "server_cpu_ms": server_cpu_ms, "slowed_by_timers": slowed}
 
 
 def top(fleet: Fleet, bodies: Sequence[bytes], headers: Mapping[str, str], times: int) -> dict[str, float]:
     """The functions with most time of their own, as shares of all of it, from a profiler; it slows calls, not loops."""
     profile = cProfile.Profile(time.process_time)
-    asyncio.run(_asked(fleet, bodies, headers, times, profile))
+    with mock.patch("asyncio.to_thread", _at_once):  # a profiler sees one thread
+        asyncio.run(_asked(fleet, bodies, headers, times, profile))
     stats: Any = pstats.Stats(profile)
-    own = sorted(((seconds, _function(*at)) for at, (_, _, seconds, _, _) in stats.stats.items()), reverse=True)
-    return {name: seconds / stats.total_tt for seconds, name in own[:TOP]}
+    own: dict[str, float] = defaultdict(float)
+    for at, (_, _, seconds, _, _) in stats.stats.items():
+        own[_function(*at)] += seconds / stats.total_tt
+    return dict(sorted(own.items(), key=lambda one: -one[1])[:TOP])
+
+
+async def _at_once(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return function(*args, **kwargs)
 
 
 async def _asked(
@@ -127,8 +131,7 @@ async def _asked(
         for body in [*bodies, *bodies[:WARM]]:
             await _post(app, body, headers)
         if isinstance(meter, Timers):
-            meter.lap()
-            meter.seconds.clear()
+            meter.clear()
         else:
             meter.enable()
         for number in range(times):

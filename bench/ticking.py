@@ -1,22 +1,27 @@
 """Ticking: how long a tick takes in each format, beside the bare server and beside no HTTP."""
 
+import contextlib
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bench.bare import bare
 from bench.cores import LOAD, SERVER, on
-from bench.fleet import Fleet
+from bench.fleet import Fleet, predictor
+from bench.latency import started
+from bench.load import opened
 from bench.service import Client, Service
 from bench.ticks import FORMATS, IN_COLUMNS, Format, Source
 from serving.predictor import Predictor
 
-BOUNDS: Mapping[str, object] = {
+BOUNDS: Mapping[str, Any] = {
     "max_body_bytes": 1 << 30,
     "max_points": 2_000_000,
     "max_series": 2_000_000,
@@ -48,7 +53,7 @@ class Told:
 def figures(fleet: Fleet, arms: Arms, count: int, rounds: int) -> dict[str, dict[str, float]]:
     """Figures of ticks of `count` series in every format and in process, points and then windows.
 
-    A first tick brings series in an order not seen before; a following one has them in that order again, a minute later.
+    A first tick brings series in an order not seen before; a following one brings them in that order a minute later.
 
     Args:
         fleet: to take the series of, host after host.
@@ -69,18 +74,21 @@ def figures(fleet: Fleet, arms: Arms, count: int, rounds: int) -> dict[str, dict
                 sent = _sent(FORMATS[name], arms, first, following, expected)
                 told.setdefault(_name(name, aggregated), []).append(sent)
     found = {name: _medians(some, count) for name, some in told.items()}
-    for name, medians in found.items():
-        inside = found["in_process_windows" if name.endswith("_windows") else "in_process"]
-        if medians is not inside:
-            for figure in ("kernel", "following"):
-                medians[f"rate_over_in_process_{figure}"] = inside[f"{figure}_seconds"] / medians["following_seconds"]
+    for name, aggregated in kinds:
+        medians, inside = found[_name(name, aggregated)], found[_name("in_process", aggregated)]
+        medians["share_of_in_process"] = inside["following_seconds"] / medians["following_seconds"]
+        medians["share_of_kernel"] = inside["kernel_seconds"] / medians["following_seconds"]
     return found
 
 
-def open_fleet(fleet: Fleet, predictor: Predictor) -> None:
-    """Have a predictor open every shard."""
-    one = Source(fleet.one_a_shard(random.Random(13)))
-    predictor.predict_table(one.table(0))
+@contextlib.contextmanager
+def arms(fleet: Fleet, parent: Path) -> Iterator[Arms]:
+    """What ticks of a fleet are sent to; the servers on one core."""
+    inside = predictor(fleet)
+    with started(fleet, parent, core=SERVER, **BOUNDS) as service, bare(parent / "bare.log", SERVER) as ceiling:
+        opened(fleet, service, 1)
+        inside.predict_table(Source(fleet.one_a_shard(random.Random(13))).table(0))
+        yield Arms(service, ceiling, inside)
 
 
 def post(client: Client, format_: Format, body: bytes, path: str = "/predict") -> bytes:
@@ -100,8 +108,8 @@ def _sent(
 ) -> dict[str, float]:
     """A first and a following tick to the service, and the latter to the bare server."""
     with on(LOAD), arms.service.client() as client, arms.ceiling.client() as ceiling:
-        cold = _told(arms.service, lambda body=format_.body(first): post(client, format_, body))
-        body = format_.body(following)
+        unknown, body = format_.body(first), format_.body(following)
+        cold = _told(arms.service, lambda: post(client, format_, unknown))
         warm = _told(arms.service, lambda: post(client, format_, body))
         bare = _told(arms.ceiling, lambda: post(ceiling, format_, body, f"/{len(warm.answer)}"))
     statuses, scores = format_.scores(warm.answer)
@@ -162,5 +170,5 @@ def _medians(told: list[dict[str, float]], count: int) -> dict[str, Any]:
     return found | {"series": count, "rounds": len(told)}
 
 
-def _name(name: str, aggregated: bool) -> str:  # noqa: FBT001
+def _name(name: str, aggregated: bool) -> str:
     return f"{name}_windows" if aggregated else name

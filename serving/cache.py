@@ -24,6 +24,7 @@ QUEUE_SHARE = 0.2
 """Of the bytes, for shards seen once."""
 LEFT_SHARE = 0.5
 """Of the bytes, what shards remembered after they left the queue would take: less than a sweep, or it would be kept."""
+PAUSE_SECONDS = 0.001
 REMEMBERED = 10_000
 """Failures remembered."""
 LONGEST_FAILURE = 60.0
@@ -103,10 +104,13 @@ class ShardCache:
             return self._open.hashes()
 
     def retain(self, hashes: frozenset[str]) -> None:
-        """Close all other shards."""
+        """Close all other shards, one after the other: unmapping many at once would keep requests waiting."""
         with self._lock:
-            self._open.retain(hashes)
+            closing = self._open.retain(hashes)
             self._metrics.cache_bytes.set(self._open.bytes)
+        while closing:
+            closing.pop()
+            time.sleep(PAUSE_SECONDS)
 
     def close(self) -> None:
         """Begin no more loads."""
@@ -168,10 +172,10 @@ class _TwoQueues:
     def hashes(self) -> frozenset[str]:
         return frozenset(self._queue) | frozenset(self._kept)
 
-    def retain(self, names: frozenset[str]) -> None:
-        for part in (self._queue, self._kept):
-            for name in [name for name in part if name not in names]:
-                del part[name]
+    def retain(self, names: frozenset[str]) -> list[Shard]:
+        """Take all others out."""
+        parts = (self._queue, self._kept)
+        return [part.pop(name) for part in parts for name in [name for name in part if name not in names]]
 
     def add(self, name: str, shard: Shard) -> None:
         if shard.nbytes > self._max_bytes:

@@ -1,0 +1,23 @@
+"""Export: joblib files from pickled (name, model) pairs on stdin, in an environment that has joblib."""
+
+import pickle
+import sys
+from pathlib import Path
+
+import joblib  # type: ignore[import-not-found]
+
+
+def main(directory: Path) -> None:
+    """Write each model to its file."""
+    while True:
+        try:
+            name, model = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        joblib.dump(model, path)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

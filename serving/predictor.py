@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-import pandas as pd
 import pyarrow as pa
 
 import adapters
@@ -34,6 +33,9 @@ FAILURE_SECONDS = 5.0
 LOAD_SECONDS = 10.0
 
 T = TypeVar("T")
+
+if TYPE_CHECKING:
+    import pandas as pd  # takes a fifth of a second, which a service starts without
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +203,8 @@ class Predictor:
         return scores
 
     def predict(
-        self, frame: pd.DataFrame, windows: list[str] | None = None, combine: Combine = "weighted"
-    ) -> pd.DataFrame:
+        self, frame: "pd.DataFrame", windows: list[str] | None = None, combine: Combine = "weighted"
+    ) -> "pd.DataFrame":
         """A frame's datapoints with their scores.
 
         Args:
@@ -306,7 +308,7 @@ class Predictor:
         return fetch
 
 
-def _table(frame: pd.DataFrame) -> pa.Table:
+def _table(frame: "pd.DataFrame") -> pa.Table:
     """The columns of a frame that matter."""
     columns = {}
     for name in frame.columns:

@@ -79,13 +79,23 @@ def _flask(of: Environment, places: Places) -> list[str]:
 
 
 def _fastapi(of: Environment, places: Places) -> list[str]:
-    return [of.script("uvicorn"), "bench.peers.fastapi_app:app", "--workers=1", f"--port={places.port}", "--no-access-log"]
+    return [
+        of.script("uvicorn"),
+        "bench.peers.fastapi_app:app",
+        "--workers=1",
+        f"--port={places.port}",
+        "--no-access-log",
+    ]
 
 
 def _mlserver(of: Environment, places: Places) -> list[str]:
     grpc, metrics = places.more_ports[:2]
     server = {"host": "127.0.0.1", "http_port": places.port, "grpc_port": grpc, "metrics_port": metrics}
-    settings = {**server, "debug": False, "parallel_workers": 0}  # in the server's own process: no hop for a small model
+    settings = {
+        **server,
+        "debug": False,
+        "parallel_workers": 0,
+    }  # in the server's own process: no hop for a small model
     (places.fresh / "settings.json").write_text(json.dumps(settings))
     model = {"name": "fleet", "implementation": "bench.peers.mlserver_runtime.Fleet"}
     (places.fresh / "model-settings.json").write_text(json.dumps(model))

@@ -55,13 +55,23 @@ def environment(name: str) -> Environment:
     requirements = (REQUIREMENTS / f"{name}.txt").read_text()
     versions = dict(line.split("==") for line in requirements.split())
     place, stamp = DIRECTORY / name, hashlib.sha256(requirements.encode()).hexdigest()
-    made = Environment(place / "bin" / "python", {one: v for one, v in versions.items() if one.lower() in (name, *TOLD)})
+    made = Environment(
+        place / "bin" / "python", {one: v for one, v in versions.items() if one.lower() in (name, *TOLD)}
+    )
     if not (place / "stamp").exists() or (place / "stamp").read_text() != stamp:
         shutil.rmtree(place, ignore_errors=True)
         DIRECTORY.mkdir(exist_ok=True)
         (DIRECTORY / ".gitignore").write_text("*\n")
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(REQUIREMENTS / f"{name}.txt")]
+        install = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+            str(REQUIREMENTS / f"{name}.txt"),
+        ]
         made.run([str(made.python), *install], ROOT, {}, INSTALL_SECONDS)
         (place / "stamp").write_text(stamp)
     return made

@@ -135,7 +135,13 @@ def running(
     with log.open("wb") as output:
         began = time.monotonic()
         process = subprocess.Popen(
-            inner, cwd=directory, env=whole, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+            inner,
+            cwd=directory,
+            env=whole,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
     try:
         if apart:

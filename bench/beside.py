@@ -14,12 +14,12 @@ from bench.ticking import post
 from bench.ticks import FORMATS, Format, Source
 
 A_SECOND = 50
-"""Requests of each kind, each timed from when it was due."""
+"""Requests of each kind at most; while one waits for its answer no other is sent."""
 LEAST_TICKS = 3
 
 
 class Probe:
-    """Small requests at a steady rate over a connection of their own, until stopped."""
+    """Small requests every so often over a connection of their own, until stopped."""
 
     def __init__(self, service: Service, send: Callable[[Client, int], int]) -> None:
         """Begin.
@@ -40,16 +40,15 @@ class Probe:
         self._thread.join()
 
     def _run(self) -> None:
-        begun, number = time.monotonic(), 0
         with self._service.client() as client:
-            while not self._ended.wait(max(0.0, begun + number / A_SECOND - time.monotonic())):
+            while not self._ended.wait(1 / A_SECOND):
+                begun = time.perf_counter()
                 try:
-                    self.failed += self._send(client, number) != 200
+                    self.failed += self._send(client, len(self.seconds)) != 200
                 except (OSError, http.client.HTTPException):
                     client.close()
                     self.failed += 1
-                self.seconds.append(time.monotonic() - begun - number / A_SECOND)
-                number += 1
+                self.seconds.append(time.perf_counter() - begun)
 
 
 def figures(

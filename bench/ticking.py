@@ -29,6 +29,7 @@ BOUNDS: Mapping[str, Any] = {
 }
 """Settings with which a service takes a tick of a million in any format."""
 
+COUNTS = frozenset(("bytes_in", "bytes_out", "wrong", "unscored"))
 T = TypeVar("T")
 
 
@@ -160,9 +161,8 @@ def _timed(act: Callable[[], T]) -> tuple[T, float]:
 
 def _medians(told: list[dict[str, float]], count: int) -> dict[str, Any]:
     found: dict[str, Any] = {name: float(np.median([one[name] for one in told])) for name in told[0]}
-    for name in ("wrong", "unscored"):
-        if name in found:
-            found[name] = sum(int(one[name]) for one in told)
+    for name in COUNTS & found.keys():
+        found[name] = max(int(one[name]) for one in told)
     for tick in ("first", "following"):
         found[f"{tick}_series_a_second"] = count / found[f"{tick}_seconds"]
     if "bare_seconds" in found:

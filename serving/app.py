@@ -216,8 +216,10 @@ class Service:
                 await asyncio.to_thread(self._predictor.warm, self._predictor.manifest.artifacts, lambda _: None)
                 self._warmed = self._predictor.manifest.id
             self._checked, self._failures, self._failure = time.time(), 0, ""
+            self._predictor.stale = False
         except Exception as exc:  # noqa: BLE001  whatever happened, what is served goes on and the next look is to come
             self._failures, self._failure = self._failures + 1, str(exc)
+            self._predictor.stale = True
             self._metrics.release_failures.inc()
             level = logging.WARNING if self._failures == 1 else logging.DEBUG  # trouble is news once
             log.log(level, "the current release cannot be had", extra={"error": str(exc)})

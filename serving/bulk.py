@@ -63,7 +63,7 @@ def read(body: bytes, media_type: str, query: Mapping[str, str], bounds: Bounds)
     return Bulk(table, _windows(options), options.combine, options.bands, media_type)
 
 
-def write(bulk: Bulk, asked: Tabular, scores: Scores, media_type: str) -> Iterator[bytes]:
+def write(bulk: Bulk, asked: Tabular, scores: Scores, media_type: str, *, stale: bool = False) -> Iterator[bytes]:
     """The answer to a bulk request in a format, piece by piece: a row for each posted, in their order."""
     scored = [str(window) for window, some in zip(scores.windows, scores.scored, strict=True) if some.any()]
     columns = [*LABELS, "timestamp", "status", "score", *scored]
@@ -72,7 +72,7 @@ def write(bulk: Bulk, asked: Tabular, scores: Scores, media_type: str) -> Iterat
     labels = bulk.table.select([*LABELS, "timestamp"])
     told = answer(asked, scores, bands=bulk.bands)
     table = pa.table({name: labels[name] if name in labels.column_names else told[name] for name in columns})
-    facts = {"release": scores.manifest.id, "windows": scored}
+    facts = {"release": scores.manifest.id, "windows": scored, **({"stale": True} if stale else {})}
     writers: dict[str, Callable[[pa.Table, dict[str, Any]], Iterator[bytes]]]
     writers = {JSON: _to_json, NDJSON: _to_ndjson, ARROW: _to_arrow}
     return writers[media_type](table, facts)
@@ -212,6 +212,8 @@ def _to_ndjson(table: pa.Table, _: dict[str, Any]) -> Iterator[bytes]:
 
 def _to_arrow(table: pa.Table, facts: dict[str, Any]) -> Iterator[bytes]:
     metadata = {"release": facts["release"], "windows": ",".join(facts["windows"])}
+    if "stale" in facts:
+        metadata["stale"] = "true"
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema.with_metadata(metadata)) as stream:
         stream.write_table(table)

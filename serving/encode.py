@@ -11,17 +11,19 @@ from serving.scoring import STATUSES, Scores, Status
 _ENCODER = msgspec.json.Encoder()
 
 
-def encode(posted: Posted, scores: Scores) -> bytes:
+def encode(posted: Posted, scores: Scores, *, stale: bool = False) -> bytes:
     """The answer as JSON, NaN as null."""
     statuses = [str(STATUSES[code]) for code in scores.statuses().tolist()]
     if posted.single:
-        return _ENCODER.encode(_answer(posted, scores, 0, statuses[0]))
+        answer = _answer(posted, scores, 0, statuses[0])
+        answer.stale = stale
+        return _ENCODER.encode(answer)
     answers: list[SeriesAnswer | None] = [None] * len(posted.labels)
     for k, i in enumerate(posted.good):
         answers[i] = _answer(posted, scores, k, statuses[k])
     bad = str(Status.BAD_SERIES)
     whole = [answer or SeriesAnswer(*posted.labels[i], bad, detail=posted.bad[i]) for i, answer in enumerate(answers)]
-    return _ENCODER.encode(PredictAnswer(scores.manifest.id, whole))
+    return _ENCODER.encode(PredictAnswer(scores.manifest.id, whole, stale))
 
 
 def _answer(posted: Posted, scores: Scores, k: int, status: str) -> SeriesAnswer:

@@ -81,7 +81,7 @@ class PredictEndpoint:
             scores, rows = self._predictor.score_table(asked.table, asked.windows, asked.combine)
             self._count(scores, len(rows.rows), len(rows.bad))
             answered = bulk.accepted(headers.get(b"accept", ""), media_type)
-            chunks = list(bulk.write(asked, rows, scores, answered))
+            chunks = list(bulk.write(asked, rows, scores, answered, stale=self._predictor.stale))
         encoding = coding.wanted(headers.get(b"accept-encoding", ""))
         if sum(map(len, chunks)) < LEAST_ENCODED:
             encoding = "identity"
@@ -135,7 +135,7 @@ class PredictEndpoint:
 
     def _told(self, posted: Posted, scores: Scores) -> bytes:
         self._count(scores, len(posted.tidied.place), len(posted.bad))
-        return encode(posted, scores)
+        return encode(posted, scores, stale=self._predictor.stale)
 
     def _count(self, scores: Scores, points: int, bad: int) -> None:
         metrics = self._predictor.metrics

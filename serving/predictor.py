@@ -76,6 +76,8 @@ class Predictor:
         self._local = local
         self.metrics = metrics or Metrics()
         self.current: Current | None = None
+        self.stale = False
+        """Whether the store could not be asked lately which release is current."""
         self._remembered = Remembered()
         self._loads_at_once, self._load_seconds = loads_at_once, load_seconds
         self._cache = ShardCache(

@@ -71,10 +71,15 @@ class SeriesAnswer(Struct, omit_defaults=True):
     missing: list[WindowMissing] = []
     duplicates: int = 0
     detail: str = ""
+    stale: bool = False
 
 
-class PredictAnswer(Struct):
-    """The answer for many series, in the order in which they were first posted."""
+class PredictAnswer(Struct, omit_defaults=True):
+    """The answer for many series, in the order in which they were first posted.
+
+    It is stale where the store could not be asked lately whether the release is still the current one.
+    """
 
     release: str
     series: list[SeriesAnswer]
+    stale: bool = False

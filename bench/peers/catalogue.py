@@ -16,6 +16,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "RAY_USAGE_STATS_ENABLED": "0",
     "SPT_NOENV": "1",
+    "MLFLOW_TRACKING_URI": "sqlite:///:memory:",
 }
 """None of them is to report home, nor to write over its environment."""
 PREPARE_SECONDS = 900
@@ -63,7 +64,7 @@ class Peer:
     wire: Wire
     command: Callable[[Environment, Places], Sequence[str]]
     prepare: Callable[[Environment, Places], object] = lambda *_: None
-    settings: Callable[[Places], dict[str, str]] = lambda places: {"PEER_MODELS": str(places.models)}
+    settings: Callable[[Places], dict[str, str]] = lambda places: _settings(places)
     apart: bool = False
     artifacts: Callable[[Places], Path] = lambda places: places.models
 
@@ -128,9 +129,9 @@ def _myriad(_: Environment, places: Places) -> list[str]:
     return [*command, *(f"--{name}={value}" for name, value in flags.items())]
 
 
-def _mlflow_settings(places: Places) -> dict[str, str]:
-    # `mlflow` starts uvicorn by its name.
-    return {"MLFLOW_TRACKING_URI": (places.own / "runs").as_uri(), "HOME": str(places.own)}
+def _settings(places: Places) -> dict[str, str]:
+    home = str(places.fresh)  # whatever they leave behind goes with the bench's own
+    return {**QUIET, "PEER_MODELS": str(places.models), "HOME": home, "BENTOML_HOME": home, "TMPDIR": home}
 
 
 PEERS = (
@@ -146,7 +147,6 @@ PEERS = (
         MlflowFrame(),
         _mlflow,
         _save_mlflow,
-        _mlflow_settings,
         artifacts=lambda places: places.own / "model",
     ),
     Peer("myriad", "Myriad", "JSON columns", Myriad(), _myriad, artifacts=lambda places: places.store),

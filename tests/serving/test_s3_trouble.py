@@ -80,10 +80,11 @@ def test_what_is_local_is_served_and_the_rest_recovers(
             return
         assert missing["status"] == "load_failed"
         assert all("could not be loaded" in window["reason"] for window in missing["missing"])
-        assert metric(client, 'myriad_loads_total{outcome="failed"}') >= 1
+        until(lambda: metric(client, 'myriad_loads_total{outcome="failed"}') >= 1)
         if fault != "wrong_bytes":
             until(lambda: client.get("/health/ready").json()["stale"])
             assert client.get("/health/ready").json()["problem"]
+            assert answer(client, HERE)["stale"]
             assert metric(client, "myriad_release_failures_total") >= 1
     until(lambda: answer(client, THERE)["status"] == "ok")
     until(lambda: not client.get("/health/ready").json()["stale"])

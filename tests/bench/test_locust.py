@@ -1,0 +1,53 @@
+"""The locust file: every kind of user is served, and what is wrong is told by its title."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Server, free_port
+
+ROOT = Path(__file__).parent.parent.parent
+KINDS = ("pipeline", "engineer", "mixed")
+PUBLISHED = ("--regions", "2", "--hosts", "2", "--tick-series", "16", "--tick-seconds", "0.2", "--think-seconds", "0.1")
+
+
+def locust(address: str, *options: str) -> "tuple[int, list[dict[str, Any]], str]":
+    """The exit code of a short run, what was sent by name, and what it wrote beside."""
+    command = [str(Path(sys.executable).with_name("locust")), "-f", "bench/locustfile.py", "--headless", "--json",
+               "-u", "5", "-r", "5", "-t", "3s", "--host", address, *options]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+@pytest.fixture(scope="module")
+def calm(service: Server) -> "tuple[int, list[dict[str, Any]], str]":
+    return locust(str(service.client.base_url).rstrip("/"), *PUBLISHED)
+
+
+def test_nothing_fails(calm: "tuple[int, list[dict[str, Any]], str]") -> None:
+    code, sent, log = calm
+    assert [one["name"] for one in sent if one["num_failures"]] == [], log
+    assert code == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_user_sends_something(kind: str, calm: "tuple[int, list[dict[str, Any]], str]") -> None:
+    _, sent, _ = calm
+    assert sum(one["num_requests"] for one in sent if one["name"].startswith(f"{kind}: ")) > 0
+
+
+def test_names_that_are_not_served_are_a_failure(service: Server) -> None:
+    code, sent, log = locust(str(service.client.base_url).rstrip("/"), "--fleet", "synth", "--mixed", "0", "-t", "1s")
+    assert code == 1
+    assert sum(one["num_failures"] for one in sent) > 0
+    assert "do --fleet, --regions and --hosts name what is served" in log
+
+
+def test_a_service_that_is_not_there_is_a_failure() -> None:
+    code, sent, _ = locust(f"http://127.0.0.1:{free_port()}", "-t", "1s")
+    assert code == 1
+    assert sum(one["num_failures"] for one in sent) > 0

@@ -33,8 +33,10 @@ STAGES: Mapping[str, Sequence[str]] = {
 }  # fmt: skip
 """By stage the functions of `serving` timed, as module:name; those that are not there are passed over, not all."""
 REST = "app"
-WARM = 5
-TOP = 12
+WARM, TURNS, TOP = 5, 10, 20
+ROOT = Path(__file__).parent.parent
+HOUSE = ("models", "adapters", "storage", "serving")
+Meter = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 class Timers:
@@ -74,10 +76,14 @@ class Timers:
         self.seconds[self._stages[-1]] += now - self._since
         self._since = now
 
-    def clear(self) -> None:
-        """Forget what was charged."""
-        self.lap()
-        self.seconds.clear()
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Charge what is used in the block, and nothing between two of them."""
+        self._since = time.process_time()
+        try:
+            yield
+        finally:
+            self.lap()
 
 
 def figures(
@@ -93,9 +99,7 @@ def figures(
         server_cpu_ms: what such a request costs a server: that what is timed here is less by is `http`.
     """
     plain, timers = Timers(), Timers()
-    asyncio.run(_asked(fleet, bodies, headers, times, plain))
-    with _wrapped(timers):
-        asyncio.run(_asked(fleet, bodies, headers, times, timers))
+    asyncio.run(_asked(fleet, bodies, headers, times, (plain.running, lambda: _timing(timers))))
     inside, charged = sum(plain.seconds.values()) / times * 1e3, sum(timers.seconds.values())
     by_stage = {stage: timers.seconds[stage] / charged * inside for stage in (*STAGES, REST)}
     by_stage["http"] = max(0.0, server_cpu_ms - inside)
@@ -106,15 +110,19 @@ def figures(
 
 
 def top(fleet: Fleet, bodies: Sequence[bytes], headers: Mapping[str, str], times: int) -> dict[str, float]:
-    """The functions with most time of their own, as shares of all of it, from a profiler; it slows calls, not loops."""
+    """Our functions with most time in them and what they call, as shares of all of it, from a profiler.
+
+    A profiler slows calls and not what a call does, so that many small ones look worse than they are.
+    """
     profile = cProfile.Profile(time.process_time)
     with mock.patch("asyncio.to_thread", _at_once):  # a profiler sees one thread
-        asyncio.run(_asked(fleet, bodies, headers, times, profile))
+        asyncio.run(_asked(fleet, bodies, headers, times, (lambda: profile,)))
     stats: Any = pstats.Stats(profile)
-    own: dict[str, float] = defaultdict(float)
-    for at, (_, _, seconds, _, _) in stats.stats.items():
-        own[_function(*at)] += seconds / stats.total_tt
-    return dict(sorted(own.items(), key=lambda one: -one[1])[:TOP])
+    ours: dict[str, float] = defaultdict(float)
+    for (file, _, name), (_, _, _, seconds, _) in stats.stats.items():
+        if Path(file).is_relative_to(ROOT) and Path(file).parent.name in HOUSE:
+            ours[f"{Path(file).relative_to(ROOT)}:{name}"] += seconds / stats.total_tt
+    return dict(sorted(ours.items(), key=lambda one: -one[1])[:TOP])
 
 
 async def _at_once(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -122,24 +130,19 @@ async def _at_once(function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
 
 
 async def _asked(
-    fleet: Fleet, bodies: Sequence[bytes], headers: Mapping[str, str], times: int, meter: Timers | cProfile.Profile
+    fleet: Fleet, bodies: Sequence[bytes], headers: Mapping[str, str], times: int, meters: Sequence[Meter]
 ) -> None:
-    """Post the bodies to the app, without a server; the meter runs once all are warm."""
+    """Post the bodies to the app, without a server; each of the meters runs in turns, once everything is warm."""
     given: dict[str, Any] = {**BOUNDS, "store": fleet.store, "local_directory": str(fleet.directory)}
     settings = Settings(**given, cache_bytes=3 * fleet.raw_bytes, local_bytes=LOCAL_BYTES, poll_seconds=3600)
     async with _app(settings) as app:
         for body in [*bodies, *bodies[:WARM]]:
             await _post(app, body, headers)
-        if isinstance(meter, Timers):
-            meter.clear()
-        else:
-            meter.enable()
-        for number in range(times):
-            await _post(app, bodies[number % len(bodies)], headers)
-        if isinstance(meter, Timers):
-            meter.lap()
-        else:
-            meter.disable()
+        for turn in range(TURNS):
+            for meter in meters:
+                with meter():
+                    for number in range(turn, times, TURNS):
+                        await _post(app, bodies[number % len(bodies)], headers)
 
 
 @contextlib.asynccontextmanager
@@ -180,14 +183,15 @@ async def _sent(app: Any, method: str, path: str, headers: Mapping[str, str], bo
 
 
 @contextlib.contextmanager
-def _wrapped(timers: Timers) -> Iterator[None]:
+def _timing(timers: Timers) -> Iterator[None]:
     """The functions of the stages timed as long as the block lasts."""
     with contextlib.ExitStack() as stack:
         for stage, targets in STAGES.items():
             found = [target for target in targets if _wrap(timers, stage, f"serving.{target}", stack)]
             if not found:
                 raise RuntimeError(f"nothing of the stage {stage!r} is in serving any more: correct bench/stages.py")
-        yield
+        with timers.running():
+            yield
 
 
 def _wrap(timers: Timers, stage: str, target: str, stack: contextlib.ExitStack) -> bool:
@@ -200,7 +204,3 @@ def _wrap(timers: Timers, stage: str, target: str, stack: contextlib.ExitStack) 
     setattr(owner, name, timers.timed(stage, function))
     stack.callback(setattr, owner, name, function)
     return True
-
-
-def _function(file: str, _: int, name: str) -> str:
-    return name if file == "~" else f"{Path(file).parent.name}/{Path(file).name}:{name}"

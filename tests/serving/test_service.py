@@ -140,7 +140,7 @@ def test_what_is_open_is_served_when_the_store_is_gone(
     before = answered(client, single(hour))
     shutil.rmtree(copied.removeprefix("file://"))
     time.sleep(0.3)
-    assert answered(client, single(hour)) == before
+    assert answered(client, single(hour)) == {**before, "stale": True}
     assert client.get("/health/ready").json()["checked_seconds_ago"] > 0.1
 
 
@@ -273,7 +273,7 @@ def test_only_post_predicts(service: Server, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"content-type": "text/csv"}, {"content-type": "application/json", "content-encoding": "gzip"}]
+    "headers", [{"content-type": "text/csv"}, {"content-type": "application/json", "content-encoding": "br"}]
 )
 def test_a_body_that_is_not_json_or_is_encoded_is_refused(service: Server, headers: dict[str, str]) -> None:
     found = problem(service.client.post("/predict", content=b"{}", headers=headers), 415)

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test bench-scale lock clean
+.PHONY: install demo test bench-scale bench-speed bench-peers locust lock clean
 
 install: $(VENV)/installed
 
@@ -25,6 +25,15 @@ test: install
 
 bench-scale: install
 	$(BIN)/python -m bench.scale $(ARGS)
+
+bench-speed: install
+	$(BIN)/python -m bench.speed $(ARGS)
+
+bench-peers: install
+	$(BIN)/python -m bench.peers $(ARGS)
+
+locust: install
+	$(BIN)/locust -f bench/locustfile.py --web-host 127.0.0.1 $(ARGS)
 
 lock:
 	$(PYTHON) -m venv .lock-venv && .lock-venv/bin/pip install --quiet uv

@@ -3,9 +3,10 @@
 import random
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,10 +25,16 @@ from serving.predictor import Predictor
 CONNECTIONS = (1, 16)
 MANY = 32
 """Connections where workers share them: who accepts which is chance, and evens out over many."""
-BODIES = 500
-CPU_TURNS = 5
+BUSY, CPU_TURNS = 4, 5
 ADAPTERS = ("seasonal", "ewma")
 BOUNDS = Bounds(1_000_000, 1_000_000)
+
+
+class Turns(NamedTuple):
+    """How long wrk drives each server, and how many times in turn with the others; of several the median counts."""
+
+    seconds: float
+    rounds: int
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class Arm:
     wrk: Wrk
 
 
-def bodies_of(fleet: Fleet) -> dict[str, list[bytes]]:
-    """Requests for series whose models are of one adapter, and for any: `seasonal`, `ewma` and `mix`."""
+def bodies_of(fleet: Fleet, count: int) -> dict[str, list[bytes]]:
+    """As many requests each for series whose models are of one adapter, and for any: `seasonal`, `ewma` and `mix`."""
     draw, opened_shard = random.Random(12), opener(fleet.store, fleet.directory)
     some = draw.sample(range(len(fleet.artifacts)), min(40, len(fleet.artifacts)))
     by_adapter: dict[str, list[Series]] = {name: [] for name in ADAPTERS}
@@ -49,22 +56,23 @@ def bodies_of(fleet: Fleet) -> dict[str, list[bytes]]:
         for name in ADAPTERS:
             there = np.flatnonzero(shard.adapter[:, 0] == shard.adapters.index(name)).tolist()
             by_adapter[name] += [fleet.series[at][i] for i in there]
-    chosen = {name: draw.choices(series, k=BODIES) for name, series in by_adapter.items()}
-    chosen["mix"] = fleet.drawn(BODIES, draw)
+    chosen = {name: draw.choices(series, k=count) for name, series in by_adapter.items()}
+    chosen["mix"] = fleet.drawn(count, draw)
     return {name: [single(one) for one in series] for name, series in chosen.items()}
 
 
-def figures(fleet: Fleet, predictor: Predictor, parent: Path, seconds: float, rounds: int) -> dict[str, Any]:
+def figures(
+    fleet: Fleet, predictor: Predictor, bodies: Mapping[str, Sequence[bytes]], parent: Path, turns: Turns
+) -> dict[str, Any]:
     """Rates and latencies by adapter and connections, what was answered checked; in turns with the bare server.
 
     Args:
         fleet: to ask; all of it is opened.
         predictor: of the same fleet, to check against and to measure without HTTP.
+        bodies: `bodies_of` it.
         parent: for logs.
-        seconds: of each turn.
-        rounds: of turns; of several the median counts.
+        turns: of wrk.
     """
-    bodies = bodies_of(fleet)
     with started(fleet, parent, core=SERVER) as service, bare(parent / "bare.log", SERVER) as ceiling:
         opened(fleet, service, 1)
         answered = {name: _checked(service, predictor, some) for name, some in bodies.items()}
@@ -76,19 +84,19 @@ def figures(fleet: Fleet, predictor: Predictor, parent: Path, seconds: float, ro
             "wrong": sum(wrong for wrong, _ in answered.values()),
         }
         found |= {f"{name}_in_process_a_second": _kernel(predictor, some) for name, some in bodies.items()}
-        found["mix_cpu_ms"] = cpu_ms(service, bodies["mix"])
-        found["bare_cpu_ms"] = cpu_ms(ceiling, bodies["mix"], f"/{answered['mix'][1]}")
+        found["mix_cpu_ms"] = cpu_ms(service, bodies["mix"], connections=BUSY)
+        found["bare_cpu_ms"] = cpu_ms(ceiling, bodies["mix"], path=f"/{answered['mix'][1]}", connections=BUSY)
         if why := missing():
             return found | {"skipped": why}
         arms = {"bare": Arm(ceiling, f"/{answered['mix'][1]}", Wrk(bodies["mix"], parent, "bare"))}
         arms |= {name: Arm(service, "/predict", Wrk(some, parent, name)) for name, some in bodies.items()}
-        found |= _driven(arms, seconds, rounds)
+        found |= _driven(arms, turns)
     return found | _ratios(found, tuple(bodies))
 
 
-def workers(fleet: Fleet, parent: Path, seconds: float, rounds: int) -> dict[str, Any]:
+def workers(fleet: Fleet, bodies: Sequence[bytes], parent: Path, turns: Turns) -> dict[str, Any]:
     """Two workers beside one, the load on the same two cores; what they share and do not in memory."""
-    wrk = Wrk(bodies_of(fleet)["mix"], parent, "workers")
+    wrk = Wrk(bodies, parent, "workers")
     found: dict[str, Any] = {"load_on_the_same_cores": True}
     for count in (1, 2):
         with started(fleet, parent, workers=count) as service:
@@ -99,7 +107,7 @@ def workers(fleet: Fleet, parent: Path, seconds: float, rounds: int) -> dict[str
                 found["skipped"] = why
                 continue
             before = service.cpu_seconds_each
-            drives = [wrk.drive(service.port, "/predict", MANY, seconds, None) for _ in range(rounds)]
+            drives = [wrk.drive(service.port, "/predict", MANY, turns.seconds, None) for _ in range(turns.rounds)]
             used = [after - b for after, b in zip(service.cpu_seconds_each, before, strict=True)]
             found[f"{count}_requests_a_second"] = float(np.median([one.requests_a_second for one in drives]))
             found[f"{count}_p99_ms"] = float(np.median([one.p99_ms for one in drives]))
@@ -112,27 +120,39 @@ def workers(fleet: Fleet, parent: Path, seconds: float, rounds: int) -> dict[str
 
 
 def cpu_ms(
-    service: Service, bodies: Sequence[bytes], path: str = "/predict", headers: Mapping[str, str] = HEADERS
+    service: Service,
+    bodies: Sequence[bytes],
+    headers: Mapping[str, str] = HEADERS,
+    path: str = "/predict",
+    connections: int = 1,
 ) -> float:
-    """Processor time of the server a request, one after the other over one connection; the median of some turns."""
+    """Processor time of the server a request, the median of some turns; with connections enough it is never idle."""
     used = []
-    with on(LOAD), service.client() as client:
+    with on(LOAD), ThreadPoolExecutor(connections) as pool:
         for _ in range(1 + CPU_TURNS):
             before = service.cpu_seconds
-            for body in bodies:
-                client.post(body, headers, path)
+            for done in [
+                pool.submit(_post, service, bodies[i::connections], path, headers) for i in range(connections)
+            ]:
+                done.result()
             used.append((service.cpu_seconds - before) / len(bodies))
     return float(np.median(used[1:])) * 1e3
 
 
-def _driven(arms: Mapping[str, Arm], seconds: float, rounds: int) -> dict[str, float]:
+def _post(service: Service, bodies: Sequence[bytes], path: str, headers: Mapping[str, str]) -> None:
+    with service.client() as client:
+        for body in bodies:
+            client.post(body, headers, path)
+
+
+def _driven(arms: Mapping[str, Arm], turns: Turns) -> dict[str, float]:
     """Medians over rounds in which every arm has a turn."""
     drives: dict[str, list[Drive]] = {}
-    for turn in range(rounds):
+    for turn in range(turns.rounds):
         for connections in CONNECTIONS:
             for name in random.Random(turn).sample(sorted(arms), len(arms)):
                 arm = arms[name]
-                drive = arm.wrk.drive(arm.service.port, arm.path, connections, seconds, LOAD)
+                drive = arm.wrk.drive(arm.service.port, arm.path, connections, turns.seconds, LOAD)
                 drives.setdefault(f"{name}_{connections}", []).append(drive)
     found: dict[str, float] = {"failed": sum(one.failed for some in drives.values() for one in some)}
     for name, some in drives.items():

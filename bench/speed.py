@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -39,6 +39,7 @@ class Effort:
         largest: series of a fleet of its own that is sent whole, 0 for none.
         seconds: of each turn.
         rounds: of turns.
+        bodies: different single requests.
         stages: single requests timed in process.
     """
 
@@ -47,23 +48,27 @@ class Effort:
     largest: int
     seconds: float
     rounds: int
+    bodies: int
     stages: int
 
 
-THOROUGH = Effort(100_000, (1_000, 100_000), 1_000_000, 8, 5, 5_000)
-BRIEF = Effort(10_000, (1_000, 10_000), 0, 1, 1, 500)
+THOROUGH = Effort(100_000, (1_000, 100_000), 1_000_000, 8, 5, 500, 5_000)
+BRIEF = Effort(10_000, (1_000, 10_000), 0, 1, 1, 300, 500)
+LEAST = Effort(0, (), 0, 0.3, 1, 50, 50)
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="10,000 series, short turns; nothing of it is to be kept.")
-@click.option("--series", default=None, type=click.IntRange(100), help="This many series instead, and ticks of them.")
+@click.option(
+    "--series", default=None, type=click.IntRange(100), help="This many series instead, in ticks of all of them."
+)
 @click.option("--output", default=None, type=click.Path(path_type=Path), help="Where the JSON and the picture go.")
 def main(series: int | None, output: Path | None, *, quick: bool) -> None:
     """Measure how fast series are scored: one a request and many, in every format, with the time by stage."""
     signal.signal(signal.SIGTERM, _end)
     effort = BRIEF if quick else THOROUGH
     if series:
-        effort = Effort(series, (series,), 0, effort.seconds, effort.rounds, effort.stages)
+        effort = replace(LEAST if quick else effort, series=series, ticks=(series,), largest=0)
     whole = not quick and not series
     report = Report("speed" if whole else "speed-quick")
     with tempfile.TemporaryDirectory(prefix="myriad-bench-") as directory:
@@ -75,17 +80,19 @@ def main(series: int | None, output: Path | None, *, quick: bool) -> None:
 def run(report: Report, effort: Effort, directory: Path) -> None:
     """Measure a fleet, then the largest tick on a fleet of its own."""
     fleet = _published(effort.series, directory)
-    size, turns = _size(fleet), (effort.seconds, effort.rounds)
-    report.add(size, "single", single.figures(fleet, predictor(fleet), directory, *turns))
-    report.add(size, "workers", single.workers(fleet, directory, *turns))
+    size, turns = _size(fleet), single.Turns(effort.seconds, effort.rounds)
+    kinds = single.bodies_of(fleet, effort.bodies)
+    bodies = kinds["mix"]
+    report.add(size, "single", single.figures(fleet, predictor(fleet), kinds, directory, turns))
+    report.add(size, "workers", single.workers(fleet, bodies, directory, turns))
     with ticking.arms(fleet, directory) as arms:
         for count in effort.ticks:
             _ticks(report, fleet, arms, min(count, size), effort.rounds)
-        bodies, most = single.bodies_of(fleet)["mix"], min(BESIDE, size)
+        most = min(BESIDE, size)
         for name, figures in beside.figures(fleet, arms.service, bodies, most, effort.seconds):
             report.add(size, f"beside_{name}", figures)
         for name, requests in _requests(fleet, bodies, most, effort.stages).items():
-            cpu_ms = single.cpu_ms(arms.service, requests[0], headers=requests[1])
+            cpu_ms = single.cpu_ms(arms.service, *requests[:2], connections=single.BUSY if name == "single" else 1)
             with on(SERVER):
                 report.add(size, f"stages_{name}", stages.figures(fleet, *requests, cpu_ms))
                 report.add(size, f"profile_{name}", stages.top(fleet, *requests))

@@ -90,7 +90,11 @@ def arms(fleet: Fleet, parent: Path) -> Iterator[Arms]:
     inside = predictor(fleet)
     with started(fleet, parent, core=SERVER, **BOUNDS) as service, bare(parent / "bare.log", SERVER) as ceiling:
         opened(fleet, service, 1)
-        inside.predict_table(Source(fleet.one_a_shard(random.Random(13))).table(0))
+        some = Source(fleet.one_a_shard(random.Random(13))).table(0)
+        inside.predict_table(some)
+        with service.client() as client:
+            for format_ in FORMATS.values():  # whatever a format needs is there before any is timed
+                post(client, format_, format_.body(some))
         yield Arms(service, ceiling, inside)
 
 

@@ -94,13 +94,14 @@ def _parts(file: Path, longest: int) -> Iterator[tuple[pa.Table, int]]:
 
 
 def _looked_back_on(table: pa.Table, back: int, longest: int) -> pa.Table:
-    """The rows within the longest window before the last of their series, for series with rows from `back` on."""
+    """The rows within the longest window before the last of their series, for series that may go on."""
     rows = grouping_of(labels_of(table))
     times = timestamps(table)[rows.order]
     owner = np.repeat(np.arange(len(rows.names)), np.diff(rows.offsets))
     last, going_on = np.zeros(len(rows.names), np.int64), np.zeros(len(rows.names), bool)
     np.maximum.at(last, owner, times)
     going_on[owner[rows.order >= back]] = True
+    going_on |= last > times.max(initial=0) - longest
     return table.take(np.sort(rows.order[going_on[owner] & (times > last[owner] - longest)]))
 
 

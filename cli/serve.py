@@ -1,8 +1,9 @@
 """`myriad serve`: the HTTP service."""
 
 import os
+import resource
+import shutil
 import signal
-import sys
 import tempfile
 from typing import Any
 
@@ -37,17 +38,24 @@ def serve(**flags: Any) -> None:
         raise click.UsageError(f"--{str(wrong['loc'][0]).replace('_', '-')}: {wrong['msg']}") from exc
     # Workers are processes of their own and find their settings in the environment.
     os.environ |= {f"MYRIAD_{name.upper()}": str(value) for name, value in given.items()}
-    with tempfile.TemporaryDirectory(prefix="myriad-metrics-") as shared:
-        if settings.workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+    shared = tempfile.mkdtemp(prefix="myriad-metrics-")
+    if settings.workers > 1:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+    try:
         _run(settings)
+    finally:
+        shutil.rmtree(shared, ignore_errors=True)
+    os._exit(0)  # what was accepted has been answered; a load under way is not waited for
 
 
 def _run(settings: Settings) -> None:
     import uvicorn
 
     # uvicorn finishes what it accepted and then raises the signal anew: that is a good end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    # An open shard is an open file.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvicorn.run(
         "serving.app:create_app",
         factory=True,

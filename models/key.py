@@ -126,6 +126,8 @@ def _quoted(part: str) -> str:
 def _checked(name: str, value: str) -> str:
     if not isinstance(value, str):
         raise InvalidKey(name, value, "is not a string")
+    if len(value) > MAX_PART_LENGTH:  # before it is remembered
+        raise InvalidKey(name, value, f"has {len(value)} characters; at most {MAX_PART_LENGTH} are allowed")
     return _checked_text(name, value)
 
 
@@ -133,8 +135,6 @@ def _checked(name: str, value: str) -> str:
 def _checked_text(name: str, value: str) -> str:
     if not value:
         raise InvalidKey(name, value, "is empty")
-    if len(value) > MAX_PART_LENGTH:
-        raise InvalidKey(name, value, f"has {len(value)} characters; at most {MAX_PART_LENGTH} are allowed")
     if found := _FORBIDDEN.search(value):
         raise InvalidKey(name, value, f"has the character {found.group()!r}, which a key cannot have")
     if value == "." or ".." in value:

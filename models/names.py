@@ -72,8 +72,19 @@ class Names:
         """128 bits that are the same for the same series in the same order, given in the same way."""
         digest = hashlib.blake2b(np.ascontiguousarray(self.codes).tobytes(), digest_size=16)
         for parts in self.parts:
-            digest.update("\0".join(map(str, parts)).encode("utf-8", "surrogatepass") + b"\0\0")
+            texts = [repr(part).encode("utf-8", "surrogatepass") for part in parts]
+            digest.update(np.array([len(texts), *map(len, texts)], np.int64).tobytes() + b"".join(texts))
         return digest.digest()
+
+    def compact(self) -> "Names":
+        """The same series, with no parts but theirs."""
+        parts, codes = [], []
+        for some, code in zip(self.parts, self.codes, strict=True):
+            used, new = np.unique(code, return_inverse=True)
+            parts.append([some[i] for i in used.tolist()])
+            codes.append(new)
+        regions, hosts, metrics = parts
+        return Names((regions, hosts, metrics), np.array(codes, np.int64).reshape(3, -1))
 
     def invalid(self) -> dict[int, InvalidKey]:
         """The series that cannot be one, and why."""

@@ -99,7 +99,7 @@ def grouping_of(labels: Names) -> Grouping:
     rank[np.argsort(first)] = np.arange(len(first))
     owner = rank[dense]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(first)))]).astype(np.int64)
-    names = labels.take(np.sort(first))
+    names = labels.take(np.sort(first)).compact()
     return Grouping(names, names.invalid(), np.argsort(owner, kind="stable"), offsets)
 
 
@@ -116,7 +116,7 @@ def _encoded(table: pa.Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
     if len(set(parts)) < len(parts):  # whoever wrote the dictionary was careless
         chunks = column.cast(text).dictionary_encode().unify_dictionaries().chunks
         parts = chunks[0].dictionary.to_pylist()
-    codes = [np.asarray(pc.fill_null(chunk.indices, len(parts)), np.int64) for chunk in chunks]
+    codes = [np.asarray(pc.fill_null(chunk.indices.cast(pa.int64()), len(parts))) for chunk in chunks]
     if column.null_count:
         parts = [*parts, None]
     return parts, np.concatenate([np.empty(0, np.int64), *codes])

@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import NoReturn
 
 from fastapi import FastAPI
@@ -189,6 +190,7 @@ class Service:
         """Metrics for Prometheus, of all workers together."""
         registry = self._metrics.registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            _bury_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -223,6 +225,13 @@ class Service:
             self._metrics.release_failures.inc()
             level = logging.WARNING if self._failures == 1 else logging.DEBUG  # trouble is news once
             log.log(level, "the current release cannot be had", extra={"error": str(exc)})
+
+
+def _bury_the_dead(directory: Path) -> None:
+    """Forget the gauges of workers that were killed."""
+    for pid in {path.stem.rpartition("_")[2] for path in directory.glob("gauge_live*.db")}:
+        if not Path(f"/proc/{pid}").exists():
+            mark_process_dead(int(pid))  # type: ignore[no-untyped-call]
 
 
 def _described(manifest: Manifest, place: Place) -> SeriesModels:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 import adapters
 from models.ensemble import Combine
-from models.errors import ArtifactCorrupt, InvalidPoints
+from models.errors import ArtifactCorrupt, InvalidPoints, MyriadError
 from models.key import Series
 from models.names import Names
 from models.points import Points
@@ -125,7 +125,10 @@ class Predictor:
         """Take up the release that was current when the local tier last heard, without asking the store."""
         if self._local is None or (kept := self._local.recall(self.releases.store.url)) is None:
             return False
-        self._take_up(*kept)
+        try:
+            self._take_up(*kept)
+        except MyriadError:  # of an older version of ours: the store has the last word
+            return False
         return True
 
     def _take_up(self, head: Head, manifest: Manifest) -> None:

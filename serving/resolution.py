@@ -21,7 +21,7 @@ LEVELS = 3
 
 NOWHERE = -1
 
-REMEMBERED_ROWS = 4_000_000
+REMEMBERED_BYTES = 256 << 20
 REMEMBERED_TABLES = 16
 REMEMBERED_SINGLES = 20_000
 
@@ -118,7 +118,7 @@ class Remembered:
     """What was found of the tables and single series scored last: a fleet posts the same ones every minute."""
 
     def __init__(self) -> None:
-        self._groupings: LRUCache[bytes, Grouping] = LRUCache(REMEMBERED_ROWS, getsizeof=lambda g: len(g.order))
+        self._groupings: LRUCache[bytes, Grouping] = LRUCache(REMEMBERED_BYTES, getsizeof=_size)
         self._tables: LRUCache[tuple[str, bytes | Series], Resolution] = LRUCache(REMEMBERED_TABLES)
         self._singles: LRUCache[tuple[str, bytes | Series], Resolution] = LRUCache(REMEMBERED_SINGLES)
         self._lock = threading.Lock()
@@ -130,6 +130,8 @@ class Remembered:
             known = self._groupings.get(key)
         if known is None:
             known = grouping_of(labels)
+            if known.bad:
+                return key, known
             with self._lock, contextlib.suppress(ValueError):  # one too large to keep
                 self._groupings[key] = known
         return key, known
@@ -147,3 +149,9 @@ class Remembered:
 
     def _kept(self, key: bytes | Series) -> "LRUCache[tuple[str, bytes | Series], Resolution]":
         return self._singles if isinstance(key, Series) else self._tables
+
+
+def _size(grouping: Grouping) -> int:
+    """Bytes a grouping takes, about: its arrays and, at most, the text of its names."""
+    texts = sum(len(part) + 64 for parts in grouping.names.parts for part in parts)
+    return grouping.order.nbytes + grouping.offsets.nbytes + grouping.names.codes.nbytes + texts

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.ensemble import Combine
 from models.errors import InvalidKey, InvalidPoints
-from models.points import Points
+from models.points import MAX_MAGNITUDE, Points
 from models.table import Grouping, demand, grouped, numbers, timestamps
 from models.windows import Window
 from serving.resolution import Resolution
@@ -59,7 +59,9 @@ def tabular(
     aggregated = _aggregated(table)
     if aggregated:
         points = Points(timestamps(table)[grouping.order], np.zeros(table.num_rows), grouping.offsets)
-        bad: Mapping[int, InvalidKey | InvalidPoints] = grouping.bad
+        bad: dict[int, InvalidKey | InvalidPoints] = {**grouping.bad}
+        for i in _beyond(aggregated, points, grouping):
+            bad.setdefault(i, InvalidPoints(f"a value is beyond {MAX_MAGNITUDE:g}"))
         known = np.array([~np.isnan(column) for column in aggregated.values()])
         there = np.atleast_1d(known.any(axis=0))[grouping.order]
     else:
@@ -70,7 +72,7 @@ def tabular(
     names = grouping.names
     if bad:
         there &= np.isin(points.owner, good)
-        points, names = points.where(there).take(good), names.take(good)
+        points, names = points.where(there).take(good), names.take(good).compact()
     elif not there.all():
         points = points.where(there)
     rows = grouping.order[there]
@@ -112,6 +114,14 @@ def answer(asked: Tabular, scores: Scores, *, bands: bool = False) -> pa.Table:
     status[asked.grouping.order] = np.repeat(codes, np.diff(asked.grouping.offsets))
     statuses = pa.DictionaryArray.from_arrays(status, pa.array([str(s) for s in STATUSES]))
     return pa.table({**columns, "status": statuses})
+
+
+def _beyond(aggregated: Mapping[Window, NDArray[np.float64]], points: Points, grouping: Grouping) -> list[int]:
+    """The series with a mean too large to be scored."""
+    huge = np.zeros(len(points.values), bool)
+    for column in aggregated.values():
+        huge |= np.abs(column[grouping.order]) > MAX_MAGNITUDE
+    return np.unique(points.owner[huge]).tolist()
 
 
 def _aggregated(table: pa.Table) -> dict[Window, NDArray[np.float64]]:

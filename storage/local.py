@@ -118,6 +118,8 @@ class LocalTier:
         if len(raw) != artifact.raw_bytes:
             raise ArtifactCorrupt(artifact.hash, f"it holds {len(raw)} bytes where {artifact.raw_bytes} are expected")
         path = self._path(artifact)
+        if len(raw) + _TRAILER > self._max_bytes:
+            return
         with contextlib.suppress(OSError):
             self._evict(len(raw) + _TRAILER)
             # Not synced: a file that a power cut left in pieces has another checksum, and is fetched again.
@@ -144,8 +146,11 @@ class LocalTier:
 
     @contextlib.contextmanager
     def _alone(self, artifact: Artifact) -> Iterator[None]:
-        with (self._shards / f".lock-{artifact.hash[:3]}").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):  # without a lock two may fetch the same, and no harm done
+                self._shards.mkdir(mode=0o700, parents=True, exist_ok=True)
+                lock = held.enter_context((self._shards / f".lock-{artifact.hash[:3]}").open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _path(self, artifact: Artifact) -> Path:

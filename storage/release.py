@@ -184,7 +184,8 @@ class Releases:
             NotFound: there is no such release.
             Conflict: another release became current meanwhile.
         """
-        head = self.head()
+        head, manifest = self.head(), self.manifest(release)
+        self._outlast_pruning(manifest)
         return self._move(self.manifest(release).id, head)
 
     def prune(self, keep: int, *, grace_seconds: float = GRACE_SECONDS) -> "Pruned":
@@ -200,24 +201,36 @@ class Releases:
 
         Raises:
             NoRelease: nothing has been published.
+            Conflict: another pruning is under way.
         """
-        current, oldest = self.head().release, time.time() - grace_seconds
-        releases = self.list()
-        spared = {manifest.id for manifest in releases[max(0, len(releases) - keep) :]} | {current}
-        dropped = [manifest.id for manifest in releases if manifest.id not in spared]
-        named = {a.hash for manifest in releases if manifest.id in spared for a in manifest.artifacts}
-        doomed = [s for s in self.store.list("artifacts/") if _hash_of(s.name) not in named and s.modified < oldest]
-        tag = self.store.swap(PRUNING, b"under way", self._pruning_tag())
+        self.head()
+        tag = self._begin_pruning()
         try:
+            current, oldest = self.head().release, time.time() - grace_seconds
+            releases = self.list()
+            spared = {manifest.id for manifest in releases[max(0, len(releases) - keep) :]} | {current}
+            dropped = [manifest.id for manifest in releases if manifest.id not in spared]
             for release in dropped:
                 self.store.delete(_manifest_name(release))
             named = {a.hash for manifest in self.list() for a in manifest.artifacts}
-            doomed = [stored for stored in doomed if _hash_of(stored.name) not in named]
+            there = list(self.store.list("artifacts/"))
+            doomed = [s for s in there if _hash_of(s.name) not in named and s.modified < oldest]
             for stored in doomed:
                 self.store.delete(stored.name)
         finally:
             self.store.swap(PRUNING, b"", tag)
         return Pruned(dropped, len(doomed), sum(stored.size for stored in doomed))
+
+    def _begin_pruning(self) -> str:
+        """Say that a pruning is under way, unless another is; the tag to end it by."""
+        try:
+            note = self.store.get(PRUNING, 1024)
+        except NotFound:
+            note = None
+        if note and note.data and time.time() - float(note.data.split()[0]) < PRUNING_SECONDS:
+            raise Conflict(self.store.url, PRUNING)
+        mine = f"{time.time():.0f} {secrets.token_hex(8)}".encode()
+        return self.store.swap(PRUNING, mine, note.tag if note else None)
 
     def _outlast_pruning(self, manifest: Manifest) -> None:
         """Wait until no pruning is under way, then see that all artifacts are there."""
@@ -235,12 +248,6 @@ class Releases:
             return bool(self.store.get(PRUNING, 1024).data)
         except NotFound:
             return False
-
-    def _pruning_tag(self) -> str | None:
-        try:
-            return self.store.get(PRUNING, 1024).tag
-        except NotFound:
-            return None
 
     def _move(self, release: str, over: Head | None) -> Head:
         tag = self.store.swap(CURRENT, release.encode() + b"\n", over.tag if over else None)

@@ -59,6 +59,11 @@ class S3Store(ObjectStore):
             return self._put(name, data, **({"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}))
         except NotFound as exc:  # If-Match on an object that is gone
             raise Conflict(self.url, name) from exc
+        except Conflict:
+            there = self.get(name, len(data) + 1024)
+            if there.data == data:  # ours was written, its answer lost, and the try after that refused
+                return there.tag
+            raise
 
     def list(self, prefix: str) -> Iterator[Stored]:
         """See ObjectStore."""

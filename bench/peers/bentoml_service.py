@@ -29,7 +29,7 @@ def load(region: str, host: str, metric: str, window: str) -> Seasonal:
     return model
 
 
-@bentoml.service(workers=1, traffic={"timeout": 60})  # type: ignore[untyped-decorator]
+@bentoml.service(workers=1, traffic={"timeout": 60})
 class Fleet:
     """All the models."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import joblib  # type: ignore[import-not-found]
 import pandas as pd
-from flask import Flask, Response, jsonify, request  # type: ignore[import-not-found]
+from flask import Flask, Response, jsonify, request
 
 from bench.peers.model import Seasonal, score_columns, score_series, series_answer, tick_answer
 
@@ -21,7 +21,7 @@ def load(region: str, host: str, metric: str, window: str) -> Seasonal:
     return model
 
 
-@app.post("/predict")  # type: ignore[untyped-decorator]
+@app.post("/predict")
 def predict() -> Response:
     """The scores of one series."""
     body = request.get_json()
@@ -31,7 +31,7 @@ def predict() -> Response:
     return jsonify(series_answer(timestamps, scores))
 
 
-@app.post("/tick")  # type: ignore[untyped-decorator]
+@app.post("/tick")
 def tick() -> Response:
     """The scores of a point of each of many series."""
     body = request.get_json()

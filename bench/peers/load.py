@@ -39,8 +39,8 @@ class Connection:
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._port), TIMEOUT)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._head, self._received, self._body, self._left = b"", b"", [], -1
-        self._chunked = False
+        self._body: list[bytes] = []
+        self._head, self._received, self._left, self._chunked = b"", b"", -1, False
         self._socket.sendall(message)
         return self._socket
 

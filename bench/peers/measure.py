@@ -1,6 +1,7 @@
 """Measure: one peer's server from its start to its end, its answers compared with Myriad's before anything counts."""
 
 import contextlib
+import os
 import pickle
 import random
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ class Questions:
 def points_of(series: Series) -> Points:
     """The points a single-series request has: an hour of them."""
     draw = random.Random(series.hash)
-    times = range(FITTED_AT, FITTED_AT + 60 * POINTS, 60)
+    times = list(range(FITTED_AT, FITTED_AT + 60 * POINTS, 60))
     return Points(series, times, [round(draw.lognormvariate(3, 1), 3) for _ in times])
 
 
@@ -112,7 +113,7 @@ def checked(peer: Peer, of: Environment, places: Places, questions: Questions) -
         LoadFailed, RuntimeError: it did not start, or answered with an error.
     """
     with _started(peer, of, places) as server:
-        server.loader.until(peer.wire.single(questions.first))
+        server.answering(peer.wire.single(questions.first))
         questions.check(peer, server)
 
 
@@ -126,7 +127,7 @@ def one_round(
     """
     with _started(peer, of, places) as server:
         first = peer.wire.single(questions.first)
-        figures = {"start_seconds": server.loader.until(first) - server.began}
+        figures = {"start_seconds": server.answering(first) - server.began}
         server.loader.ask(*[first] * WARMING)
         figures["pss_start_bytes"] = server.pss
         figures["processes"] = len(server.processes)
@@ -152,7 +153,14 @@ def held(figures: Mapping[str, float], models: int) -> dict[str, float]:
 
 
 def _started(peer: Peer, of: Environment, places: Places) -> "contextlib.AbstractContextManager[Server]":
-    return running(peer.command(of, places), peer.settings(places), places.fresh, places.port, apart=peer.apart)
+    return running(
+        peer.command(of, places), _environment(peer, of, places), places.fresh, places.port, apart=peer.apart
+    )
+
+
+def _environment(peer: Peer, of: Environment, places: Places) -> dict[str, str]:
+    """A peer's settings, with the commands of its environment to be found by name."""
+    return {**peer.settings(places), "PATH": os.pathsep.join([str(of.python.parent), os.environ.get("PATH", "")])}
 
 
 def _written(path: Path, peer: Peer, questions: Questions) -> Path:

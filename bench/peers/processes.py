@@ -18,6 +18,8 @@ MARK = "MYRIAD_BENCH_PEER"
 """In the environment of everything a server starts, whoever its parent becomes."""
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
+LOOK_SECONDS = 5.0
+"""How often it is looked whether a starting server has ended."""
 LOG_TAIL = 3000
 
 
@@ -42,9 +44,13 @@ class Loader:
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
 
-    def until(self, message: bytes) -> float:
-        """When (time.monotonic) the server first answered a request."""
-        return float(self._job({"until": _text(message), "seconds": START_SECONDS})["at"])
+    def until(self, message: bytes, seconds: float) -> float:
+        """When (time.monotonic) the server first answered a request.
+
+        Raises:
+            LoadFailed: it did not, within some seconds.
+        """
+        return float(self._job({"until": _text(message), "seconds": seconds})["at"])
 
     def ask(self, *messages: bytes) -> list[tuple[bytes, float]]:
         """The answers to requests, one after the other, and the seconds each took.
@@ -95,6 +101,20 @@ class Server:
     def __init__(self, process: "subprocess.Popen[bytes]", mark: str, began: float, loader: Loader) -> None:
         self.began, self.loader = began, loader
         self._process, self._mark = process, mark
+
+    def answering(self, message: bytes) -> float:
+        """When (time.monotonic) it first answered a request.
+
+        Raises:
+            LoadFailed: it ended, or took too long.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self.loader.until(message, LOOK_SECONDS)
+            except LoadFailed:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise
 
     @property
     def processes(self) -> list[int]:

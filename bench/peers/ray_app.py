@@ -12,7 +12,7 @@ from typing import Any
 import joblib  # type: ignore[import-not-found]
 import numpy as np
 import ray  # type: ignore[import-not-found]
-from ray import serve  # type: ignore[import-not-found]
+from ray import serve
 from starlette.requests import Request
 
 from bench.peers.model import WINDOWS, Key, Seasonal, score_columns, score_series, series_answer, tick_answer
@@ -20,7 +20,7 @@ from bench.peers.model import WINDOWS, Key, Seasonal, score_columns, score_serie
 MODELS = Path(os.environ.get("PEER_MODELS", "models"))
 
 
-@serve.deployment(num_replicas=1, max_ongoing_requests=100)  # type: ignore[untyped-decorator]
+@serve.deployment(num_replicas=1, max_ongoing_requests=100)
 class Fleet:
     """All the models."""
 
@@ -55,7 +55,7 @@ def main(port: int, temporary: str) -> None:
     """Serve until told to stop."""
     ray.init(address="local", include_dashboard=False, num_cpus=2, object_store_memory=80 << 20, _temp_dir=temporary)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(Fleet.bind(), blocking=True)
+    serve.run(Fleet.bind(), blocking=True)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -58,7 +58,9 @@ class Results:
         """Work out the medians and what they are of Myriad's, and print them."""
         for name, peer in self._peers.items():
             if rounds := peer.get("rounds"):
-                peer["figures"] = {figure: rounded(float(np.median([r[figure] for r in rounds]))) for figure in rounds[0]}
+                peer["figures"] = {
+                    figure: rounded(float(np.median([r[figure] for r in rounds]))) for figure in rounds[0]
+                }
                 for kind, value in peer.get("artifacts", {}).items():
                     peer["figures"][f"artifact_{kind}"] = value
                 for figure, value in peer["figures"].items():

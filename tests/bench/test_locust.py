@@ -1,6 +1,7 @@
 """The locust file: every kind of user is served, and what is wrong is told by its title."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,11 @@ def test_a_service_that_is_not_there_is_a_failure() -> None:
     code, sent, _ = locust(f"http://127.0.0.1:{free_port()}", "-t", "1s")
     assert code == 1
     assert sum(one["num_failures"] for one in sent) > 0
+
+
+def test_the_page_names_every_option_and_its_default() -> None:
+    source, page = (ROOT / "bench" / "locustfile.py").read_text(), (ROOT / "docs" / "load-testing.md").read_text()
+    options = re.findall(r'add_argument\("(--[a-z-]+)".*?default="?([a-z0-9.]+)', source)
+    assert len(options) == 10
+    for name, default in options:
+        assert re.search(rf"\| `?{name}`? \| `?{default.removesuffix('.0')}`? \|", page), name

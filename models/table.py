@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.errors import InvalidKey, InvalidPoints
 from models.names import Names
 from models.points import MAX_MAGNITUDE, Points
-from models.timestamps import epoch_seconds
+from models.timestamps import LATEST, epoch_seconds
 
 LABELS = ("region", "host", "metric")
 COLUMNS = (*LABELS, "timestamp", "value")
@@ -64,6 +64,8 @@ def grouped(table: pa.Table, grouping: Grouping | None = None) -> Grouped:
     values = numbers(table, "value")[by_series.order]
     points = Points(timestamps(table)[by_series.order], values, by_series.offsets)
     bad: dict[int, InvalidKey | InvalidPoints] = {**by_series.bad}
+    for i in np.unique(points.owner[points.timestamps < 0]).tolist():
+        bad.setdefault(i, InvalidPoints("a timestamp is not a time between 1970 and 2200"))
     for i in np.unique(points.owner[np.abs(values) > MAX_MAGNITUDE]).tolist():
         bad.setdefault(i, InvalidPoints(f"a value is beyond {MAX_MAGNITUDE:g}"))
     return Grouped(by_series, points, bad)
@@ -132,15 +134,22 @@ def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
 
 
 def timestamps(table: pa.Table) -> NDArray[np.int64]:
-    """The column timestamp as epoch seconds, int64 (rows,)."""
+    """The column timestamp as epoch seconds, int64 (rows,); -1 where it is null."""
     column = table.column("timestamp")
-    if column.null_count:
-        raise InvalidPoints("a timestamp is null", int(np.flatnonzero(np.asarray(column.is_null()))[0]))
     if pa.types.is_timestamp(column.type):
         if column.type.tz is None:
             raise InvalidPoints("column 'timestamp' has no time zone; make it UTC")
-        column = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
-        return epoch_seconds(np.asarray(column) // 1000)
+        seconds = column.cast(pa.timestamp("s", column.type.tz), safe=False).cast(pa.int64())
+        column = pa.chunked_array([pc.if_else(pc.greater(seconds, LATEST), -1, seconds).combine_chunks()])
+    known = column.is_valid().to_numpy(zero_copy_only=False)
+    if known.all():
+        return _epoch(column)
+    times = np.full(len(column), -1, np.int64)
+    times[known] = _epoch(column.filter(column.is_valid()))
+    return times
+
+
+def _epoch(column: pa.ChunkedArray) -> NDArray[np.int64]:
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return epoch_seconds(np.asarray(column))
     return epoch_seconds(column.to_pylist())

@@ -23,17 +23,31 @@ def epoch_seconds(times: Sequence[object] | NDArray[Any]) -> NDArray[np.int64]:
     Raises:
         InvalidPoints: one is none of these, or before 1970 or after 2200; it says which.
     """
+    seconds = seconds_of(times)
+    if len(wrong := np.flatnonzero(seconds < 0)):
+        at = int(wrong[0])
+        value = np.asarray(times, object)[at]
+        _seconds(value, at)  # says more where it can
+        raise InvalidPoints(f"timestamp {repr(value)[:40]} is not a time between 1970 and 2200", at)
+    return seconds
+
+
+def seconds_of(times: Sequence[object] | NDArray[Any]) -> NDArray[np.int64]:
+    """As `epoch_seconds`, with -1 for what is no time."""
     numbers = np.asarray(times)
     if numbers.dtype.kind not in "iuf":
-        numbers = np.array([_seconds(value, at) for at, value in enumerate(times)], np.float64)
+        numbers = np.array([_seconds_or_none(value) for value in times], np.float64)
     if numbers.dtype.kind == "f":
         numbers = np.where(np.isfinite(numbers), np.clip(numbers, -1, 1e15), -1.0)
     seconds = np.where(numbers >= MILLISECONDS_FROM, numbers // 1000, numbers // 1).astype(np.int64)
-    if len(wrong := np.flatnonzero((seconds < 0) | (seconds > LATEST))):
-        at = int(wrong[0])
-        shown = repr(np.asarray(times, object)[at])[:40]
-        raise InvalidPoints(f"timestamp {shown} is not a time between 1970 and 2200", at)
-    return seconds
+    return np.where((seconds < 0) | (seconds > LATEST), -1, seconds)
+
+
+def _seconds_or_none(value: object) -> float:
+    try:
+        return _seconds(value, 0)
+    except InvalidPoints:
+        return -1.0
 
 
 def _seconds(value: object, at: int) -> float:

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.json
 from msgspec import Raw, Struct
 
 from models.ensemble import COMBINES, Combine
 from models.table import COLUMNS, LABELS
+from models.timestamps import seconds_of
 from models.windows import Window
-from serving.decode import BadRequest, Bounds, Malformed
+from serving.decode import BadRequest, Bounds, Malformed, decoded
 from serving.scoring import Scores
 from serving.tabular import Tabular, answer, is_window
 
@@ -25,13 +25,15 @@ SLICE = 100_000
 
 
 class Bulk(Struct):
-    """A bulk request: a table with a row a datapoint, what is asked of it, and the format it came in."""
+    """A bulk request: a table with a row a datapoint, and what is asked of it."""
 
     table: pa.Table
     windows: tuple[Window, ...] | None
     combine: Combine
     bands: bool
-    media_type: str
+
+
+_LINE = msgspec.json.Decoder(dict[str, int | float | str | None])
 
 
 class _Options(Struct):
@@ -55,12 +57,11 @@ def read(body: bytes, media_type: str, query: Mapping[str, str], bounds: Bounds)
         InvalidPoints: a column is missing or of a type it cannot be.
         TooLarge: it has more rows than the bounds allow.
     """
+    options = _options(query)
     if media_type == JSON:
         return _from_json(body, bounds)
-    options = _options(query)
-    table = _from_arrow(body, bounds) if media_type == ARROW else _from_ndjson(body)
-    bounds.check(0, table.num_rows)
-    return Bulk(table, _windows(options), options.combine, options.bands, media_type)
+    table = (_from_arrow if media_type == ARROW else _from_ndjson)(body, bounds)
+    return Bulk(table, _windows(options), options.combine, options.bands)
 
 
 def write(bulk: Bulk, asked: Tabular, scores: Scores, media_type: str, *, stale: bool = False) -> Iterator[bytes]:
@@ -87,49 +88,66 @@ def accepted(accept: str, own: str) -> str:
 
 
 def _from_json(body: bytes, bounds: Bounds) -> Bulk:
-    fields = _decode(body, dict[str, Raw], "$")
-    options = _options({name: bytes(fields.pop(name)) for name in _Options.__struct_fields__ if name in fields})
+    fields = decoded(msgspec.json.Decoder(dict[str, Raw]), body)
+    options = _options({name: fields.pop(name) for name in _Options.__struct_fields__ if name in fields})
     columns = {}
     for name, raw in fields.items():
-        if name not in COLUMNS and not is_window(name):
-            raise BadRequest("Object contains unknown field", f"$.{name}")
-        kind = str | None if name in LABELS else int | float | str if name == "timestamp" else float | None
-        columns[name] = _decode(raw, list[kind], f"$.{name}")  # type: ignore[valid-type]
-    bounds.check(0, max(map(len, columns.values()), default=0))
+        _known(name, f"$.{name}")
+        kind = str | None if name in LABELS else int | float | str | None if name == "timestamp" else float | None
+        columns[name] = decoded(msgspec.json.Decoder(list[kind]), raw, f"$.{name}")  # type: ignore[valid-type]
     if len({len(column) for column in columns.values()}) > 1:
         raise BadRequest("the columns are not of the same length")
+    return Bulk(_table(columns, bounds), _windows(options), options.combine, options.bands)
+
+
+def _from_ndjson(body: bytes, bounds: Bounds) -> pa.Table:
+    rows: list[dict[str, Any]] = []
+    bounds.check(0, body.count(b"\n"))
+    lines = body.splitlines()
+    for first in range(0, len(lines), SLICE):
+        rows += _rows(lines[first : first + SLICE], first)
+    names = dict.fromkeys(name for row in rows for name in row)
+    for name in names:
+        _known(name, "$")
+    return _table({name: [row.get(name) for row in rows] for name in names}, bounds)
+
+
+def _rows(lines: list[bytes], first: int) -> list[dict[str, Any]]:
+    """The objects in some lines, of which empty ones have none."""
     try:
-        table = pa.table({name: _array(name, column) for name, column in columns.items()})
-    except pa.ArrowException as exc:
-        raise BadRequest(f"the columns cannot be read: {exc}") from exc
-    return Bulk(table, _windows(options), options.combine, options.bands, JSON)
+        return _LINE.decode_lines(b"\n".join(lines))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        for number, line in enumerate(lines, first + 1):
+            if line.strip():
+                decoded(_LINE, line, f"line {number}: $")
+        raise
 
 
-def _array(name: str, column: list[Any]) -> pa.Array:
-    if name in LABELS:
-        return pa.array(column, pa.string()).dictionary_encode()
-    if name == "timestamp" and any(isinstance(value, str) for value in column):
-        return pa.array([str(value) for value in column])
-    return pa.array(column, from_pandas=True)
+def _known(name: str, field: str) -> None:
+    if name not in COLUMNS and not is_window(name):
+        raise BadRequest(f"Object contains unknown field `{name[:60]}`", field)
 
 
-def _from_ndjson(body: bytes) -> pa.Table:
-    options = pyarrow.json.ParseOptions(unexpected_field_behavior="infer")
-    try:
-        return pyarrow.json.read_json(io.BytesIO(body), parse_options=options)
-    except pa.ArrowException as exc:
-        for number, line in enumerate(body.splitlines(), 1):
+def _table(columns: dict[str, list[Any]], bounds: Bounds) -> pa.Table:
+    bounds.check(0, max(map(len, columns.values()), default=0))
+    arrays = {}
+    for name, column in columns.items():
+        if name == "timestamp":
+            seconds = seconds_of(column)
+            arrays[name] = pa.array(seconds, mask=seconds < 0)
+        else:
             try:
-                msgspec.json.decode(line or b"{}", type=dict[str, int | float | str | None])
-            except msgspec.DecodeError as why:
-                raise Malformed(f"line {number} is not an object of plain values: {why}") from exc
-        raise BadRequest(f"the lines do not go together: {exc}") from exc
+                kind = pa.string() if name in LABELS else pa.float64()
+                arrays[name] = pa.array(column, kind, from_pandas=True)
+            except (pa.ArrowException, TypeError, ValueError) as exc:
+                raise BadRequest(f"column {name} holds values of different kinds: {exc}", f"$.{name}") from exc
+    return pa.table(arrays)
 
 
 def _from_arrow(body: bytes, bounds: Bounds) -> pa.Table:
     try:
         for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
-            if message.type == "record batch" and _compressed(message.metadata.to_pybytes()):
+            if _compressed(message.type, message.metadata.to_pybytes()):
                 raise BadRequest("its buffers are compressed, so that their size cannot be bounded; compress the body")
         table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
         bounds.check(0, table.num_rows)
@@ -139,10 +157,11 @@ def _from_arrow(body: bytes, bounds: Bounds) -> pa.Table:
         raise Malformed(f"the body is not an Arrow stream: {exc}") from exc
 
 
-def _compressed(metadata: bytes) -> bool:
-    """Whether a record batch's buffers are compressed: its flatbuffer has the field `compression`.
+def _compressed(kind: str, metadata: bytes) -> bool:
+    """Whether a batch's buffers are compressed: its flatbuffer has the field `compression`.
 
-    Message.fbs of the Arrow format: Message.header is field 2, RecordBatch.compression field 3.
+    Message.fbs of the Arrow format: Message.header is field 2, DictionaryBatch.data field 1, RecordBatch.compression
+    field 3.
     """
 
     def number(at: int, size: int, *, signed: bool = False) -> int:
@@ -153,17 +172,22 @@ def _compressed(metadata: bytes) -> bool:
         offset = number(vtable + 4 + 2 * slot, 2) if 4 + 2 * slot < number(vtable, 2) else 0
         return table + offset if offset else 0
 
-    header = field(number(0, 4), 2)
-    return bool(header and field(header + number(header, 4), 3))
+    def follow(at: int) -> int:
+        return at + number(at, 4) if at else 0
+
+    batch = follow(field(number(0, 4), 2))
+    if kind == "dictionary" and batch:
+        batch = follow(field(batch, 1))
+    return kind in ("record batch", "dictionary") and bool(batch and field(batch, 3))
 
 
-def _options(given: Mapping[str, str | bytes]) -> _Options:
-    """Options from a URL's query, as text, or from a JSON object, as JSON."""
+def _options(given: Mapping[str, str | Raw]) -> _Options:
+    """Options from a URL's query, as text, or from a JSON object."""
     options = _Options()
     for name, value in given.items():
-        if isinstance(value, bytes):
+        if isinstance(value, Raw):
             kind = {"windows": list[str] | None, "combine": Combine, "bands": bool}[name]
-            setattr(options, name, _decode(value, kind, f"$.{name}"))
+            setattr(options, name, decoded(msgspec.json.Decoder(kind), value, f"$.{name}"))
         elif name == "windows":
             options.windows = value.split(",")
         elif name == "combine":
@@ -173,22 +197,12 @@ def _options(given: Mapping[str, str | bytes]) -> _Options:
         elif name == "bands":
             options.bands = value in ("1", "true")
         else:
-            raise BadRequest(f"there is no option {name!r}", f"$.{name}")
+            raise BadRequest(f"there is no option {name!r}", f"$.{name[:60]}")
     return options
 
 
 def _windows(options: _Options) -> tuple[Window, ...] | None:
     return None if options.windows is None else tuple(map(Window.parse, options.windows))
-
-
-def _decode(data: bytes | Raw, kind: Any, field: str) -> Any:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.ValidationError as exc:
-        why, _, within = str(exc).partition(" - at `")
-        raise BadRequest(why, field + within.rstrip("`")[1:]) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Malformed(f"the body is not JSON: {exc}") from exc
 
 
 def _to_json(table: pa.Table, facts: dict[str, Any]) -> Iterator[bytes]:

@@ -215,7 +215,7 @@ def _salvaged(
     body: bytes, error: msgspec.ValidationError
 ) -> tuple[PredictRequest, list[Labels], list[list[Datapoint]], dict[int, str]]:
     """What can be scored of a request of which something is not as it should be."""
-    loose = _decoded(_LOOSE, body, "$")
+    loose = decoded(_LOOSE, body, "$")
     if loose.region is not None or loose.model_id is not None or (loose.series is UNSET) == (loose.datapoints is UNSET):
         raise _explained(error) from error
     request = PredictRequest(windows=loose.windows, combine=loose.combine, bands=loose.bands)
@@ -227,7 +227,7 @@ def _salvaged(
     for i, raw in enumerate(loose.series):
         field = f"$.series[{i}]"
         try:
-            one = _decoded(_SERIES, raw, field)
+            one = decoded(_SERIES, raw, field)
             label, datapoints = (one.region, one.host, one.metric), one.datapoints
         except Malformed:
             raise
@@ -242,7 +242,7 @@ def _salvaged(
 def _row(raw: msgspec.Raw, field: str) -> tuple[Datapoint | str, Labels]:
     labels = _labels(raw, field)
     try:
-        return _decoded(_ROW, raw, field), labels
+        return decoded(_ROW, raw, field), labels
     except Malformed:
         raise
     except BadRequest as exc:
@@ -250,12 +250,17 @@ def _row(raw: msgspec.Raw, field: str) -> tuple[Datapoint | str, Labels]:
 
 
 def _labels(raw: msgspec.Raw, field: str) -> Labels:
-    labelled = _decoded(_LABELS, raw, field)
+    labelled = decoded(_LABELS, raw, field)
     return labelled.region, labelled.host, labelled.metric
 
 
-def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, field: str) -> T:
-    """A part of a request, or a `BadRequest` that names the field at fault."""
+def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, field: str = "$") -> T:
+    """A request or a part of one, which is at `field`.
+
+    Raises:
+        Malformed: it is not JSON.
+        BadRequest: it is not of the decoder's type.
+    """
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as exc:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import numpy as np
+import pyarrow as pa
 from starlette.types import Receive, Scope, Send
 
 from serving import bulk, coding
-from serving.decode import Bounds, Posted, decode
+from serving.decode import BadRequest, Bounds, Posted, decode
 from serving.encode import encode
 from serving.predictor import Predictor
 from serving.problems import Problem
@@ -19,7 +20,10 @@ from serving.settings import Settings
 
 _COLUMN = re.compile(rb'"(region|host|metric|timestamp|value|[0-9]+[smhd])"\s*:\s*\[')
 """In a body of rows or series none of these is a list."""
+_ROWS = re.compile(rb'"(datapoints|series)"\s*:')
 SNIFFED = 2048
+INLINE_SERIES = 200
+"""Requests with more series are scored in a thread of their own."""
 LEAST_ENCODED = 64 << 10
 """Answers smaller than this are sent as they are."""
 
@@ -58,34 +62,48 @@ class PredictEndpoint:
             body = await self._body(headers, receive)
             if body is None:
                 return
-            if media_type != bulk.JSON or encoding != "identity" or len(body) > self._settings.inline_bytes:
+            small = encoding == "identity" and len(body) <= self._settings.inline_bytes
+            if media_type != bulk.JSON or not small or _in_columns(body):
                 plain = functools.partial(coding.decoded, body, encoding, self._settings.max_body_bytes)
                 answer = await asyncio.to_thread(lambda: self._whole(plain(), media_type, headers, scope))
-            elif _COLUMN.search(body, 0, SNIFFED):
-                answer = self._whole(body, media_type, headers, scope)
             else:
+                _no_query(scope)
                 posted = decode(body, self._bounds)
-                answer = Answer([self._told(posted, await self._predictor.score_async(posted.query))])
+                if len(posted.labels) > INLINE_SERIES:
+                    answer = await asyncio.to_thread(self._posted, posted)
+                else:
+                    scores = await self._predictor.score_async(posted.query)
+                    answer = Answer([self._told(posted, scores)])
             await self._send(answer, send)
         finally:
             self._in_hand -= 1
 
     def _whole(self, body: bytes, media_type: str, headers: dict[bytes, str], scope: Scope) -> Answer:
         """The answer to a request that is not small JSON, made without the event loop."""
-        if media_type == bulk.JSON and not _COLUMN.search(body, 0, SNIFFED):
-            posted = decode(body, self._bounds)
-            chunks, answered = [self._told(posted, self._predictor.score(posted.query))], bulk.JSON
+        answered = bulk.JSON
+        if media_type == bulk.JSON:
+            _no_query(scope)
+        if media_type == bulk.JSON and not _in_columns(body):
+            chunks = self._posted(decode(body, self._bounds)).chunks
         else:
-            query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-            asked = bulk.read(body, media_type, query, self._bounds)
-            scores, rows = self._predictor.score_table(asked.table, asked.windows, asked.combine)
-            self._count(scores, len(rows.rows), len(rows.bad))
             answered = bulk.accepted(headers.get(b"accept", ""), media_type)
-            chunks = list(bulk.write(asked, rows, scores, answered, stale=self._predictor.stale))
+            query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+            try:
+                chunks = self._ticked(bulk.read(body, media_type, query, self._bounds), answered)
+            except (pa.ArrowException, OverflowError, UnicodeDecodeError) as exc:
+                raise BadRequest(f"the body cannot be read: {exc}") from exc
         encoding = coding.wanted(headers.get(b"accept-encoding", ""))
         if sum(map(len, chunks)) < LEAST_ENCODED:
             encoding = "identity"
         return Answer(coding.encoded(chunks, encoding), answered, encoding)
+
+    def _posted(self, posted: Posted) -> Answer:
+        return Answer([self._told(posted, self._predictor.score(posted.query))])
+
+    def _ticked(self, asked: bulk.Bulk, answered: str) -> list[bytes]:
+        scores, rows = self._predictor.score_table(asked.table, asked.windows, asked.combine)
+        self._count(scores, len(rows.rows), len(rows.bad))
+        return list(bulk.write(asked, rows, scores, answered, stale=self._predictor.stale))
 
     async def _send(self, answer: Answer, send: Send) -> None:
         size = sum(map(len, answer.chunks))
@@ -145,3 +163,14 @@ class PredictEndpoint:
                 metrics.series.labels(STATUSES[code].value).inc(count)
         if bad:
             metrics.series.labels("bad_series").inc(bad)
+
+
+def _in_columns(body: bytes) -> bool:
+    """Whether a JSON body has columns: one of their names before a list, and nothing of rows before that."""
+    column = _COLUMN.search(body, 0, SNIFFED)
+    return column is not None and _ROWS.search(body, 0, column.start()) is None
+
+
+def _no_query(scope: Scope) -> None:
+    if scope["query_string"]:
+        raise BadRequest("options of a JSON request are fields of its object, not of the URL", "$")

@@ -60,6 +60,8 @@ def tabular(
     if aggregated:
         points = Points(timestamps(table)[grouping.order], np.zeros(table.num_rows), grouping.offsets)
         bad: dict[int, InvalidKey | InvalidPoints] = {**grouping.bad}
+        for i in np.unique(points.owner[points.timestamps < 0]).tolist():
+            bad.setdefault(i, InvalidPoints("a timestamp is not a time between 1970 and 2200"))
         for i in _beyond(aggregated, points, grouping):
             bad.setdefault(i, InvalidPoints(f"a value is beyond {MAX_MAGNITUDE:g}"))
         known = np.array([~np.isnan(column) for column in aggregated.values()])

@@ -48,4 +48,17 @@ def test_a_digest_tells_different_series_and_orders_apart() -> None:
     assert Names.of(series).digest() == Names.of(list(series)).digest()
     assert Names.of(series).digest() != Names.of(series[::-1]).digest()
     assert Names.of(series).digest() != Names.of([Series("eu", "web", "mem"), Series("us", "db", "cpu")]).digest()
+    regions = ["eu"], ["eu", ""]
+    shifted = [Names((region, hosts, ["cpu"]), np.array([[0], [1], [0]])) for region, hosts in
+               ((regions[0], ["", "a", "b"]), (regions[1], ["a", "b"]))]  # fmt: skip
+    assert shifted[0].digest() != shifted[1].digest()
     assert Names.of([Series("ab", "c", "d")]).digest() != Names.of([Series("a", "bc", "d")]).digest()
+
+
+@given(SERIES)
+def test_compacting_leaves_the_series_as_they_are(series: list[Series]) -> None:
+    some = Names.of(series).take(np.arange(0, len(series), 2))
+    compact = some.compact()
+    assert [compact[i] for i in range(len(compact))] == series[::2]
+    assert all(len(parts) == len(set(parts)) for parts in compact.parts)
+    assert set(compact.parts[1]) == {one.host for one in series[::2]}

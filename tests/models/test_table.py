@@ -34,6 +34,10 @@ def table(**columns: Any) -> pa.Table:
     return pa.table({**usual, **columns})
 
 
+def many(rows: int) -> dict[str, list[Any]]:
+    return {"region": ["eu"] * rows, "metric": ["cpu"] * rows, "timestamp": [1] * rows, "value": [1.0] * rows}
+
+
 def names_of(rows: Grouped) -> list[Series]:
     return [rows.grouping.names[i] for i in range(len(rows.grouping.names))]
 
@@ -167,8 +171,19 @@ def test_timestamps_may_be_numbers_or_text(column: list[object]) -> None:
     assert grouped(table(timestamp=column)).points.timestamps.tolist() == [1_767_571_200, 1_767_571_202, 1_767_571_201]
 
 
-@pytest.mark.parametrize("column", [[1, None, 3], [1, -5, 3], ["1970-01-01T00:00:01Z", "soon", "1970-01-01T00:00:01Z"]])
+@pytest.mark.parametrize("column", [[1, -5, 3], ["1970-01-01T00:00:01Z", "soon", "1970-01-01T00:00:01Z"]])
 def test_a_wrong_timestamp_is_named_by_its_row(column: list[object]) -> None:
     with pytest.raises(InvalidPoints) as caught:
         grouped(table(timestamp=column))
     assert caught.value.at == 1
+
+
+def test_a_timestamp_that_is_null_spoils_its_series_alone() -> None:
+    bad = grouped(table(timestamp=[1, None, 3])).bad
+    assert {i: str(why) for i, why in bad.items()} == {1: "a timestamp is not a time between 1970 and 2200"}
+
+
+def test_dictionaries_may_have_as_many_labels_as_their_codes_can_tell() -> None:
+    hosts = pa.DictionaryArray.from_arrays(pa.array(range(128), pa.int8()), [f"h{i}" for i in range(128)])
+    rows = grouped(pa.table({**many(128), "host": hosts}))
+    assert len(rows.grouping.names) == 128

@@ -132,6 +132,27 @@ def test_options_come_with_the_body_or_the_query(service: Server, frame: pd.Data
     assert "15m" not in within.json()
 
 
+@pytest.mark.parametrize("media_type", [JSON, NDJSON])
+def test_times_may_be_text_and_one_that_is_none_fails_its_series_alone(
+    media_type: str, service: Server, frame: pd.DataFrame
+) -> None:
+    some = frame[(frame.timestamp == END - 60) & (frame.metric != "gpu")].copy()
+    right = frame_of(post(service, body_of(some, media_type), media_type).content, media_type)
+    some["timestamp"] = ["noon", "2026-01-04T23:59:00Z", *some["timestamp"].tolist()[2:]]
+    told = frame_of(post(service, body_of(some, media_type), media_type).content, media_type)
+    assert told["status"].tolist() == ["bad_series", *right["status"].tolist()[1:]]
+    assert told["score"].tolist()[1:] == right["score"].tolist()[1:]
+
+
+def test_a_label_that_is_null_fails_its_series_alone(service: Server, frame: pd.DataFrame) -> None:
+    some = frame[(frame.timestamp == END - 60) & (frame.metric != "gpu")]
+    columns = {name: some[name].tolist() for name in some.columns}
+    columns["host"][0] = None
+    told = frame_of(post(service, json.dumps(columns).encode(), JSON).content, JSON)
+    assert told["status"].tolist()[0] == "bad_series"
+    assert set(told["status"].tolist()[1:]) == {"ok"}
+
+
 def test_a_bad_series_fails_alone(service: Server, frame: pd.DataFrame) -> None:
     some = frame[frame.timestamp == END - 60].copy()
     some["host"] = ["../etc", *some["host"].tolist()[1:]]
@@ -148,9 +169,12 @@ def without(name: str) -> dict[str, list[Any]]:
     return {other: column for other, column in ROW.items() if other != name}
 
 
-def compressed_stream() -> bytes:
+def compressed_stream(*, dictionary: bool = False) -> bytes:
     sink = io.BytesIO()
     table = pa.table({name: column * 1000 for name, column in ROW.items()})
+    if dictionary:
+        long = pa.DictionaryArray.from_arrays(pa.array([0], pa.int32()), ["h" * 10_000])
+        table = pa.table({**ROW, "host": long}).slice(0, 0)
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
         stream.write_table(table)
     return sink.getvalue()
@@ -169,6 +193,9 @@ def compressed_stream() -> bytes:
         ('{"region":"r"}\n{"region', NDJSON, {}, 400, "malformed-json"),
         (b"ARROW1", ARROW, {}, 400, "malformed-json"),
         (compressed_stream(), ARROW, {}, 422, "bad-request"),
+        (compressed_stream(dictionary=True), ARROW, {}, 422, "bad-request"),
+        ('{"region":"r","color":1}', NDJSON, {}, 422, "bad-request"),
+        (b'{"region":"\xff"}', NDJSON, {}, 400, "malformed-json"),
         (b"junk", JSON, {"content-encoding": "gzip"}, 400, "malformed-json"),
         (b"junk", JSON, {"content-encoding": "zstd"}, 400, "malformed-json"),
         (gzip.compress(b"x" * (33 << 20)), JSON, {"content-encoding": "gzip"}, 413, "too-large"),

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
+from serving.bulk import BULK
 from serving.schemas import PredictAnswer, PredictRequest, SeriesAnswer
 
 _ONE = {
@@ -20,6 +21,13 @@ _ROWS = {
     ],
     "windows": ["1m"],
 }
+_COLUMNS = {
+    "region": ["us-east-1", "us-east-1"],
+    "host": ["web-000", "web-001"],
+    "metric": ["cpu_util", "cpu_util"],
+    "timestamp": [1764547140, 1764547140],
+    "value": [31.5, 29.8],
+}
 _PROBLEMS = {
     "400": "The body is not JSON",
     "404": "There is nothing of that name",
@@ -28,7 +36,7 @@ _PROBLEMS = {
     "413": "The body, its datapoints or its series are more than the bounds allow",
     "415": "The body is of a type or encoding not understood",
     "422": "The request is not one; the problem names the field at fault",
-    "503": "No release is loaded, or too many requests are in hand",
+    "503": "No release is loaded, too many requests are in hand, or the store cannot be had",
 }
 _PROBLEM = {
     "title": "Problem",
@@ -70,10 +78,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _operation(request: dict[str, Any], answers: list[dict[str, Any]]) -> dict[str, Any]:
-    examples = {"one series": {"value": _ONE}, "rows of many": {"value": _ROWS}}
+    examples = {"one series": {"value": _ONE}, "rows of many": {"value": _ROWS}, "columns": {"value": _COLUMNS}}
+    columns = {"type": "object", "description": "Columns of the same length", "required": ["region", "host", "metric"]}
+    other = {media: {"schema": {"type": "string", "format": "binary"}} for media in BULK}
+    bodies = {"application/json": {"schema": {"anyOf": [request, columns]}, "examples": examples}, **other}
     answered = {
         "description": "The scores: of one series by itself, or of many in the order in which they were first posted",
-        "content": {"application/json": {"schema": {"anyOf": answers}}},
+        "content": {"application/json": {"schema": {"anyOf": [*answers, columns]}}, **other},
     }
     return {
         "tags": ["predict"],
@@ -81,6 +92,6 @@ def _operation(request: dict[str, Any], answers: list[dict[str, Any]]) -> dict[s
         "description": "A score above 1 is rarer than the release's target rate. Post with each series the points its "
         "longest window needs before the first one of interest.",
         "operationId": "predict",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": request, "examples": examples}}},
+        "requestBody": {"required": True, "content": bodies},
         "responses": {"200": answered, **{str(k): v for k, v in problems(400, 405, 408, 413, 415, 422, 503).items()}},
     }

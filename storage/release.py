@@ -3,6 +3,7 @@
 artifacts/<content hash>.st.zst     written once, shared between releases
 releases/<release id>.json          the manifest, written once
 CURRENT                             the id of the release being served, moved by compare-and-swap
+PRUNING                             when a pruning began and whose it is; empty when none is under way
 """
 
 import secrets

@@ -63,12 +63,22 @@ def grouped(table: pa.Table, grouping: Grouping | None = None) -> Grouped:
     by_series = grouping or grouping_of(labels_of(table))
     values = numbers(table, "value")[by_series.order]
     points = Points(timestamps(table)[by_series.order], values, by_series.offsets)
-    bad: dict[int, InvalidKey | InvalidPoints] = {**by_series.bad}
-    for i in np.unique(points.owner[points.timestamps < 0]).tolist():
-        bad.setdefault(i, InvalidPoints("a timestamp is not a time between 1970 and 2200"))
-    for i in np.unique(points.owner[np.abs(values) > MAX_MAGNITUDE]).tolist():
-        bad.setdefault(i, InvalidPoints(f"a value is beyond {MAX_MAGNITUDE:g}"))
-    return Grouped(by_series, points, bad)
+    return Grouped(by_series, points, {**unscorable(points, values), **by_series.bad})
+
+
+def unscorable(points: Points, *values: NDArray[np.float64]) -> dict[int, InvalidKey | InvalidPoints]:
+    """The series with a timestamp that is none, or with one of the values too large, and why.
+
+    Args:
+        points: whose timestamps are -1 where there is none.
+        values: each float64 (n,), along the points.
+    """
+    bad: dict[int, InvalidKey | InvalidPoints] = {}
+    for column in values:
+        huge = points.owner[np.abs(column) > MAX_MAGNITUDE]
+        bad |= {i: InvalidPoints(f"a value is beyond {MAX_MAGNITUDE:g}") for i in np.unique(huge).tolist()}
+    timeless = np.unique(points.owner[points.timestamps < 0]).tolist()
+    return bad | {i: InvalidPoints("a timestamp is not a time between 1970 and 2200") for i in timeless}
 
 
 def demand(table: pa.Table, columns: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
@@ -24,15 +24,13 @@ from serving.scoring import Place, Query, Scores, scored
 from serving.tabular import Tabular, answer, is_window, tabular
 from storage.base import ObjectStore, open_store
 from storage.local import LocalTier
-from storage.release import Artifact, Head, Manifest, Releases
+from storage.release import Artifact, Manifest, Releases
 from storage.shard import Shard
 
 CACHE_BYTES = 1 << 30
 LOADS_AT_ONCE = 8
 FAILURE_SECONDS = 5.0
 LOAD_SECONDS = 10.0
-
-T = TypeVar("T")
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a fifth of a second, which a service starts without
@@ -43,7 +41,6 @@ class Current:
     """The release being served, since when in epoch seconds."""
 
     manifest: Manifest
-    head: Head
     since: float
 
 
@@ -113,11 +110,9 @@ class Predictor:
             LoadFailed: a shard of the new release cannot be loaded.
         """
         head = self.releases.head()
-        if self.current is None or self.current.head.release != head.release:
-            self._take_up(head, self.releases.manifest(head.release))
-            changed = True
-        else:
-            changed = False
+        changed = self.current is None or self.current.manifest.id != head.release
+        if changed:
+            self._take_up(self.releases.manifest(head.release))
         self.metrics.release_checked.set(time.time())
         return changed
 
@@ -126,12 +121,12 @@ class Predictor:
         if self._local is None or (kept := self._local.recall(self.releases.store.url)) is None:
             return False
         try:
-            self._take_up(*kept)
+            self._take_up(kept)
         except MyriadError:  # of an older version of ours: the store has the last word
             return False
         return True
 
-    def _take_up(self, head: Head, manifest: Manifest) -> None:
+    def _take_up(self, manifest: Manifest) -> None:
         for name, version in manifest.adapters.items():
             if (here := adapters.get(name).version) != version:
                 raise ArtifactCorrupt(manifest.id, f"its {name} models are of version {version}, not {here}: fit anew")
@@ -141,11 +136,11 @@ class Predictor:
                 shard = self._cache.get(artifact)
                 if isinstance(shard, Future):
                     shard.result()
-        self.current = Current(manifest, head, time.time())
+        self.current = Current(manifest, time.time())
         self._cache.retain(frozenset(artifact.hash for artifact in manifest.artifacts))
         self.metrics.release_since.set(self.current.since)
         if self._local is not None:
-            self._local.remember(self.releases.store.url, head, manifest)
+            self._local.remember(self.releases.store.url, manifest)
 
     def warm(self, artifacts: Sequence[Artifact], progress: Callable[[Artifact], object]) -> None:
         """Bring artifacts into the local tier, several at a time.
@@ -269,7 +264,7 @@ class Predictor:
         """Begin no more loads."""
         self._cache.close()
 
-    def _run(self, steps: Generator[list[Artifact], Opened, T]) -> T:
+    def _run(self, steps: Generator[list[Artifact], Opened, Scores]) -> Scores:
         """Open what the steps ask for until they are done, waiting for loads."""
         try:
             needed = next(steps)
@@ -278,8 +273,8 @@ class Predictor:
                 wait([shard for shard in opening.values() if isinstance(shard, Future)], self._load_seconds)
                 needed = steps.send({name: self._outcome(name, shard) for name, shard in opening.items()})
         except StopIteration as done:
-            result: T = done.value
-            return result
+            scores: Scores = done.value
+            return scores
 
     async def _opened(self, needed: list[Artifact]) -> Opened:
         opening = {artifact.hash: self._cache.get(artifact) for artifact in needed}

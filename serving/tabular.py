@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from models.ensemble import Combine
 from models.errors import InvalidKey, InvalidPoints
-from models.points import MAX_MAGNITUDE, Points
-from models.table import Grouping, demand, grouped, numbers, timestamps
+from models.points import Points
+from models.table import Grouping, demand, grouped, numbers, timestamps, unscorable
 from models.windows import Window
 from serving.resolution import Resolution
 from serving.scoring import STATUSES, Query, Scores, Status
@@ -59,13 +59,9 @@ def tabular(
     aggregated = _aggregated(table)
     if aggregated:
         points = Points(timestamps(table)[grouping.order], np.zeros(table.num_rows), grouping.offsets)
-        bad: dict[int, InvalidKey | InvalidPoints] = {**grouping.bad}
-        for i in np.unique(points.owner[points.timestamps < 0]).tolist():
-            bad.setdefault(i, InvalidPoints("a timestamp is not a time between 1970 and 2200"))
-        for i in _beyond(aggregated, points, grouping):
-            bad.setdefault(i, InvalidPoints(f"a value is beyond {MAX_MAGNITUDE:g}"))
-        known = np.array([~np.isnan(column) for column in aggregated.values()])
-        there = np.atleast_1d(known.any(axis=0))[grouping.order]
+        means = [column[grouping.order] for column in aggregated.values()]
+        bad = {**unscorable(points, *means), **grouping.bad}
+        there = np.atleast_1d(np.isfinite(means).any(axis=0))
     else:
         by_series = grouped(table, grouping)
         points, bad = by_series.points, by_series.bad
@@ -116,14 +112,6 @@ def answer(asked: Tabular, scores: Scores, *, bands: bool = False) -> pa.Table:
     status[asked.grouping.order] = np.repeat(codes, np.diff(asked.grouping.offsets))
     statuses = pa.DictionaryArray.from_arrays(status, pa.array([str(s) for s in STATUSES]))
     return pa.table({**columns, "status": statuses})
-
-
-def _beyond(aggregated: Mapping[Window, NDArray[np.float64]], points: Points, grouping: Grouping) -> list[int]:
-    """The series with a mean too large to be scored."""
-    huge = np.zeros(len(points.values), bool)
-    for column in aggregated.values():
-        huge |= np.abs(column[grouping.order]) > MAX_MAGNITUDE
-    return np.unique(points.owner[huge]).tolist()
 
 
 def _aggregated(table: pa.Table) -> dict[Window, NDArray[np.float64]]:

@@ -2,7 +2,7 @@
 
     shards/<content hash>       the artifact's safetensors file, then its CRC-32 and the letters MYRD
     shards/.lock-<hash start>   held while an artifact is fetched, so that one process fetches for all
-    current/<hash of a store>   the release that store last said is current, and its manifest
+    current/<hash of a store>   the manifest of the release that store last said is current
 
 Files are written aside and renamed, so that a kill leaves nothing half-written; a process looks at the checksum of a
 file before it first uses it. The bytes of a file being mapped stay for whoever maps them when it is evicted.
@@ -22,7 +22,7 @@ import msgspec
 
 from models.errors import ArtifactCorrupt, Unavailable
 from storage.file import written_aside
-from storage.release import Artifact, Head, Manifest
+from storage.release import Artifact, Manifest
 
 _MAGIC = b"MYRD"
 _TRAILER = 4 + len(_MAGIC)
@@ -30,12 +30,6 @@ _TRAILER = 4 + len(_MAGIC)
 
 REMEMBERED = 100_000
 """Files whose checksum this process has seen to be right, by inode."""
-
-
-class _Remembered(msgspec.Struct):
-    release: str
-    tag: str
-    manifest: Manifest
 
 
 class LocalTier:
@@ -80,19 +74,18 @@ class LocalTier:
         except FileNotFoundError:
             return False
 
-    def remember(self, url: str, head: Head, manifest: Manifest) -> None:
+    def remember(self, url: str, manifest: Manifest) -> None:
         """Keep what the store at `url` says is current, for a start without it."""
-        data = msgspec.json.encode(_Remembered(head.release, head.tag, manifest))
+        data = msgspec.json.encode(manifest)
         with contextlib.suppress(OSError), written_aside(self._remembered(url), data) as aside:
             aside.replace(self._remembered(url))
 
-    def recall(self, url: str) -> tuple[Head, Manifest] | None:
+    def recall(self, url: str) -> Manifest | None:
         """What was last remembered of a store, None where nothing can be recalled."""
         try:
-            kept = msgspec.json.decode(self._remembered(url).read_bytes(), type=_Remembered)
+            return msgspec.json.decode(self._remembered(url).read_bytes(), type=Manifest)
         except (OSError, msgspec.DecodeError):
             return None
-        return Head(kept.release, kept.tag), kept.manifest
 
     def _mapped(self, artifact: Artifact) -> memoryview | None:
         """The mapped file; None where there is none or not the whole one, which is then removed."""

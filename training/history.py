@@ -1,5 +1,6 @@
 """History: telemetry read from Parquet and CSV files."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from models.errors import InvalidPoints
 from models.table import COLUMNS, LABELS
 
 PARQUET = (".parquet", ".pq")
+_LABELS_ARE_TEXT = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(LABELS, pa.string()))
 BYTES_A_ROW = 80
 """What a row of a CSV file takes, about."""
 
@@ -35,34 +37,35 @@ def batches(path: str | Path, rows: int) -> Iterator[pa.Table]:
         InvalidPoints: as `read` does, at the first batch.
     """
     path = Path(path)
-    try:
+    with _readable(path):
         if path.suffix == ".csv":
-            labels = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(LABELS, pa.string()))
             blocks = pyarrow.csv.ReadOptions(block_size=rows * BYTES_A_ROW)
-            for batch in pyarrow.csv.open_csv(path, read_options=blocks, convert_options=labels):
-                yield pa.Table.from_batches([batch])
-        elif path.suffix in PARQUET:
-            for batch in pyarrow.parquet.ParquetFile(path, memory_map=True).iter_batches(rows):
-                yield pa.Table.from_batches([batch])
+            parts = pyarrow.csv.open_csv(path, read_options=blocks, convert_options=_LABELS_ARE_TEXT)
         else:
-            raise InvalidPoints(f"{path}: only .parquet and .csv files can be read")
-    except (pa.ArrowException, OSError) as exc:
-        raise InvalidPoints(f"{path}: cannot be read: {exc}") from exc
+            parts = pyarrow.parquet.ParquetFile(path, memory_map=True).iter_batches(rows)
+        for part in parts:
+            yield pa.Table.from_batches([part])
 
 
 def _read(path: Path) -> pa.Table:
-    try:
+    with _readable(path):
         if path.suffix == ".csv":
-            labels = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(LABELS, pa.string()))
-            table = pyarrow.csv.read_csv(path, convert_options=labels)
-        elif path.suffix in PARQUET:
-            table = pyarrow.parquet.read_table(path, memory_map=True)
+            table = pyarrow.csv.read_csv(path, convert_options=_LABELS_ARE_TEXT)
         else:
-            raise InvalidPoints(f"{path}: only .parquet and .csv files can be read")
+            table = pyarrow.parquet.read_table(path, memory_map=True)
         if missing := [name for name in COLUMNS if name not in table.column_names]:
             raise InvalidPoints(
                 f"{path}: column {missing[0]!r} is missing; the columns {', '.join(COLUMNS)} are needed"
             )
         return table.select(COLUMNS)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Refuse a file of another kind, and say of one that cannot be read which it is."""
+    if path.suffix not in (".csv", *PARQUET):
+        raise InvalidPoints(f"{path}: only .parquet and .csv files can be read")
+    try:
+        yield
     except (pa.ArrowException, OSError) as exc:
         raise InvalidPoints(f"{path}: cannot be read: {exc}") from exc

@@ -75,7 +75,8 @@ class Ewma(Model):
             chunk = np.arange(first, min(first + SERIES_AT_ONCE, len(rows)))
             part = slice(points.offsets[chunk[0]], points.offsets[chunk[-1] + 1])
             expected[part], spread[part] = self._follow(rows[chunk], points.take(chunk))
-        return self.banded(np.repeat(rows, points.lengths), points.values, expected, spread)
+        half_band = self.half_band(np.repeat(rows, points.lengths), spread)
+        return self.banded(points.values, expected, half_band)
 
     def _follow(self, rows: NDArray[np.int64], points: Points) -> tuple[Vector, Vector]:
         values = _padded(points)

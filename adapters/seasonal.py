@@ -14,7 +14,7 @@ from models.base import Fit, Model, Param, Prediction
 from models.errors import HistoryUnusable
 from models.points import Points, magnitudes
 
-HOUR, DAY_HOURS, WEEK_DAYS, WEEK_HOURS = 3600, 24, 7, 168
+HOUR, HALF, DAY_HOURS, WEEK_DAYS, WEEK_HOURS = 3600, 1800, 24, 7, 168
 MIN_POINTS = 30
 MAX_WEEKS = 52
 """What is older than a year counts as the week a year ago."""
@@ -79,12 +79,26 @@ class Seasonal(Model):
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """The interpolated level at each point's time, with the spread of its hour."""
-        at = np.repeat(rows, points.lengths)
-        unit = self.arrays["unit"][at]
+        starts, lengths = _runs(points)
+        row, half = np.repeat(rows, points.lengths)[starts], points.timestamps[starts] // HALF
+        unit = self.arrays["unit"][row]
         effects = self.arrays["hour"], self.arrays["day"], self.arrays["week"]
-        expected = self.arrays["center"][at] + unit * _at(effects, at, points.timestamps)
-        hour_of_day = points.timestamps // HOUR % DAY_HOURS
-        return self.banded(at, points.values, expected, unit * self.arrays["spread"][at, hour_of_day])
+        low, rise = _between(effects, row, half)
+        spread = unit * self.arrays["spread"][row, half // 2 % DAY_HOURS]
+        level, slope = self.arrays["center"][row] + unit * low, unit * rise
+        since = (points.timestamps - HALF) % HOUR / HOUR
+        expected = np.repeat(level, lengths) + np.repeat(slope, lengths) * since
+        return self.banded(points.values, expected, np.repeat(self.half_band(row, spread), lengths))
+
+
+def _runs(points: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first of the points of one series in the same half an hour, and how many they are: all share a level."""
+    half = points.timestamps // HALF
+    new = np.ones(len(half), bool)
+    np.not_equal(half[1:], half[:-1], out=new[1:])
+    new[points.offsets[:-1][points.lengths > 0]] = True
+    starts = np.flatnonzero(new)
+    return starts, np.diff(starts, append=len(half))
 
 
 class _Hourly:
@@ -165,9 +179,15 @@ def _repeating(effects: Matrix) -> Matrix:
 
 def _at(effects: Effects, rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Matrix:
     """The sum of the effects at each timestamp: linear between the middles of the hours."""
-    hour, second = np.divmod(timestamps - HOUR // 2, HOUR)
+    low, rise = _between(effects, rows, timestamps // HALF)
+    return low + rise * ((timestamps - HALF) % HOUR / HOUR)
+
+
+def _between(effects: Effects, rows: NDArray[np.int64], half: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
+    """The sum of the effects in the middle of the last hour begun half an hour before, and the rise to the next."""
+    hour = (half - 1) // 2
     low = _level(effects, rows, hour)
-    return low + (_level(effects, rows, hour + 1) - low) * (second / HOUR)
+    return low, _level(effects, rows, hour + 1) - low
 
 
 def _level(effects: Effects, rows: NDArray[np.int64], hour: NDArray[np.int64]) -> Matrix:

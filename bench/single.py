@@ -180,9 +180,9 @@ def _checked(service: Service, predictor: Predictor, bodies: Sequence[bytes]) ->
     wrong, sizes = 0, []
     with service.client() as client:
         for body in bodies:
-            query = decode(body, BOUNDS)
+            joined = decode(body, BOUNDS)
             answer = posted(client, body)
-            wrong += answer != encode(query, predictor.score(query.query))
+            wrong += [answer] != encode(joined, predictor.score(joined.query))
             sizes.append(len(answer))
     return wrong, int(np.median(sizes))
 

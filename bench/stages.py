@@ -23,13 +23,13 @@ from serving.app import create_app
 from serving.settings import Settings
 
 STAGES: Mapping[str, Sequence[str]] = {
-    "decode": ("predict:decode", "coding:decoded", "bulk:read", "predictor:tabular"),
+    "decode": ("predict:decode", "predict:parse", "together:join", "coding:decoded", "bulk:read", "predictor:tabular"),
     "resolve": ("resolution:Remembered.grouping", "predictor:labels_of", "scoring:resolve",
-                "resolution:Resolution.members"),
+                "resolution:Resolution.of"),
     "aggregate": ("scoring:_values",),
-    "predict": ("scoring:_predict",),
+    "predict": ("scoring:_predict_together", "scoring:_predict_in_place"),
     "combine": ("scoring:_scores",),
-    "encode": ("predict:encode", "bulk:write", "bulk:_to_json", "bulk:_to_ndjson", "bulk:_to_arrow", "coding:encoded"),
+    "encode": ("together:encode", "bulk:write", "bulk:_to_json", "bulk:_to_ndjson", "bulk:_to_arrow", "coding:encoded"),
 }  # fmt: skip
 """By stage the functions of `serving` timed, as module:name; those that are not there are passed over, not all."""
 REST = "app"
@@ -149,7 +149,7 @@ async def _asked(
 async def _app(settings: Settings) -> AsyncIterator[Any]:
     """The service once it has its release."""
     app = create_app(settings)
-    async with app.router.lifespan_context(app):
+    async with app.app.router.lifespan_context(app.app):
         while await _get(app, "/health/ready") != 200:
             await asyncio.sleep(0.01)
         yield app

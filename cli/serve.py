@@ -66,6 +66,7 @@ def _run(settings: Settings) -> None:
         log_config=_logging(settings.log_level.upper()),
         timeout_graceful_shutdown=settings.shutdown_seconds,
         server_header=False,
+        proxy_headers=False,
     )
 
 

@@ -1,5 +1,6 @@
 """Model: fitted models of one kind as rows of arrays, and what they predict."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -155,6 +156,26 @@ class Model(ABC):
         """The rows of all the models, one after the other."""
         return cls({name: np.concatenate([m.arrays[name] for m in models]) for name in models[0].arrays})
 
+    @classmethod
+    def record_type(cls) -> np.dtype[np.void]:
+        """A whole row as one value."""
+        return _record_type(cls)
+
+    def record(self, row: int) -> bytes:
+        """One row by itself, of `record_type`."""
+        record = np.zeros(1, self.record_type())
+        for name, array in self.arrays.items():
+            record[name] = array[row]
+        return record.tobytes()
+
+    @classmethod
+    def of_records(cls, records: Sequence[bytes]) -> Self:
+        """The rows of checked models, by themselves until now, as those of one model."""
+        together = np.frombuffer(b"".join(records), cls.record_type())
+        model = cls.__new__(cls)  # they have been checked already
+        model.rows, model.arrays = len(records), {name: together[name] for name in together.dtype.names or ()}
+        return model
+
     @property
     def row_bytes(self) -> int:
         """Bytes a row takes in memory."""
@@ -168,13 +189,20 @@ class Model(ABC):
         ones, tiny = np.ones(rows, "<f4"), np.full(rows, np.finfo("<f8").tiny)
         return cls({**cast, "threshold": ones, "floor": tiny})
 
+    def half_band(self, rows: NDArray[np.int64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far from the expected value a score is 1: `threshold` spreads, but no less than the floor."""
+        return np.maximum(spread * self.arrays["threshold"][rows], self.arrays["floor"][rows])
+
+    @staticmethod
     def banded(
-        self,
-        at: NDArray[np.int64],
-        values: NDArray[np.float64],
-        expected: NDArray[np.float64],
-        spread: NDArray[np.float64],
+        values: NDArray[np.float64], expected: NDArray[np.float64], half_band: NDArray[np.float64]
     ) -> Prediction:
-        """The prediction whose band is `expected` plus and minus `threshold` spreads; `at` is the row of each point."""
-        half = np.maximum(spread * self.arrays["threshold"][at], self.arrays["floor"][at])
-        return Prediction(expected, expected - half, expected + half, np.abs(values - expected) / half)
+        """The prediction whose band is `expected` plus and minus `half_band`; all float64 (n,)."""
+        score = np.abs(values - expected) / half_band
+        return Prediction(expected, expected - half_band, expected + half_band, score)
+
+
+@functools.cache
+def _record_type(kind: type[Model]) -> np.dtype[np.void]:
+    fields = [(name, param.dtype, param.shape) for name, param in {**kind.params, **kind.common}.items()]
+    return np.dtype(fields, align=True)

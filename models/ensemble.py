@@ -23,6 +23,8 @@ def combine(scores: NDArray[np.float64], weights: Sequence[float], how: Combine)
     Weights are renewed over the windows that have a score. NaN where none has.
     """
     there = ~np.isnan(scores)
+    if how == "weighted" and there.all():
+        return np.asarray((np.asarray(weights, np.float64)[:, None] / sum(weights) * scores).sum(axis=0))
     if how == "weighted":
         shares = there * np.asarray(weights, np.float64)[:, None]
         total = shares.sum(axis=0)
@@ -35,14 +37,17 @@ def combine(scores: NDArray[np.float64], weights: Sequence[float], how: Combine)
     return combined
 
 
-def subset(scores: NDArray[np.float64], positions: Sequence[int]) -> NDArray[np.int64]:
+def subset(there: NDArray[np.bool_], positions: Sequence[int]) -> NDArray[np.int64]:
     """Which windows have a score at each point, as a bit mask, int64 (n,).
 
     Args:
-        scores: float64 (windows, n).
+        there: whether they do, bool (windows, n).
         positions: the bit of each window: its position among the release's.
     """
-    return ~np.isnan(scores).T @ (1 << np.asarray(positions, np.int64))
+    bits = np.zeros(there.shape[1], np.int64)
+    for window, position in zip(there, positions, strict=True):
+        bits += window.astype(np.int64) << position
+    return bits
 
 
 def subsets(windows: int) -> range:

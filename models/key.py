@@ -48,6 +48,12 @@ class Series(NamedTuple):
         """The series whose `str` is `text`, as `region/host/metric` with each part percent-encoded."""
         return cls.of(*_split(text, ("region", "host", "metric")))
 
+    def fallback(self, level: int) -> "Series":
+        """The series whose models stand in for its own: its region's (1) or everyone's (2); itself at 0."""
+        if level == 0:
+            return self
+        return Series(self.region if level == 1 else ANY, ANY, self.metric)
+
     def __str__(self) -> str:
         return "/".join(map(_quoted, self))
 

@@ -32,7 +32,9 @@ class Names:
             [place.setdefault(part, len(place)) for place, part in zip(places, one, strict=True)] for one in series
         ]
         regions, hosts, metrics = map(tuple, places)
-        return cls((regions, hosts, metrics), np.array(codes, np.int64).reshape(-1, 3).T)
+        names = cls((regions, hosts, metrics), np.array(codes, np.int64).reshape(-1, 3).T)
+        names.__dict__["series"] = list(series)
+        return names
 
     def __len__(self) -> int:
         """How many series."""
@@ -40,7 +42,15 @@ class Names:
 
     def __getitem__(self, i: int) -> Series:
         """Series i."""
+        if "series" in self.__dict__:
+            return self.series[i]
         return Series(*(part[code] for part, code in zip(self.parts, self.codes[:, i].tolist(), strict=True)))
+
+    @cached_property
+    def series(self) -> list[Series]:
+        """All of them, one by one: for when there are few."""
+        names = [[part[code] for code in codes] for part, codes in zip(self.parts, self.codes.tolist(), strict=True)]
+        return [Series(*one) for one in zip(*names, strict=True)]
 
     def take(self, series: NDArray[np.int64]) -> "Names":
         """Some of the series, in this order."""

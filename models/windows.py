@@ -78,30 +78,32 @@ def aggregate(
         earlier in the series nor a neighbouring series costs it any digits.
     """
     counts = _counts(points, windows)
-    means = np.stack([_sums(points.values, count) for count in counts]) / counts
+    means = _sums(points.values, counts) / counts
     needed = np.ceil(coverage * np.array(windows)[:, None] / steps)
     means[counts < np.repeat(needed, points.lengths, axis=1)] = np.nan
     return means
 
 
 def _sums(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The sum of the `counts[i]` values that end at i, each at least 1; float64 (n,)."""
-    spans = np.empty(2 * len(values), np.int64)
-    spans[1::2] = np.arange(1, len(values) + 1)
-    spans[::2] = spans[1::2] - counts
+    """The sum of the `counts[w, i]` values that end at i, each at least 1; float64 (windows, n)."""
+    spans = np.empty((*counts.shape, 2), np.int64)
+    spans[..., 1] = np.arange(1, len(values) + 1)
+    spans[..., 0] = spans[..., 1] - counts
     # Every other span runs from the end of one window to the start of the next: those are not looked at.
-    return np.add.reduceat(np.append(values, 0.0), spans)[::2]
+    sums = np.add.reduceat(np.append(values, 0.0), spans.ravel()) if counts.size else np.empty(0)
+    return np.asarray(sums[::2].reshape(counts.shape))
 
 
 def _counts(points: Points, windows: tuple[int, ...]) -> NDArray[np.int64]:
     """How many points lie in (t - window, t] for each window and point, int64 (windows, n)."""
-    times, here = points.timestamps, np.arange(len(points.timestamps))
+    times = points.timestamps
     if len(times) == 0:
         return np.zeros((len(windows), 0), np.int64)
     # Setting the series apart by more than any window turns one search per series into a single one.
     apart = int(times.max() - times.min()) + max(windows) + 1
     line = times - times.min() + points.owner * apart
-    return np.stack([here + 1 - np.searchsorted(line, line - w, side="right") for w in windows])
+    before = np.searchsorted(line, line - np.array(windows)[:, None], side="right")
+    return np.arange(1, len(times) + 1) - before
 
 
 def _median_step(times: NDArray[np.int64]) -> int:

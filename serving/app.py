@@ -87,7 +87,7 @@ class Health(BaseModel):
     problem: str = Field("", description="why it is stale")
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> Front:
     """The service on the store the settings name; read from the environment where None."""
     settings = settings or Settings()
     metrics = Metrics()
@@ -106,9 +106,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.get("/health/ready", tags=["health"], responses=openapi.problems(503))(service.ready)
     app.get("/metrics", tags=["health"], response_class=Response)(service.exposition)
     app.exception_handler(HTTPException)(_as_problem)
-    app.add_middleware(Front, predict=service.predict, metrics=metrics)
     openapi.describe_predict(app)
-    return app
+    return Front(app, service.predict, metrics)
 
 
 class Service:

@@ -98,6 +98,11 @@ class ShardCache:
             self._give_up(artifact, future)
         return future
 
+    def is_open(self, artifact: Artifact) -> bool:
+        """Whether its shard is; that is not counted as asking for it."""
+        with self._lock:
+            return self._open.get(artifact.hash) is not None
+
     def opened(self) -> frozenset[str]:
         """The hashes of the artifacts whose shards are open."""
         with self._lock:

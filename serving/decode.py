@@ -12,7 +12,7 @@ from models.ensemble import Combine
 from models.errors import InvalidKey, InvalidPoints, MyriadError
 from models.key import ModelKey, Series
 from models.names import Names
-from models.points import MAX_MAGNITUDE, Points, Tidied
+from models.points import MAX_MAGNITUDE, Points
 from models.table import LABELS
 from models.timestamps import epoch_seconds
 from models.windows import Window
@@ -55,26 +55,62 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
-    """A decoded request.
+class Parsed:
+    """A request whose datapoints are not arrays yet.
 
     Attributes:
         labels: region, host and metric of each series, as posted.
-        bad: why a series cannot be scored, by position among the labels.
-        good: the positions of the others, those of the query.
-        query: what to score.
-        tidied: how the posted points became those of the query.
+        series: by position among the labels, those that have a possible name and datapoints.
+        points: the datapoints of each of the labels.
+        bad: why the others cannot be scored.
+        windows: to score at, None for all.
+        combine: how to make one score of them.
         single: whether one series was asked for by itself.
         bands: whether the answer is to have the bands.
     """
 
     labels: list[Labels]
+    series: dict[int, Series]
+    points: list[list[Datapoint]]
     bad: dict[int, str]
-    good: list[int]
-    query: Query
-    tidied: Tidied
+    windows: tuple[Window, ...] | None
+    combine: Combine
     single: bool
     bands: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A request to score, alone or together with others.
+
+    Attributes:
+        parsed: the request.
+        bad: why some of its series cannot be scored, by position among the labels.
+        good: the positions of the others.
+        first: where the first of those is among the series of the query they are scored with.
+        posted: how many datapoints they were posted with.
+    """
+
+    parsed: Parsed
+    bad: dict[int, str]
+    good: list[int]
+    first: int
+    posted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Requests that are scored together.
+
+    Attributes:
+        query: what to score.
+        duplicates: how many points each of its series lost to others at the same time.
+        posted: each request, or why it is none.
+    """
+
+    query: Query
+    duplicates: list[int]
+    posted: "list[Posted | BadRequest]"
 
 
 class _Loose(Struct, forbid_unknown_fields=True):
@@ -105,12 +141,26 @@ _SERIES = msgspec.json.Decoder(OneSeries)
 _LABELS = msgspec.json.Decoder(_Labelled)
 
 
-def decode(body: bytes, bounds: Bounds) -> Posted:
+def decode(body: bytes, bounds: Bounds) -> Joined:
+    """The request in a body, by itself.
+
+    Raises:
+        BadRequest: the one series it is about is bad.
+        Malformed, InvalidKey, TooLarge: as `parse`.
+    """
+    joined = join([parse(body, bounds)])
+    (posted,) = joined.posted
+    if isinstance(posted, BadRequest):
+        raise posted
+    return joined
+
+
+def parse(body: bytes, bounds: Bounds) -> Parsed:
     """The request in a body.
 
     Raises:
         Malformed: it is not JSON.
-        BadRequest: it is not one, or the one series it is about is bad.
+        BadRequest: it is not one.
         InvalidKey: the one series it is about has no possible name, or a window is not one.
         TooLarge: it holds more than the bounds allow.
     """
@@ -130,21 +180,45 @@ def decode(body: bytes, bounds: Bounds) -> Posted:
     if windows == ():
         raise BadRequest("no window is asked for", "$.windows")
     bounds.check(len(labels), sum(map(len, points)))
-    names: dict[int, Series] = {}
+    series: dict[int, Series] = {}
     for i, label in enumerate(labels):
         try:
-            names[i] = Series.of(*label)
+            if i not in bad:
+                series[i] = Series.of(*label)
         except InvalidKey as exc:
             if single:
                 raise
-            bad.setdefault(i, str(exc))
-    good = [i for i in names if i not in bad]
-    arrays, wrong = _checked([points[i] for i in good], single=single)
-    bad |= {good[k]: why for k, why in wrong.items()}
-    good = [i for i in good if i not in bad]
+            bad[i] = str(exc)
+    return Parsed(labels, series, points, bad, windows, request.combine, single, request.bands)
+
+
+def join(requests: Sequence[Parsed]) -> Joined:
+    """One query of requests for the same windows, combined in the same way; what is wrong with one harms no other."""
+    points = [request.points[i] for request in requests for i in request.series]
+    arrays, wrong = _checked(points)
+    at, first, series, posted = 0, 0, list[Series](), list[Posted | BadRequest]()
+    for request in requests:
+        spoilt = {i: wrong[k] for k, i in enumerate(request.series, at) if k in wrong}
+        at += len(request.series)
+        if request.single and spoilt:
+            posted.append(_refused(*spoilt.values()))
+            continue
+        good = [i for i in request.series if i not in spoilt]
+        bad = {**request.bad, **{i: _told(why) for i, why in spoilt.items()}}
+        posted.append(Posted(request, bad, good, first, sum(len(request.points[i]) for i in good)))
+        series += [request.series[i] for i in good]
+        first += len(good)
     tidied = arrays.tidied()
-    query = Query(Names.of([names[i] for i in good]), tidied.points, windows, request.combine)
-    return Posted(labels, bad, good, query, tidied, single, request.bands)
+    query = Query(Names.of(series), tidied.points, requests[0].windows, requests[0].combine)
+    return Joined(query, tidied.duplicates.tolist(), posted)
+
+
+def _refused(why: InvalidPoints) -> BadRequest:
+    return BadRequest(str(why), "$.datapoints" if why.at is None else f"$.datapoints[{why.at}]")
+
+
+def _told(why: InvalidPoints) -> str:
+    return str(why) if why.at is None else f"datapoints[{why.at}]: {why}"
 
 
 def _named(
@@ -275,24 +349,18 @@ def _explained(error: msgspec.ValidationError, within: str = "$") -> BadRequest:
     return BadRequest(why, within + field.rstrip("`")[1:])
 
 
-def _checked(points: list[list[Datapoint]], *, single: bool) -> tuple[Points, dict[int, str]]:
-    """The datapoints as arrays, and why those of some series cannot be; those are left out.
-
-    Raises:
-        BadRequest: those of the single series cannot.
-    """
+def _checked(points: list[list[Datapoint]]) -> tuple[Points, dict[int, InvalidPoints]]:
+    """The datapoints as arrays, and why those of some series cannot be; those are left out."""
     try:
         return _arrays(points), {}
-    except InvalidPoints as exc:
-        if single:
-            raise BadRequest(str(exc), "$.datapoints" if exc.at is None else f"$.datapoints[{exc.at}]") from exc
-    bad = {}
+    except InvalidPoints:
+        wrong = {}
     for i, one in enumerate(points):
         try:
             _arrays([one])
         except InvalidPoints as exc:
-            bad[i] = str(exc) if exc.at is None else f"datapoints[{exc.at}]: {exc}"
-    return _arrays([one for i, one in enumerate(points) if i not in bad]), bad
+            wrong[i] = exc
+    return _arrays([one for i, one in enumerate(points) if i not in wrong]), wrong
 
 
 def _arrays(points: list[list[Datapoint]]) -> Points:

@@ -1,56 +1,83 @@
-"""Encoding: from scores to the body of an answer."""
+"""Encoding: from scores to the bodies of answers."""
+
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.decode import Posted
+from serving.decode import BadRequest, Joined, Posted
 from serving.schemas import ModelUsed, PredictAnswer, SeriesAnswer, WindowMissing
 from serving.scoring import STATUSES, Scores, Status
 
 _ENCODER = msgspec.json.Encoder()
 
 
-def encode(posted: Posted, scores: Scores, *, stale: bool = False) -> bytes:
-    """The answer as JSON, NaN as null."""
-    statuses = [str(STATUSES[code]) for code in scores.statuses().tolist()]
-    if posted.single:
-        answer = _answer(posted, scores, 0, statuses[0])
+def encode(joined: Joined, scores: Scores, *, stale: bool = False) -> "list[bytes | BadRequest]":
+    """The answer to each request as JSON, NaN as null; what is no request stays what it is."""
+    told = _Told(joined, scores)
+    return [one if isinstance(one, BadRequest) else _encoded(one, told, stale) for one in joined.posted]
+
+
+class _Told:
+    """Scores as lists, cut once for all the requests they answer."""
+
+    def __init__(self, joined: Joined, scores: Scores) -> None:
+        self.scores, self.duplicates = scores, joined.duplicates
+        self.statuses = [str(STATUSES[code]) for code in scores.statuses().tolist()]
+        self.windows = [str(window) for window in scores.windows]
+        self.offsets = scores.points.offsets.tolist()
+        self.complete: list[bool] = np.all(scores.scored, axis=0).tolist()
+        self.timestamps: list[int] = scores.points.timestamps.tolist()
+        self.score: list[float] = scores.score.tolist()
+        self.by_window, self.expected = scores.by_window.tolist(), scores.expected.tolist()
+
+    def cut(self, k: int, values: list[list[float | None]]) -> dict[str, list[float | None]]:
+        """The values of series k by window."""
+        first, end = self.offsets[k], self.offsets[k + 1]
+        return {window: row[first:end] for window, row in zip(self.windows, values, strict=True)}
+
+    def band(self, k: int, values: NDArray[np.float64]) -> dict[str, list[float | None]]:
+        """As `cut`, of what few ask for."""
+        span = slice(self.offsets[k], self.offsets[k + 1])
+        return dict(zip(self.windows, values[:, span].tolist(), strict=True))
+
+
+def _encoded(posted: Posted, told: _Told, stale: bool) -> bytes:
+    parsed = posted.parsed
+    if parsed.single:
+        answer = _answer(posted, told, 0)
         answer.stale = stale
         return _ENCODER.encode(answer)
-    answers: list[SeriesAnswer | None] = [None] * len(posted.labels)
+    answers: list[SeriesAnswer | None] = [None] * len(parsed.labels)
     for k, i in enumerate(posted.good):
-        answers[i] = _answer(posted, scores, k, statuses[k])
+        answers[i] = _answer(posted, told, k)
     bad = str(Status.BAD_SERIES)
-    whole = [answer or SeriesAnswer(*posted.labels[i], bad, detail=posted.bad[i]) for i, answer in enumerate(answers)]
-    return _ENCODER.encode(PredictAnswer(scores.manifest.id, whole, stale))
+    whole = [answer or SeriesAnswer(*parsed.labels[i], bad, detail=posted.bad[i]) for i, answer in enumerate(answers)]
+    return _ENCODER.encode(PredictAnswer(told.scores.manifest.id, whole, stale))
 
 
-def _answer(posted: Posted, scores: Scores, k: int, status: str) -> SeriesAnswer:
-    """The answer for series k of the query."""
-    points = scores.points
-    span = slice(int(points.offsets[k]), int(points.offsets[k + 1]))
-    names = [str(window) for window in scores.windows]
-
-    def by_window(values: NDArray[np.float64]) -> dict[str, list[float | None]]:
-        return dict(zip(names, values[:, span].tolist(), strict=True))
-
-    place = scores.place(k)
-    columns = {"timestamp": points.timestamps[span].tolist(), "score": scores.score[span].tolist()}
+def _answer(posted: Posted, told: _Told, which: int) -> SeriesAnswer:
+    """The answer for one of the good series of a request."""
+    k, scores = posted.first + which, told.scores
+    first, end = told.offsets[k], told.offsets[k + 1]
+    columns: dict[str, list[Any]] = {"timestamp": told.timestamps[first:end], "score": told.score[first:end]}
     answer = SeriesAnswer(
-        *posted.labels[posted.good[k]],
-        status=status,
-        anomaly_scores=columns | by_window(scores.by_window),
-        duplicates=int(posted.tidied.duplicates[k]),
+        *posted.parsed.labels[posted.good[which]],
+        status=told.statuses[k],
+        anomaly_scores=columns | told.cut(k, told.by_window),
+        duplicates=told.duplicates[k],
     )
-    if place:
-        answer.expected = by_window(scores.expected)
+    if place := scores.place(k):
+        answer.expected = told.cut(k, told.expected)
+        name, release, fallback = str(place.series), scores.manifest.id, place.level > 0
         answer.models = [
-            ModelUsed(f"{place.series}/{window}", adapter, scores.manifest.id, place.level > 0)
+            ModelUsed(f"{name}/{window}", adapter, release, fallback)
             for window in scores.windows
             if (adapter := place.adapter(window))
         ]
-    if posted.bands and place:
-        answer.lower, answer.upper = by_window(scores.lower), by_window(scores.upper)
-    answer.missing = [WindowMissing(str(window), why) for window, why in scores.missing(k).items()]
+        if posted.parsed.bands:
+            answer.lower, answer.upper = told.band(k, scores.lower), told.band(k, scores.upper)
+    if not told.complete[k]:
+        answer.missing = [WindowMissing(str(window), why) for window, why in scores.missing(k).items()]
     return answer

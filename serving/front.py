@@ -3,6 +3,7 @@
 import logging
 import time
 
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.metrics import Metrics
@@ -15,15 +16,16 @@ ROUTES = frozenset(("predict", "models", "releases", "health", "metrics", "docs"
 
 
 class Front:
-    """Passes each request on, counts and times it, and makes a problem document of every exception."""
+    """Passes each request on, counts and times it."""
 
-    def __init__(self, app: ASGIApp, predict: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._predict, self._metrics = app, predict, metrics
+    def __init__(self, app: FastAPI, predict: ASGIApp, metrics: Metrics) -> None:
+        self.app, self._predict, self._metrics = app, Problems(predict, metrics), metrics
+        app.add_middleware(Problems, metrics=metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         started, status = time.perf_counter(), 0
 
@@ -35,17 +37,36 @@ class Front:
 
         path = scope["path"]
         try:
-            await (self._predict if path == "/predict" else self._app)(scope, receive, observed)
-        except Exception as exc:
-            problem = problem_of(exc)
-            if problem.status == 500:
-                log.exception("a request failed", extra={"path": path})
-            if status:
-                raise
-            self._metrics.errors.labels(problem.kind).inc()
-            await problem.response()(scope, receive, observed)
+            await (self._predict if path == "/predict" else self.app)(scope, receive, observed)
         finally:
             first = path.strip("/").partition("/")[0]
             route = first if first in ROUTES else "other"
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.latency.labels(route).observe(time.perf_counter() - started)
+
+
+class Problems:
+    """Makes a problem document of every exception."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        begun = False
+
+        async def observed(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        except Exception as exc:
+            problem = problem_of(exc)
+            if problem.status == 500:
+                log.exception("a request failed", extra={"path": scope["path"]})
+            if begun:
+                raise
+            self._metrics.errors.labels(problem.kind).inc()
+            await problem.response()(scope, receive, send)

@@ -1,5 +1,7 @@
 """Metrics: what the service counts. Labels are bounded: never a series, a host or a release."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -40,3 +42,9 @@ class Metrics:
         self.release_failures = Counter(
             "myriad_release_failures", "Times the current release could not be taken up", registry=registry
         )
+
+    def scored(self, tally: Mapping[str, int], points: int) -> None:
+        """Count series by what became of them, and the points they were posted with."""
+        self.points.inc(points)
+        for status, count in tally.items():
+            self.series.labels(status).inc(count)

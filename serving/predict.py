@@ -6,17 +6,15 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-import numpy as np
 import pyarrow as pa
 from starlette.types import Receive, Scope, Send
 
 from serving import bulk, coding
-from serving.decode import BadRequest, Bounds, Posted, decode
-from serving.encode import encode
+from serving.decode import BadRequest, Bounds, Joined, decode, join, parse
 from serving.predictor import Predictor
 from serving.problems import Problem
-from serving.scoring import STATUSES, Scores
 from serving.settings import Settings
+from serving.together import Together, told
 
 _COLUMN = re.compile(rb'"(region|host|metric|timestamp|value|[0-9]+[smhd])"\s*:\s*\[')
 """In a body of rows or series none of these is a list."""
@@ -43,7 +41,7 @@ class PredictEndpoint:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self._predictor, self._settings = predictor, settings
         self._bounds = Bounds(settings.max_points, settings.max_series)
-        self._in_hand = 0
+        self._together, self._in_hand = Together(predictor), 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -68,12 +66,11 @@ class PredictEndpoint:
                 answer = await asyncio.to_thread(lambda: self._whole(plain(), media_type, headers, scope))
             else:
                 _no_query(scope)
-                posted = decode(body, self._bounds)
-                if len(posted.labels) > INLINE_SERIES:
-                    answer = await asyncio.to_thread(self._posted, posted)
+                parsed = parse(body, self._bounds)
+                if len(parsed.labels) > INLINE_SERIES:
+                    answer = await asyncio.to_thread(self._posted, join([parsed]))
                 else:
-                    scores = await self._predictor.score_async(posted.query)
-                    answer = Answer([self._told(posted, scores)])
+                    answer = Answer([await self._together.answer(parsed)])
             await self._send(answer, send)
         finally:
             self._in_hand -= 1
@@ -97,12 +94,15 @@ class PredictEndpoint:
             encoding = "identity"
         return Answer(coding.encoded(chunks, encoding), answered, encoding)
 
-    def _posted(self, posted: Posted) -> Answer:
-        return Answer([self._told(posted, self._predictor.score(posted.query))])
+    def _posted(self, joined: Joined) -> Answer:
+        (answer,) = told(self._predictor, joined, self._predictor.score(joined.query))
+        if isinstance(answer, BadRequest):
+            raise answer
+        return Answer([answer])
 
     def _ticked(self, asked: bulk.Bulk, answered: str) -> list[bytes]:
         scores, rows = self._predictor.score_table(asked.table, asked.windows, asked.combine)
-        self._count(scores, len(rows.rows), len(rows.bad))
+        self._predictor.metrics.scored(scores.tally(len(rows.bad)), len(rows.rows))
         return list(bulk.write(asked, rows, scores, answered, stale=self._predictor.stale))
 
     async def _send(self, answer: Answer, send: Send) -> None:
@@ -150,19 +150,6 @@ class PredictEndpoint:
         except TimeoutError as exc:
             raise Problem(408, "timeout", f"the body took more than {self._settings.body_seconds:g} seconds") from exc
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    def _told(self, posted: Posted, scores: Scores) -> bytes:
-        self._count(scores, len(posted.tidied.place), len(posted.bad))
-        return encode(posted, scores, stale=self._predictor.stale)
-
-    def _count(self, scores: Scores, points: int, bad: int) -> None:
-        metrics = self._predictor.metrics
-        metrics.points.inc(points)
-        for code, count in enumerate(np.bincount(scores.statuses()).tolist()):
-            if count:
-                metrics.series.labels(STATUSES[code].value).inc(count)
-        if bad:
-            metrics.series.labels("bad_series").inc(bad)
 
 
 def _in_columns(body: bytes) -> bool:

@@ -19,8 +19,8 @@ from models.table import COLUMNS, labels_of
 from models.windows import Window
 from serving.cache import LoadFailed, ShardCache
 from serving.metrics import Metrics
-from serving.resolution import Opened, Remembered
-from serving.scoring import Place, Query, Scores, scored
+from serving.resolution import Opened, Remembered, Resolution
+from serving.scoring import FEW_SERIES, Place, Query, Scores, scored
 from serving.tabular import Tabular, answer, is_window, tabular
 from storage.base import ObjectStore, open_store
 from storage.local import LocalTier
@@ -190,16 +190,24 @@ class Predictor:
             scores: Scores = done.value
             return scores
 
+    def at_hand(self, series: Series) -> bool:
+        """Whether it is known where the series' models are, and that shard is open."""
+        seat = self._remembered.seat(self.manifest.id, series)
+        return seat is not None and self._cache.is_open(seat.artifact)
+
     def _steps(self, query: Query) -> Generator[list[Artifact], Opened, Scores]:
-        """The steps to a query's scores; where a single series is found is remembered."""
+        """The steps to a query's scores; where each of a few series is found is remembered."""
         manifest = self.manifest
-        if len(query.names) != 1:
+        if len(query.names) > FEW_SERIES:
             return (yield from scored(manifest, query))
-        series = query.names[0]
-        known = self._remembered.resolution(manifest.id, series)
-        scores = yield from scored(manifest, replace(query, resolution=known))
-        if known is None:
-            self._remembered.keep(manifest.id, series, scores.resolution)
+        series = query.names.series
+        seats = [seat for one in series if (seat := self._remembered.seat(manifest.id, one))]
+        if known := len(seats) == len(series):
+            query = replace(query, seats=seats, resolution=Resolution.of(seats))
+        scores = yield from scored(manifest, query)
+        if not known:
+            found = zip(series, scores.seats or (), strict=True)
+            self._remembered.keep_seats(manifest.id, {one: seat for one, seat in found if seat})
         return scores
 
     def predict(
@@ -241,11 +249,11 @@ class Predictor:
         """The scores of a table's points, and how its rows became those."""
         key, grouping = self._remembered.grouping(labels_of(table))
         manifest = self.manifest
-        known = self._remembered.resolution(manifest.id, key)
+        known = self._remembered.table(manifest.id, key)
         asked = tabular(table, windows, combine, grouping, known)
         scores = self._run(scored(manifest, asked.query))
         if known is None and len(asked.bad) == len(grouping.bad):
-            self._remembered.keep(manifest.id, key, scores.resolution)
+            self._remembered.keep_table(manifest.id, key, scores.resolution)
         return scores, asked
 
     def place(self, series: Series) -> Place | None:

@@ -2,8 +2,10 @@
 
 import contextlib
 import threading
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from cachetools import LRUCache
@@ -14,7 +16,7 @@ from models.names import Names
 from models.table import Grouping, grouping_of
 from serving.cache import LoadFailed
 from storage.release import Artifact, Manifest
-from storage.shard import Shard
+from storage.shard import NO_MODEL, Shard
 
 LEVELS = 3
 """A series' own models, its region's, everyone's."""
@@ -23,13 +25,45 @@ NOWHERE = -1
 
 REMEMBERED_BYTES = 256 << 20
 REMEMBERED_TABLES = 16
-REMEMBERED_SINGLES = 20_000
+REMEMBERED_SEATS = 10_000
+"""Series remembered one by one, about 3 kB each."""
 
 Opened = Mapping[str, Shard | LoadFailed]
 """Shards, or why they could not be opened, by artifact hash."""
 
 
-@dataclass(frozen=True, slots=True)
+class Seat(NamedTuple):
+    """Where the models of one series are, and a copy of them, which a request for it alone is scored with.
+
+    Attributes:
+        artifact: that has them.
+        position: in the index of its shard.
+        level: 0 for its own, above that for a fallback's.
+        step: seconds between the points of its history.
+        combined: what a combination is divided by, float16 (3, 2^W).
+        models: at each of the release's windows the adapter and the row, as `Model.record`; None where there is none.
+    """
+
+    artifact: Artifact
+    position: int
+    level: int
+    step: int
+    combined: NDArray[np.float16]
+    models: tuple[tuple[str, bytes] | None, ...]
+
+    @classmethod
+    def of(cls, artifact: Artifact, shard: Shard, position: int, level: int) -> "Seat":
+        """The seat at a position of a shard."""
+        codes, rows = shard.adapter[position].tolist(), shard.row[position].tolist()
+        models = [
+            None if code == NO_MODEL else (shard.adapters[code], shard.models[window, code].record(row))
+            for window, (code, row) in enumerate(zip(codes, rows, strict=True))
+        ]
+        combined = shard.combined[position].copy()
+        return cls(artifact, position, level, int(shard.step[position]), combined, tuple(models))
+
+
+@dataclass(frozen=True)
 class Resolution:
     """Where the models of n series are.
 
@@ -47,10 +81,33 @@ class Resolution:
     level: NDArray[np.uint8]
     failed: Mapping[int, LoadFailed]
 
+    @classmethod
+    def of(cls, seats: Sequence[Seat]) -> "Resolution":
+        """Where series are whose seats are known, one by one."""
+        codes: dict[str, int] = {}
+        artifact = [codes.setdefault(seat.artifact.hash, len(codes)) for seat in seats]
+        artifacts = {seat.artifact.hash: seat.artifact for seat in seats}
+        position, level = [seat.position for seat in seats], [seat.level for seat in seats]
+        return cls(
+            tuple(artifacts.values()),
+            np.array(artifact, np.int64),
+            np.array(position, np.int64),
+            np.array(level, np.uint8),
+            {},
+        )
+
+    @cached_property
     def members(self) -> dict[int, NDArray[np.int64]]:
         """The series found in each artifact that could be opened, in ascending order."""
         found = np.flatnonzero(self.position != NOWHERE)
         return {at: found[some] for at, some in _grouped(self.artifact[found]).items()}
+
+    def without(self, failed: Mapping[int, LoadFailed]) -> "Resolution":
+        """The same where some more artifacts could not be opened."""
+        position = self.position.copy()
+        for at in failed:
+            position[self.members[at]] = NOWHERE
+        return replace(self, position=position, failed={**self.failed, **failed})
 
 
 def resolve(manifest: Manifest, names: Names) -> Generator[list[Artifact], Opened, tuple[Resolution, Opened]]:
@@ -119,8 +176,8 @@ class Remembered:
 
     def __init__(self) -> None:
         self._groupings: LRUCache[bytes, Grouping] = LRUCache(REMEMBERED_BYTES, getsizeof=_size)
-        self._tables: LRUCache[tuple[str, bytes | Series], Resolution] = LRUCache(REMEMBERED_TABLES)
-        self._singles: LRUCache[tuple[str, bytes | Series], Resolution] = LRUCache(REMEMBERED_SINGLES)
+        self._tables: LRUCache[tuple[str, bytes], Resolution] = LRUCache(REMEMBERED_TABLES)
+        self._seats: LRUCache[tuple[str, Series], Seat] = LRUCache(REMEMBERED_SEATS)
         self._lock = threading.Lock()
 
     def grouping(self, labels: Names) -> tuple[bytes, Grouping]:
@@ -136,19 +193,27 @@ class Remembered:
                 self._groupings[key] = known
         return key, known
 
-    def resolution(self, release: str, key: bytes | Series) -> Resolution | None:
-        """Where the series of a table, or one by itself, were found in a release."""
+    def table(self, release: str, key: bytes) -> Resolution | None:
+        """Where the series of a table were found in a release."""
         with self._lock:
-            return self._kept(key).get((release, key))
+            return self._tables.get((release, key))
 
-    def keep(self, release: str, key: bytes | Series, resolution: Resolution) -> None:
+    def keep_table(self, release: str, key: bytes, resolution: Resolution) -> None:
         """Remember where they were found, if all that was to be opened could be."""
         if not resolution.failed:
             with self._lock:
-                self._kept(key)[release, key] = resolution
+                self._tables[release, key] = resolution
 
-    def _kept(self, key: bytes | Series) -> "LRUCache[tuple[str, bytes | Series], Resolution]":
-        return self._singles if isinstance(key, Series) else self._tables
+    def seat(self, release: str, series: Series) -> Seat | None:
+        """Where one series was found in a release."""
+        with self._lock:
+            return self._seats.get((release, series))
+
+    def keep_seats(self, release: str, seats: Mapping[Series, Seat]) -> None:
+        """Remember where each of them was found."""
+        with self._lock:
+            for series, seat in seats.items():
+                self._seats[release, series] = seat
 
 
 def _size(grouping: Grouping) -> int:

@@ -4,13 +4,15 @@
 steps serve callers that wait for a load and callers that await it.
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+import adapters
+from models.base import Prediction
 from models.ensemble import COMBINES, Combine, combine, subset
 from models.errors import InvalidKey
 from models.key import Series
@@ -18,9 +20,12 @@ from models.names import Names
 from models.points import Points, ranges
 from models.windows import Window, aggregate
 from serving.cache import LoadFailed
-from serving.resolution import NOWHERE, Opened, Resolution, resolve
+from serving.resolution import NOWHERE, Opened, Resolution, Seat, resolve
 from storage.release import Artifact, Manifest
 from storage.shard import NO_MODEL, Shard
+
+FEW_SERIES = 64
+"""Up to so many series their models are put together: NumPy's calls would cost more than the copying."""
 
 
 class Status(StrEnum):
@@ -48,6 +53,7 @@ class Query:
         combine: how to make one score of them.
         values: of each window at each point, where they have been aggregated already, float64 (n,).
         resolution: where the series' models are, where that is known for the release being served.
+        seats: of few series, where they are known; the resolution is then theirs.
     """
 
     names: Names
@@ -56,6 +62,7 @@ class Query:
     combine: Combine = "weighted"
     values: dict[Window, NDArray[np.float64]] | None = None
     resolution: Resolution | None = None
+    seats: Sequence[Seat] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,7 @@ class Scores:
         resolution: where the models are.
         shards: those that could be opened, by position among the resolution's artifacts.
         scored: how many points of each series have a score at each window, int64 (W, series).
+        seats: of few series, None where there is none.
     """
 
     manifest: Manifest
@@ -111,6 +119,7 @@ class Scores:
     resolution: Resolution
     shards: dict[int, Shard]
     scored: NDArray[np.int64]
+    seats: list[Seat | None] | None
 
     def statuses(self) -> NDArray[np.uint8]:
         """What became of each series, as positions in `STATUSES`, u1 (series,)."""
@@ -120,6 +129,12 @@ class Scores:
         codes[resolution.position == NOWHERE] = STATUSES.index(Status.LOAD_FAILED)
         codes[resolution.artifact == NOWHERE] = STATUSES.index(Status.NO_MODEL)
         return codes
+
+    def tally(self, bad: int = 0) -> dict[str, int]:
+        """How many series came to what; `bad` more could not be asked about."""
+        counts = zip(STATUSES, np.bincount(self.statuses(), minlength=len(STATUSES)).tolist(), strict=True)
+        tally = {status.value: count for status, count in counts if count}
+        return {**tally, Status.BAD_SERIES.value: bad} if bad else tally
 
     def status(self, i: int) -> Status:
         """What became of series i."""
@@ -131,7 +146,7 @@ class Scores:
         if position == NOWHERE:
             return None
         level = int(self.resolution.level[i])
-        return Place(self.names.take(np.array([i])).fallback(level)[0], level, self.shards[at], position)
+        return Place(self.names[i].fallback(level), level, self.shards[at], position)
 
     def missing(self, i: int) -> dict[Window, str]:
         """The windows at which no point of series i has a score, and why."""
@@ -156,20 +171,19 @@ def scored(manifest: Manifest, query: Query) -> Generator[list[Artifact], Opened
     chosen = _chosen(manifest, query.windows)
     if query.resolution is None:
         resolution, opened = yield from resolve(manifest, query.names)
-        members = resolution.members()
     else:
-        resolution, members = query.resolution, query.resolution.members()
-        opened = yield [resolution.artifacts[at] for at in members]
-    shards, position, failed = dict[int, Shard](), resolution.position.copy(), {**resolution.failed}
-    for at, some in members.items():
+        resolution = query.resolution
+        opened = yield [resolution.artifacts[at] for at in resolution.members]
+    shards, failed = dict[int, Shard](), dict[int, LoadFailed]()
+    for at in resolution.members:
         shard = opened[resolution.artifacts[at].hash]
-        if isinstance(shard, Shard) and shard.windows != manifest.parsed_windows:
-            shard = LoadFailed(shard.name, f"it has the windows {shard.windows}, its release {manifest.windows}")
         if isinstance(shard, LoadFailed):
-            failed[at], position[some] = shard, NOWHERE
+            failed[at] = shard
+        elif shard.windows != manifest.parsed_windows:
+            failed[at] = LoadFailed(shard.name, f"it has the windows {shard.windows}, its release {manifest.windows}")
         else:
             shards[at] = shard
-    return _scores(manifest, query, chosen, replace(resolution, position=position, failed=failed), members, shards)
+    return _scores(manifest, query, chosen, resolution.without(failed) if failed else resolution, shards)
 
 
 def _chosen(manifest: Manifest, windows: tuple[Window, ...] | None) -> list[int]:
@@ -184,35 +198,30 @@ def _chosen(manifest: Manifest, windows: tuple[Window, ...] | None) -> list[int]
 
 
 def _scores(
-    manifest: Manifest,
-    query: Query,
-    chosen: list[int],
-    resolution: Resolution,
-    members: dict[int, NDArray[np.int64]],
-    shards: dict[int, Shard],
+    manifest: Manifest, query: Query, chosen: list[int], resolution: Resolution, shards: dict[int, Shard]
 ) -> Scores:
-    points, release_windows = query.points, manifest.parsed_windows
+    points, release_windows, mode = query.points, manifest.parsed_windows, COMBINES.index(query.combine)
     windows = tuple(release_windows[i] for i in chosen)
-    steps = np.ones(len(points), np.int64)
-    for one, shard in shards.items():
-        steps[members[one]] = shard.step[resolution.position[members[one]]]
+    steps, divisors = np.ones(len(points), np.int64), np.ones((len(points), 1 << len(release_windows)))
+    seats = _seats(query, resolution, shards) if len(points) <= FEW_SERIES else None
+    for i, seat in enumerate(seats or ()):
+        if seat:
+            steps[i], divisors[i] = seat.step, seat.combined[mode]
+    for one, shard in shards.items() if seats is None else ():
+        some, positions = resolution.members[one], resolution.position[resolution.members[one]]
+        steps[some], divisors[some] = shard.step[positions], shard.combined[positions, mode]
     values = _values(query, windows, steps, manifest.coverage)
     outcome = np.full((4, *values.shape), np.nan)
-    divisor = np.ones(len(points.values))
-    mode = COMBINES.index(query.combine)
-    for one, shard in shards.items():
-        some = members[one]
-        positions = resolution.position[some]
-        part, at = _part(points, some)
-        for window, release_window in enumerate(chosen):
-            _predict(shard, release_window, positions, part.with_values(values[window, at]), outcome[:, window], at)
-        mask = subset(outcome[0][:, at], chosen)
-        divisor[at] = shard.combined[np.repeat(positions, part.lengths), mode, mask]
-    outcome[:, np.isnan(outcome[0])] = np.nan  # nothing was expected of a window without a value
+    if seats is None:
+        _predict_in_place(shards, resolution, chosen, points, values, outcome)
+    else:
+        _predict_together(seats, chosen, points, values, outcome)
     by_window, expected, lower, upper = outcome
-    joint = combine(by_window, [manifest.weights[i] for i in chosen], query.combine) / divisor
-    before = np.zeros((len(chosen), len(points.values) + 1), np.int64)
-    np.cumsum(~np.isnan(by_window), axis=1, out=before[:, 1:])
+    there = ~np.isnan(by_window)
+    if not there.all():
+        outcome[1:, ~there] = np.nan  # nothing was expected of a window without a value
+    joint = combine(by_window, [manifest.weights[i] for i in chosen], query.combine)
+    joint /= divisors[points.owner, subset(there, chosen)]
     return Scores(
         manifest=manifest,
         windows=windows,
@@ -225,8 +234,29 @@ def _scores(
         upper=upper,
         resolution=resolution,
         shards=shards,
-        scored=before[:, points.offsets[1:]] - before[:, points.offsets[:-1]],
+        scored=_counted(there, points.offsets),
+        seats=seats,
     )
+
+
+def _seats(query: Query, resolution: Resolution, shards: dict[int, Shard]) -> list[Seat | None]:
+    """The models of each series by themselves, None where there are none."""
+    found = zip(resolution.artifact.tolist(), resolution.position.tolist(), resolution.level.tolist(), strict=True)
+    return [
+        None
+        if position == NOWHERE
+        else query.seats[i]
+        if query.seats
+        else Seat.of(resolution.artifacts[at], shards[at], position, level)
+        for i, (at, position, level) in enumerate(found)
+    ]
+
+
+def _counted(there: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many points of each series are there, int64 (W, series), from bool (W, n)."""
+    before = np.zeros((len(there), there.shape[1] + 1), np.int64)
+    np.cumsum(there, axis=1, out=before[:, 1:])
+    return before[:, offsets[1:]] - before[:, offsets[:-1]]
 
 
 def _values(
@@ -239,6 +269,24 @@ def _values(
     return np.stack([query.values.get(window, none) for window in windows])
 
 
+def _predict_in_place(
+    shards: dict[int, Shard],
+    resolution: Resolution,
+    chosen: list[int],
+    points: Points,
+    values: NDArray[np.float64],
+    outcome: NDArray[np.float64],
+) -> None:
+    """Write what the models say of many series into `outcome` (4, W, n): a call a shard, window and adapter."""
+    for one, shard in shards.items():
+        positions = resolution.position[resolution.members[one]]
+        part, at = _part(points, resolution.members[one])
+        for window, release_window in enumerate(chosen):
+            seen = part.with_values(values[window, at])
+            if not np.isnan(seen.values).all():
+                _predict(shard, release_window, positions, seen, outcome[:, window], at)
+
+
 def _predict(
     shard: Shard,
     window: int,
@@ -247,17 +295,41 @@ def _predict(
     outcome: NDArray[np.float64],
     at: "NDArray[np.int64] | slice",
 ) -> None:
-    """Write what one shard's models at one window say of the points into `outcome[:, at]`, a call an adapter."""
-    if np.isnan(points.values).all():
-        return
+    """Write what one shard's models at one window say of the points into `outcome[:, at]`."""
     codes, rows = shard.adapter[positions, window], shard.row[positions, window].astype(np.int64)
     for code in {*codes.tolist()} - {NO_MODEL}:
         mine = np.flatnonzero(codes == code)
         part, inner = _part(points, mine)
-        prediction = shard.models[window, code].predict(rows[mine], part)
         where = at if isinstance(inner, slice) else np.arange(outcome.shape[1])[at][inner]
-        outcome[0, where], outcome[1, where] = prediction.score, prediction.expected
-        outcome[2, where], outcome[3, where] = prediction.lower, prediction.upper
+        _write(shard.models[window, code].predict(rows[mine], part), outcome, where)
+
+
+def _predict_together(
+    seats: list[Seat | None],
+    chosen: list[int],
+    points: Points,
+    values: NDArray[np.float64],
+    outcome: NDArray[np.float64],
+) -> None:
+    """As `_predict_in_place` for few series: their models at every window are put together, for a call an adapter."""
+    found: dict[str, list[tuple[int, bytes]]] = {}
+    for window, at in enumerate(chosen):
+        for i, seat in enumerate(seats):
+            if seat and (model := seat.models[at]):
+                found.setdefault(model[0], []).append((window * len(seats) + i, model[1]))
+    deep, n = values.shape
+    offsets = np.append((np.arange(deep)[:, None] * n + points.offsets[:-1]).ravel(), deep * n)
+    whole = Points(np.tile(points.timestamps, deep), values.ravel(), offsets)
+    for adapter, several in found.items():
+        owners, records = zip(*several, strict=True)
+        part, where = _part(whole, np.array(owners, np.int64))
+        gathered = adapters.get(adapter).of_records(records)
+        _write(gathered.predict(np.arange(len(records)), part), outcome.reshape(4, -1), where)
+
+
+def _write(prediction: Prediction, outcome: NDArray[np.float64], at: "NDArray[np.int64] | slice") -> None:
+    outcome[0, at], outcome[1, at] = prediction.score, prediction.expected
+    outcome[2, at], outcome[3, at] = prediction.lower, prediction.upper
 
 
 def _part(points: Points, series: NDArray[np.int64]) -> "tuple[Points, NDArray[np.int64] | slice]":

@@ -9,6 +9,7 @@ PRUNING                             when a pruning began and whose it is; empty 
 import secrets
 import time
 from collections.abc import Container, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -40,7 +41,7 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: int
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
     """A release: windows and weights in the same order, and for each region an artifact (or none) a shard."""
 
     format: int = FORMAT
@@ -54,7 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     regions: Mapping[str, tuple[Artifact | None, ...]]
     provenance: Mapping[str, str]
 
-    @property
+    @cached_property
     def parsed_windows(self) -> tuple[Window, ...]:
         """The windows, shortest first."""
         return tuple(Window.parse(w) for w in self.windows)

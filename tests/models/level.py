@@ -31,4 +31,5 @@ class Level(Model):
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """The mean, whatever the time."""
         at = np.repeat(rows, points.lengths)
-        return self.banded(at, points.values, self.arrays["level"][at], self.arrays["spread"][at, 0])
+        half_band = self.half_band(at, self.arrays["spread"][at, 0])
+        return self.banded(points.values, self.arrays["level"][at], half_band)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from models.errors import InvalidKey, MyriadError
 from models.windows import Window
-from serving.decode import BadRequest, Bounds, Malformed, Posted, TooLarge, decode
+from serving.decode import BadRequest, Bounds, Malformed, Posted, TooLarge, decode, join, parse
+from serving.scoring import Query
 
 BOUNDS = Bounds(points=100, series=10)
 POINTS = [{"timestamp": 60, "value": 1.0}, {"timestamp": 120, "value": 2.0}]
@@ -20,12 +21,31 @@ SINGLE: dict[str, Any] = {**NAMED, "datapoints": POINTS}
 NEIGHBOUR = {**NAMED, "host": "neighbour", "datapoints": POINTS}
 
 
-def posted(body: Any) -> Posted:
+class Got(NamedTuple):
     """What a body is decoded to."""
-    return decode(body if isinstance(body, bytes) else json.dumps(body).encode(), BOUNDS)
+
+    labels: list[tuple[str, str, str]]
+    bad: dict[int, str]
+    good: list[int]
+    query: Query
+    duplicates: list[int]
+    posted: int
+    single: bool
+    bands: bool
 
 
-def hosts(got: Posted) -> list[str]:
+def posted(body: Any) -> Got:
+    """What a body is decoded to."""
+    joined = decode(body if isinstance(body, bytes) else json.dumps(body).encode(), BOUNDS)
+    (one,) = joined.posted
+    assert isinstance(one, Posted)
+    assert one.first == 0
+    parsed = one.parsed
+    single, bands = parsed.single, parsed.bands
+    return Got(parsed.labels, one.bad, one.good, joined.query, joined.duplicates, one.posted, single, bands)
+
+
+def hosts(got: Got) -> list[str]:
     """The host of each series to score."""
     return [got.query.names[i].host for i in range(len(got.query.names))]
 
@@ -92,7 +112,7 @@ def test_points_out_of_order_are_put_in_order_and_the_last_of_duplicates_wins() 
     values = [(120, 1), (60, 2), (120, 3)]
     got = posted({**NAMED, "datapoints": [{"timestamp": t, "value": v} for t, v in values]})
     assert got.query.points.series(0)[1].tolist() == [2, 3]
-    assert got.tidied.duplicates.tolist() == [1]
+    assert got.duplicates == [1]
 
 
 def test_of_a_key_given_twice_the_last_counts() -> None:
@@ -251,7 +271,7 @@ def test_bytes_that_are_no_text_behind_a_bad_row_are_still_no_json() -> None:
 
 @pytest.mark.parametrize("form", [lambda n: {**NAMED, "datapoints": POINTS[:1] * n}, lambda n: rows_of(n)])
 def test_more_points_than_allowed_are_too_large(form: Callable[[int], dict[str, Any]]) -> None:
-    assert len(posted(form(100)).tidied.place) == 100
+    assert posted(form(100)).posted == 100
     with pytest.raises(TooLarge, match="101 datapoints; at most 100"):
         posted(form(101))
 
@@ -312,3 +332,19 @@ def test_a_damaged_request_is_a_request_or_refused(body: Any, data: st.DataObjec
         posted(text[:at] + data.draw(st.binary(max_size=3)) + text[end:])
     except MyriadError:
         return
+
+
+def test_requests_joined_are_each_what_they_are_alone() -> None:
+    bodies: list[Any] = [SINGLE, {"series": [NEIGHBOUR, {**NEIGHBOUR, "datapoints": []}]}, {**NAMED, "datapoints": []}]
+    requests = [parse(json.dumps(body).encode(), BOUNDS) for body in [*bodies, NEIGHBOUR]]
+    joined = join(requests)
+    first, several, empty, last = joined.posted
+    assert isinstance(first, Posted)
+    assert isinstance(several, Posted)
+    assert isinstance(last, Posted)
+    assert [one.first for one in (first, several, last)] == [0, 1, 2]
+    assert (several.good, several.bad) == ([0], {1: "there are no datapoints"})
+    assert isinstance(empty, BadRequest)
+    assert (str(empty), empty.field) == ("there are no datapoints", "$.datapoints")
+    assert [series.host for series in joined.query.names.series] == ["h", "neighbour", "neighbour"]
+    assert joined.query.points.values.tolist() == [1.0, 2.0] * 3

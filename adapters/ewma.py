@@ -6,7 +6,7 @@ constant. The band is wide at first and narrows accordingly. Innovations are cli
 level slowly; the spread follows the size of recent innovations within bounds.
 """
 
-import math
+from math import sqrt
 from typing import ClassVar, Self
 
 import numpy as np
@@ -25,7 +25,7 @@ SPREAD_GAIN = 0.03
 SPREAD_BOUNDS = (0.7, 3.0)
 ROUNDING = 1e-9
 SMALLEST_SPREAD = 1e-290
-FEW_SERIES = 12
+FEW_SERIES = 40
 """Up to so many series are followed one after the other: NumPy's calls would cost more than the arithmetic."""
 MEAN_DEVIATION = float(np.sqrt(2 / np.pi))
 """For a normal distribution the mean absolute deviation is this many standard deviations."""
@@ -124,15 +124,17 @@ def _run_each(
     for i, (level, variance, drift, noise) in enumerate(starts):
         width, path = 1.0, []
         for observed in values[:, i].tolist():
-            spread_now = width * noise * math.sqrt(variance + 1)
+            ahead = variance + 1
+            spread_now = width * noise * sqrt(ahead)
             path.append((level, spread_now))
-            gain = variance / (variance + 1)
+            gain = variance / ahead
             if observed == observed:
-                limit = CLIP * spread_now
-                clipped = min(max(observed - level, -limit), limit)
+                error, limit = observed - level, CLIP * spread_now
+                clipped = limit if error > limit else -limit if error < -limit else error
                 level = level + gain * clipped
                 size = abs(clipped) / (MEAN_DEVIATION * spread_now)
-                width = min(max(width * (1 + SPREAD_GAIN * (size - 1)), narrowest), widest)
+                width = width * (1 + SPREAD_GAIN * (size - 1))
+                width = narrowest if width < narrowest else widest if width > widest else width
                 variance = gain
             variance += drift
         if path:

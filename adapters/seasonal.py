@@ -94,11 +94,11 @@ class Seasonal(Model):
 def _runs(points: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The first of the points of one series in the same half an hour, and how many they are: all share a level."""
     half = points.timestamps // HALF
-    new = np.ones(len(half), bool)
-    np.not_equal(half[1:], half[:-1], out=new[1:])
-    new[points.offsets[:-1][points.lengths > 0]] = True
+    new = np.ones(len(half) + 1, bool)  # the end too
+    np.not_equal(half[1:], half[:-1], out=new[1:-1])
+    new[points.offsets] = True
     starts = np.flatnonzero(new)
-    return starts, np.diff(starts, append=len(half))
+    return starts[:-1], starts[1:] - starts[:-1]
 
 
 class _Hourly:

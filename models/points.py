@@ -53,6 +53,8 @@ class Points:
     @property
     def owner(self) -> NDArray[np.int64]:
         """The series each point belongs to, int64 (n,)."""
+        if len(self) == 1:
+            return np.zeros(len(self.timestamps), np.int64)
         return np.repeat(np.arange(len(self)), self.lengths)
 
     def series(self, i: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

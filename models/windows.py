@@ -77,10 +77,11 @@ def aggregate(
         on nothing else: each is summed by itself and never as a difference of running sums, so neither a huge value
         earlier in the series nor a neighbouring series costs it any digits.
     """
-    counts = _counts(points, windows)
+    owner = points.owner
+    counts = _counts(points, owner, windows)
     means = _sums(points.values, counts) / counts
     needed = np.ceil(coverage * np.array(windows)[:, None] / steps)
-    means[counts < np.repeat(needed, points.lengths, axis=1)] = np.nan
+    means[counts < needed[:, owner]] = np.nan
     return means
 
 
@@ -90,18 +91,21 @@ def _sums(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.
     spans[..., 1] = np.arange(1, len(values) + 1)
     spans[..., 0] = spans[..., 1] - counts
     # Every other span runs from the end of one window to the start of the next: those are not looked at.
-    sums = np.add.reduceat(np.append(values, 0.0), spans.ravel()) if counts.size else np.empty(0)
+    ended = np.zeros(len(values) + 1)
+    ended[:-1] = values
+    sums = np.add.reduceat(ended, spans.ravel()) if counts.size else np.empty(0)
     return np.asarray(sums[::2].reshape(counts.shape))
 
 
-def _counts(points: Points, windows: tuple[int, ...]) -> NDArray[np.int64]:
+def _counts(points: Points, owner: NDArray[np.int64], windows: tuple[int, ...]) -> NDArray[np.int64]:
     """How many points lie in (t - window, t] for each window and point, int64 (windows, n)."""
     times = points.timestamps
     if len(times) == 0:
         return np.zeros((len(windows), 0), np.int64)
     # Setting the series apart by more than any window turns one search per series into a single one.
-    apart = int(times.max() - times.min()) + max(windows) + 1
-    line = times - times.min() + points.owner * apart
+    earliest = times.min()
+    apart = int(times.max() - earliest) + max(windows) + 1
+    line = times - earliest + owner * apart
     before = np.searchsorted(line, line - np.array(windows)[:, None], side="right")
     return np.arange(1, len(times) + 1) - before
 

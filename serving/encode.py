@@ -24,7 +24,7 @@ class _Told:
 
     def __init__(self, joined: Joined, scores: Scores) -> None:
         self.scores, self.duplicates = scores, joined.duplicates
-        self.statuses = [str(STATUSES[code]) for code in scores.statuses().tolist()]
+        self.statuses = [str(STATUSES[code]) for code in scores.statuses.tolist()]
         self.windows = [str(window) for window in scores.windows]
         self.offsets = scores.points.offsets.tolist()
         self.complete: list[bool] = np.all(scores.scored, axis=0).tolist()

@@ -7,6 +7,7 @@ steps serve callers that wait for a load and callers that await it.
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ class Place:
         return None if code == NO_MODEL else self.shard.adapters[code]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scores:
     """The answer to a query over n points of some series at W windows.
 
@@ -121,6 +122,7 @@ class Scores:
     scored: NDArray[np.int64]
     seats: list[Seat | None] | None
 
+    @cached_property
     def statuses(self) -> NDArray[np.uint8]:
         """What became of each series, as positions in `STATUSES`, u1 (series,)."""
         resolution, ok = self.resolution, STATUSES.index(Status.OK)
@@ -132,13 +134,13 @@ class Scores:
 
     def tally(self, bad: int = 0) -> dict[str, int]:
         """How many series came to what; `bad` more could not be asked about."""
-        counts = zip(STATUSES, np.bincount(self.statuses(), minlength=len(STATUSES)).tolist(), strict=True)
+        counts = zip(STATUSES, np.bincount(self.statuses, minlength=len(STATUSES)).tolist(), strict=True)
         tally = {status.value: count for status, count in counts if count}
         return {**tally, Status.BAD_SERIES.value: bad} if bad else tally
 
     def status(self, i: int) -> Status:
         """What became of series i."""
-        return STATUSES[int(self.statuses()[i])]
+        return STATUSES[int(self.statuses[i])]
 
     def place(self, i: int) -> Place | None:
         """Where the models for series i are; None where they are nowhere, or could not be loaded."""
@@ -254,6 +256,8 @@ def _seats(query: Query, resolution: Resolution, shards: dict[int, Shard]) -> li
 
 def _counted(there: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many points of each series are there, int64 (W, series), from bool (W, n)."""
+    if there.all():
+        return np.tile(offsets[1:] - offsets[:-1], (len(there), 1))
     before = np.zeros((len(there), there.shape[1] + 1), np.int64)
     np.cumsum(there, axis=1, out=before[:, 1:])
     return before[:, offsets[1:]] - before[:, offsets[:-1]]
@@ -319,7 +323,7 @@ def _predict_together(
                 found.setdefault(model[0], []).append((window * len(seats) + i, model[1]))
     deep, n = values.shape
     offsets = np.append((np.arange(deep)[:, None] * n + points.offsets[:-1]).ravel(), deep * n)
-    whole = Points(np.tile(points.timestamps, deep), values.ravel(), offsets)
+    whole = Points(np.concatenate([points.timestamps] * deep), values.ravel(), offsets)
     for adapter, several in found.items():
         owners, records = zip(*several, strict=True)
         part, where = _part(whole, np.array(owners, np.int64))

@@ -54,7 +54,7 @@ def asked(
 
 def status(scores: Scores, i: int = 0) -> Status:
     """What became of a series."""
-    return STATUSES[int(scores.statuses()[i])]
+    return STATUSES[int(scores.statuses[i])]
 
 
 def every(step: int, count: int) -> Points:
@@ -180,3 +180,14 @@ def test_answers_do_not_depend_on_neighbours_to_the_last_bit(predictor: Predicto
 
 def _bytes(values: NDArray[np.float64]) -> bytes:
     return np.ascontiguousarray(values).tobytes()
+
+
+def test_few_series_score_as_they_would_among_many_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["r/a/cpu", "r/b/cpu", "q/a/cpu", "r/a/nothing"]
+    few = asked(serving(OWN, REGION, GLOBAL), *names)
+    for module in ("serving.scoring", "serving.predictor"):
+        monkeypatch.setattr(f"{module}.FEW_SERIES", 0)
+    many = asked(serving(OWN, REGION, GLOBAL), *names)
+    assert (many.seats, few.seats is not None) == (None, True)
+    for part in ("score", "by_window", "expected", "lower", "upper", "scored", "statuses"):
+        assert getattr(few, part).tobytes() == getattr(many, part).tobytes()

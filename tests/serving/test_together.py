@@ -1,0 +1,124 @@
+"""Requests that arrive together are answered by one call, each as if it had come alone."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from models.errors import InvalidKey
+from models.key import Series
+from serving.decode import BadRequest, Bounds, parse
+from serving.predictor import Predictor
+from serving.scoring import FEW_SERIES, Query, Scores
+from serving.together import Together
+from tests.conftest import Published
+from tests.serving.bodies import frame, many, single
+
+BOUNDS = Bounds(points=100_000, series=1000)
+NOBODY = Series("nowhere", "nobody", "nothing")
+
+
+class Counting(Predictor):
+    """A predictor that counts how often it is asked."""
+
+    asked = 0
+
+    async def score_async(self, query: Query) -> Scores:
+        """As a predictor does."""
+        self.asked += 1
+        return await super().score_async(query)
+
+
+@pytest.fixture
+def predictor(published: Published) -> Counting:
+    """On the published fleet, every series of which has been asked about."""
+    predictor = Counting.open(published.url)
+    predictor.predict(frame(published.fleet, *published.fleet.series, hours=0.1))
+    for one in published.fleet.series:
+        predictor.place(one)
+    return predictor
+
+
+def answers(predictor: Predictor, *bodies: dict[str, Any]) -> list[Any]:
+    """What requests that arrive at once are answered, or why not."""
+
+    async def all_at_once() -> list[Any]:
+        together = Together(predictor)
+        requests = [parse(json.dumps(body).encode(), BOUNDS) for body in bodies]
+        return await asyncio.gather(*map(together.answer, requests), return_exceptions=True)
+
+    return asyncio.run(all_at_once())
+
+
+def bodies(published: Published) -> list[dict[str, Any]]:
+    """A request for each series, of different lengths."""
+    fleet = published.fleet
+    return [single(frame(fleet, one, hours=0.2 + i / 10)) for i, one in enumerate(fleet.series)]
+
+
+def test_each_is_answered_as_if_it_had_come_alone(published: Published, predictor: Counting) -> None:
+    asked = bodies(published)
+    alone = [answers(predictor, body)[0] for body in asked]
+    predictor.asked = 0
+    assert answers(predictor, *asked) == alone
+    assert predictor.asked == 1
+
+
+def test_those_for_other_windows_or_combinations_are_answered_apart(published: Published, predictor: Counting) -> None:
+    usual = bodies(published)[0]
+    asked = [usual, {**usual, "windows": ["1m"]}, {**usual, "combine": "max"}, {**usual, "bands": True}]
+    alone = [answers(predictor, body)[0] for body in asked]
+    predictor.asked = 0
+    assert answers(predictor, *asked) == alone
+    assert predictor.asked == 3
+    assert len(set(alone)) == 4
+
+
+def test_what_is_wrong_with_one_harms_no_other(published: Published, predictor: Counting) -> None:
+    first, second, *_ = bodies(published)
+    empty = {**first, "datapoints": []}
+    huge = {**first, "datapoints": [{"timestamp": 60, "value": 1e200}]}
+    unknown = {**first, "windows": ["7m"]}
+    several = {"series": [*many(frame(published.fleet, *published.fleet.series[:2]))["series"], empty]}
+    asked = [first, empty, second, huge, unknown, several, {"series": []}]
+    got = answers(predictor, *asked)
+    assert [got[i] for i in (0, 2, 5, 6)] == [answers(predictor, asked[i])[0] for i in (0, 2, 5, 6)]
+    assert [(str(got[i]), got[i].field) for i in (1, 3)] == [
+        ("there are no datapoints", "$.datapoints"),
+        ("value 1e+200 is beyond 1e+150", "$.datapoints[0]"),
+    ]
+    assert isinstance(got[1], BadRequest)
+    assert isinstance(got[4], InvalidKey)
+    assert [one["status"] for one in json.loads(got[5])["series"]] == ["ok", "ok", "bad_series"]
+
+
+def test_one_whose_models_are_not_open_is_waited_for_by_nobody_else(published: Published, predictor: Counting) -> None:
+    warm = bodies(published)[0]
+    got = answers(predictor, warm, {**warm, **NOBODY._asdict()})
+    assert got[0] == answers(predictor, warm)[0]
+    assert json.loads(got[1])["status"] == "no_model"
+    predictor.asked = 0
+    answers(predictor, warm, {**warm, **NOBODY._asdict()})
+    assert predictor.asked == 2
+
+
+def test_more_series_than_one_call_takes_are_answered_in_portions(published: Published, predictor: Counting) -> None:
+    asked = bodies(published) * 10
+    expected = answers(predictor, *asked[: len(asked) // 10]) * 10
+    predictor.asked = 0
+    assert answers(predictor, *asked) == expected
+    assert predictor.asked == -(-len(asked) // FEW_SERIES)
+
+
+def test_one_who_goes_away_leaves_the_others_theirs(published: Published, predictor: Counting) -> None:
+    first, second, *_ = [parse(json.dumps(body).encode(), BOUNDS) for body in bodies(published)]
+
+    async def leaving() -> bytes:
+        together = Together(predictor)
+        gone, stays = (asyncio.ensure_future(together.answer(one)) for one in (first, second))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await stays
+
+    assert json.loads(asyncio.run(leaving()))["status"] == "ok"

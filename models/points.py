@@ -120,5 +120,7 @@ def magnitudes(points: Points) -> NDArray[np.float64]:
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The concatenation of `arange(s, s + n)` for each start s and length n, int64 (lengths.sum(),)."""
+    if len(lengths) and lengths.min() == lengths.max() == 1:  # a tick has one new point of each series
+        return starts
     before = np.cumsum(lengths) - lengths
     return np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(starts - before, lengths)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import ArtifactCorrupt, HistoryUnusable
+from models.errors import ArtifactCorrupt, HistoryUnusable, NotReducible
 from models.points import Points
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -81,6 +81,15 @@ class Model(ABC):
     version: ClassVar[int] = 1
     """Raised when the meaning of the parameters changes."""
 
+    library: ClassVar[str] = ""
+    """The library that fits it, as an extra of that name installs; none for our own."""
+
+    serving_library: ClassVar[str] = ""
+    """The library needed to predict; none where a row is all that is needed."""
+
+    fitted_types: ClassVar[tuple[str, ...]] = ()
+    """The library's classes, as `module.Name`, whose fitted objects `reduced` takes."""
+
     params: ClassVar[Mapping[str, Param]]
     """The arrays a row is made of, beside the common `threshold` and `floor`."""
 
@@ -123,6 +132,19 @@ class Model(ABC):
         Args:
             history: tidied points, a series per model to fit, values finite.
         """
+
+    @classmethod
+    def reduced(cls, fitted: Any, history: Points) -> Arrays:
+        """One row of what the library fitted, in arrays named as in `params`.
+
+        Args:
+            fitted: an object of one of `fitted_types`.
+            history: the one series it was fitted to, tidied, values finite.
+
+        Raises:
+            NotReducible: it is of a kind that cannot be a row; the message says what to use instead.
+        """
+        raise NotReducible(f"{cls.name()} has no library whose models could be rows")
 
     @abstractmethod
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:

@@ -93,3 +93,7 @@ def _rebuilt(kind: type[MyriadError], args: tuple[object, ...], state: dict[str,
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
+
+
+class NotReducible(MyriadError):
+    """A library's fitted model cannot be a row of arrays."""

@@ -134,7 +134,7 @@ class Model(ABC):
         """
 
     @classmethod
-    def reduced(cls, fitted: Any, history: Points) -> Arrays:
+    def reduced(cls, fitted: Any, history: Points) -> Arrays:  # noqa: ARG003  for adapters of libraries to use
         """One row of what the library fitted, in arrays named as in `params`.
 
         Args:
@@ -144,7 +144,7 @@ class Model(ABC):
         Raises:
             NotReducible: it is of a kind that cannot be a row; the message says what to use instead.
         """
-        raise NotReducible(f"{cls.name()} has no library whose models could be rows")
+        raise NotReducible(f"a fitted {type(fitted).__name__} cannot be a row of {cls.name()}")
 
     @abstractmethod
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:

@@ -38,9 +38,15 @@ Noise = Callable[[np.random.Generator, int], NDArray[np.float64]]
 STEP = 300
 RATE = 1e-3
 WINDOWS = (Window(STEP), Window(900), Window(3600))
-ROW_BYTES: Mapping[str, int] = {}
+ROW_BYTES: Mapping[str, int] = {"isolation_forest": 4096, "lightgbm": 4096, "regressor": 4096, "xgboost": 4096}
 """What a row may take in memory, for adapters that need more than `USUAL_ROW_BYTES`."""
-FRESH_SERIES: Mapping[str, int] = {}
+FRESH_SERIES: Mapping[str, int] = {
+    "holt_winters": 20,
+    "isolation_forest": 16,
+    "lightgbm": 16,
+    "regressor": 20,
+    "xgboost": 12,
+}
 """Series whose false alarms are counted, for adapters whose library is too slow for `USUAL_FRESH_SERIES`."""
 USUAL_FRESH_SERIES = 40
 USUAL_ROW_BYTES = 2048

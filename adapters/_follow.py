@@ -1,0 +1,129 @@
+"""Following: a level and a spread that move with the posted points, from a fitted start.
+
+The level is that of a local-level model (Durbin and Koopman, "Time Series Analysis by State Space Methods", 2012,
+section 2.2): the gain starts near 1, because the level after a gap is not known, and settles at the fitted smoothing
+constant. The band is wide at first and narrows accordingly. Innovations are clipped, so that an incident moves the
+level slowly; the spread follows the size of recent innovations within bounds.
+"""
+
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.points import Points
+
+CLIP = 4.0
+"""Innovations count for no more than this many spreads."""
+FEW_SERIES = 40
+"""Up to so many series are followed one after the other: NumPy's calls would cost more than the arithmetic."""
+SERIES_AT_ONCE = 2048
+MEAN_DEVIATION = float(np.sqrt(2 / np.pi))
+"""For a normal distribution the mean absolute deviation is this many standard deviations."""
+
+Vector = NDArray[np.float64]
+
+
+class Start(NamedTuple):
+    """Where following begins; every array is float64 (series,).
+
+    Attributes:
+        level: expected of the first point.
+        spread: of one-step errors, once settled.
+        alpha: the settled gain.
+        uncertainty: of the level, in spreads.
+        widening: how fast the spread follows the size of the errors, a share a point.
+    """
+
+    level: Vector
+    spread: Vector
+    alpha: Vector
+    uncertainty: Vector
+    widening: Vector
+
+
+def follow(points: Points, start: Start, bounds: tuple[float, float]) -> tuple[Vector, Vector]:
+    """What was expected of each point from those before it, and the spread, both float64 (n,).
+
+    Args:
+        points: tidied; values may be NaN.
+        start: of each series.
+        bounds: of the spread, as shares of the fitted one.
+    """
+    expected, spread = np.empty_like(points.values), np.empty_like(points.values)
+    for first in range(0, len(points), SERIES_AT_ONCE):
+        chunk = np.arange(first, min(first + SERIES_AT_ONCE, len(points)))
+        part = slice(points.offsets[chunk[0]], points.offsets[chunk[-1] + 1])
+        some = points if len(chunk) == len(points) else points.take(chunk)
+        values, begun = padded(some), Start(*(array[chunk] for array in start))
+        run = _run_together if len(chunk) > FEW_SERIES else _run_each
+        ahead, around = run(values, begun, bounds)
+        inside = np.arange(len(values))[None, :] < some.lengths[:, None]
+        expected[part], spread[part] = ahead.T[inside], around.T[inside]
+    return expected, spread
+
+
+def padded(points: Points) -> Vector:
+    """The values as a (longest, series) matrix, NaN below the end of a series."""
+    matrix = np.full((len(points), int(points.lengths.max(initial=0))), np.nan)
+    matrix[np.arange(matrix.shape[1])[None, :] < points.lengths[:, None]] = points.values
+    return np.ascontiguousarray(matrix.T)
+
+
+def latest(points: Points, count: int) -> Points:
+    """The last `count` points of each series."""
+    position = np.arange(len(points.values)) - points.offsets[:-1][points.owner]
+    return points.where(position >= points.lengths[points.owner] - count)
+
+
+def _state(start: Start) -> tuple[Vector, Vector, Vector]:
+    """The level's variance and its drift, in observation variances, and the spread of an observation."""
+    drift = start.alpha**2 / np.maximum(1 - start.alpha, 1e-6)  # the steady state's gain is then alpha
+    noise = start.spread * np.sqrt(1 - start.alpha)  # the settled one-step spread is then `spread`
+    return (start.uncertainty * start.spread / noise) ** 2, drift, noise
+
+
+def _run_together(values: Vector, start: Start, bounds: tuple[float, float]) -> tuple[Vector, Vector]:
+    """Expected values and spreads before each observation, (steps, series), over values of that shape, NaN = gap."""
+    level, (variance, drift, noise) = start.level, _state(start)
+    width = np.ones_like(level)
+    expected, spreads = np.empty_like(values), np.empty_like(values)
+    for step, observed in enumerate(values):
+        spread_now = width * noise * np.sqrt(variance + 1)
+        expected[step], spreads[step] = level, spread_now
+        there = np.isfinite(observed)
+        error = np.where(there, observed - level, 0.0)
+        clipped = np.clip(error, -CLIP * spread_now, CLIP * spread_now)
+        gain = variance / (variance + 1)
+        level = level + gain * clipped
+        size = np.abs(clipped) / (MEAN_DEVIATION * spread_now)
+        width = np.where(there, np.clip(width * (1 + start.widening * (size - 1)), *bounds), width)
+        variance = np.where(there, gain, variance) + drift
+    return expected, spreads
+
+
+def _run_each(values: Vector, start: Start, bounds: tuple[float, float]) -> tuple[Vector, Vector]:
+    """As `_run_together`, to the last bit, one series after the other: many times as fast for few."""
+    expected, spreads = np.empty_like(values), np.empty_like(values)
+    narrowest, widest = bounds
+    states = (array.tolist() for array in (start.level, start.widening, *_state(start)))
+    for i, (level, widening, variance, drift, noise) in enumerate(zip(*states, strict=True)):
+        width, path = 1.0, []
+        for observed in values[:, i].tolist():
+            ahead = variance + 1
+            spread_now = width * noise * sqrt(ahead)
+            path.append((level, spread_now))
+            gain = variance / ahead
+            if observed == observed:
+                error, limit = observed - level, CLIP * spread_now
+                clipped = limit if error > limit else -limit if error < -limit else error
+                level = level + gain * clipped
+                size = abs(clipped) / (MEAN_DEVIATION * spread_now)
+                width = width * (1 + widening * (size - 1))
+                width = narrowest if width < narrowest else widest if width > widest else width
+                variance = gain
+            variance += drift
+        if path:
+            expected[:, i], spreads[:, i] = zip(*path, strict=True)
+    return expected, spreads

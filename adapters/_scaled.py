@@ -1,0 +1,157 @@
+"""Scaled: series around 0 in a unit of their own, and what is known before each point; for models that learn lags.
+
+A request has few points before its first ones, and none of them is worth less for that. So a row has a spread for
+each depth of what is known: how many of the lags are reached without a gap, from none to all of them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters._features import LAGS, Matrix, calendar, lagged
+from models.base import Arrays, Fit, Model, Param, Prediction
+from models.errors import HistoryUnusable
+from models.points import Points, magnitudes
+
+MIN_POINTS = 100
+MOST_EXAMPLES = 2000
+"""A history is learnt from at most this many of its points, evenly spread."""
+FIT_CLIP = 10.0
+"""In units: what strays further in the history counts for no more, so that an incident is not learnt."""
+CLIP = 1000.0
+"""In units: what strays further than this is not followed."""
+ROUNDING = 1e-9
+SMALLEST_SPREAD = 1e-3
+"""In units: what is predicted better than this is so to rounding."""
+DEPTHS = len(LAGS) + 1
+
+Vector = NDArray[np.float64]
+Depth = NDArray[np.int64]
+K = TypeVar("K", bound=Model)
+
+PARAMS: Mapping[str, Param] = {
+    "center": Param("<f8"),
+    "unit": Param("<f8", positive=True),
+    "spread": Param("<f4", (DEPTHS,), positive=True, digits=10),  # in units, by depth
+}
+
+
+class Scale(NamedTuple):
+    """A centre and a unit of each series, or of each point, float64."""
+
+    center: Vector
+    unit: Vector
+
+    def at(self, rows: NDArray[np.int64]) -> "Scale":
+        """Those of the rows."""
+        return Scale(self.center[rows], self.unit[rows])
+
+    def row(self) -> dict[str, Vector]:
+        """As two parameters of a row, if it is of one."""
+        return {"center": self.center[0], "unit": self.unit[0]}
+
+    def scaled(self, points: Points, clip: float = CLIP) -> Points:
+        """The points in units around the centre, no further than `clip`; the scale is of each point."""
+        with np.errstate(over="ignore"):  # what is infinite is clipped
+            return points.with_values(np.clip((points.values - self.center) / self.unit, -clip, clip))
+
+
+class Examples(NamedTuple):
+    """Values of a scaled series, float64 (n,), and all lags (n, lags) and the calendar (n, 4) of each."""
+
+    values: Vector
+    lags: Matrix
+    calendar: Matrix
+
+    def features(self, depth: int = DEPTHS - 1) -> Matrix:
+        """What `adapters._features.features` gives of them, as if only the `depth` nearest lags were known."""
+        return np.concatenate([cut(self.lags, np.full(len(self.values), depth)), self.calendar], axis=1)
+
+
+def fit_each(kind: type[K], history: Points, row: Callable[[Points], Arrays]) -> Fit[K]:
+    """A row of each series of at least `MIN_POINTS` points, by itself."""
+    refused = {
+        int(i): HistoryUnusable(f"{n} points are too few to learn from lags; {MIN_POINTS} are needed")
+        for i, n in enumerate(history.lengths)
+        if n < MIN_POINTS
+    }
+    kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
+    rows = [row(history.take([i])) for i in kept]
+    arrays = {
+        name: np.array([one[name] for one in rows], param.dtype).reshape(-1, *param.shape)
+        for name, param in kind.params.items()
+    }
+    return Fit(kind.uncalibrated(arrays), kept, refused)
+
+
+def prediction(
+    model: Model,
+    rows: NDArray[np.int64],
+    points: Points,
+    expect: Callable[[NDArray[np.int64], Matrix, Depth], Vector],
+) -> Prediction:
+    """What a model with the parameters `PARAMS` says, if `expect(row, features, depth)` of each point is expected.
+
+    That is in units around the centre, as the features are.
+    """
+    at = np.repeat(rows, points.lengths)
+    own = Scale(model.arrays["center"], model.arrays["unit"]).at(at)
+    features, depth = known(own.scaled(points))
+    expected = own.center + own.unit * np.clip(expect(at, features, depth), -CLIP, CLIP)
+    spread = own.unit * model.arrays["spread"][at, depth]
+    return model.banded(points.values, expected, model.half_band(at, spread))
+
+
+def scale(history: Points) -> Scale:
+    """The median of each series, and the power of 2 nearest to how far values stray from it.
+
+    With a power of 2 the arithmetic of scaling is exact, whoever does it.
+    """
+    size = magnitudes(history)
+    values = history.values / size[history.owner]
+    series = [values[a:b] for a, b in zip(history.offsets[:-1].tolist(), history.offsets[1:].tolist(), strict=True)]
+    middle = np.array([np.median(one) for one in series])
+    strayed = np.array([np.abs(one - m).mean() for one, m in zip(series, middle, strict=True)])
+    # For a normal distribution the standard deviation is sqrt(pi / 2) mean absolute deviations.
+    unit = np.exp2(np.round(np.log2(np.maximum(np.sqrt(np.pi / 2) * strayed, ROUNDING) * size)))
+    return Scale(np.round(middle * size / unit * 16) / 16 * unit, unit)
+
+
+def examples(history: Points, own: Scale) -> Examples:
+    """What is learnt from a single series, by its scale of one row."""
+    points = own.at(history.owner).scaled(history, FIT_CLIP)
+    n = len(points.values)
+    at = np.linspace(LAGS[-1], n - 1, min(MOST_EXAMPLES, n - LAGS[-1])).astype(np.int64)
+    return Examples(points.values[at], lagged(points)[at], calendar(points.timestamps[at]))
+
+
+def known(points: Points) -> tuple[Matrix, Depth]:
+    """The features of each scaled point, (n, lags + 4), and its depth, (n,); lags beyond the depth are as the last."""
+    depth = np.searchsorted(LAGS, _without_gap(points), side="right")
+    return np.concatenate([cut(lagged(points), depth), calendar(points.timestamps)], axis=1), depth
+
+
+def cut(lags: Matrix, depth: Depth) -> Matrix:
+    """The lags of each point, those beyond its depth as the last within; 0 where none is known."""
+    last = np.minimum(np.arange(lags.shape[1]), depth[:, None] - 1)
+    return np.where(depth[:, None] > 0, np.take_along_axis(lags, np.maximum(last, 0), axis=1), 0.0)
+
+
+def spreads(learnt: Examples, expect: Callable[[Matrix, Depth], Vector]) -> Vector:
+    """How far the examples stray from what is expected of their features and depth, by depth, in units."""
+    strayed = [
+        np.abs(learnt.values - expect(learnt.features(depth), np.full(len(learnt.values), depth))).mean()
+        for depth in range(DEPTHS)
+    ]
+    # Knowing more is never taken for worse; see `scale` for the factor.
+    return np.maximum.accumulate(np.sqrt(np.pi / 2) * np.maximum(strayed, SMALLEST_SPREAD)[::-1])[::-1]
+
+
+def _without_gap(points: Points) -> NDArray[np.int64]:
+    """How many points in a row, up to the one before each, have a value."""
+    at = np.arange(len(points.values))
+    gap = np.maximum.accumulate(np.where(np.isfinite(points.values), -1, at)) if len(at) else at
+    before = np.concatenate([[-1], gap[:-1]])[: len(at)]
+    return at - np.maximum(before + 1, points.offsets[:-1][points.owner])

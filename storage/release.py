@@ -2,13 +2,14 @@
 
 artifacts/<content hash>.st.zst     written once, shared between releases
 releases/<release id>.json          the manifest, written once
+records/<release id>.parquet        what was fitted and how well, written once, before the manifest
 CURRENT                             the id of the release being served, moved by compare-and-swap
 PRUNING                             when a pruning began and whose it is; empty when none is under way
 """
 
 import secrets
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ PRUNING = "PRUNING"
 GRACE_SECONDS = 3600.0
 PRUNING_SECONDS = 600.0
 """How long a publish waits for a pruning to end; one that was killed is ended by the next."""
+RECORDS = "records/"
 FORMAT = 1
 MAX_MANIFEST = 32 << 20
 
@@ -90,7 +92,7 @@ class Head(NamedTuple):
 
 
 class Pruned(NamedTuple):
-    """What pruning deleted: releases, and how many artifacts of how many bytes."""
+    """What pruning deleted: releases with their records, and how many artifacts of how many bytes."""
 
     releases: list[str]
     artifacts: int
@@ -191,7 +193,7 @@ class Releases:
         return self._move(self.manifest(release).id, head)
 
     def prune(self, keep: int, *, grace_seconds: float = GRACE_SECONDS) -> "Pruned":
-        """Delete all but the newest releases and the current one, and the artifacts no kept release names.
+        """Delete all but the newest releases and the current one, their records, and artifacts no kept release names.
 
         A publish in flight loses nothing unseen: what it wrote in the last `grace_seconds` is left alone, releases
         are read again after `PRUNING` says what is about to go, and who publishes waits while it says so and then
@@ -214,7 +216,9 @@ class Releases:
             dropped = [manifest.id for manifest in releases if manifest.id not in spared]
             for release in dropped:
                 self.store.delete(_manifest_name(release))
-            named = {a.hash for manifest in self.list() for a in manifest.artifacts}
+            kept = self.list()
+            self._prune_records({records_name(manifest.id) for manifest in kept}, dropped, oldest)
+            named = {a.hash for manifest in kept for a in manifest.artifacts}
             there = list(self.store.list("artifacts/"))
             doomed = [s for s in there if _hash_of(s.name) not in named and s.modified < oldest]
             for stored in doomed:
@@ -222,6 +226,13 @@ class Releases:
         finally:
             self.store.swap(PRUNING, b"", tag)
         return Pruned(dropped, len(doomed), sum(stored.size for stored in doomed))
+
+    def _prune_records(self, named: Container[str], dropped: Sequence[str], oldest: float) -> None:
+        """Delete the records of dropped releases, and old ones whose release never came to be or is long gone."""
+        gone = {records_name(release) for release in dropped}
+        for stored in list(self.store.list(RECORDS)):
+            if stored.name in gone or (stored.name not in named and stored.modified < oldest):
+                self.store.delete(stored.name)
 
     def _begin_pruning(self) -> str:
         """Say that a pruning is under way, unless another is; the tag to end it by."""
@@ -259,6 +270,11 @@ class Releases:
 def new_release_id() -> str:
     """An id no other release has, in order of time."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(4)
+
+
+def records_name(release: str) -> str:
+    """The object that holds the records of a release."""
+    return f"{RECORDS}{release}.parquet"
 
 
 def _artifact_name(artifact: Artifact) -> str:

@@ -12,7 +12,7 @@ from models.errors import ArtifactCorrupt, Conflict, NoRelease, NotFound, StoreE
 from models.key import Series
 from storage.base import ObjectStore, open_store
 from storage.memory import MemoryStore
-from storage.release import CURRENT, Artifact, Manifest, Releases, new_release_id
+from storage.release import CURRENT, RECORDS, Artifact, Manifest, Releases, new_release_id, records_name
 from storage.shard import Shard
 from tests.training.fleets import NAMES, fitted, released
 
@@ -280,3 +280,22 @@ def test_pruning_keeps_the_current_release_however_old_and_what_is_young(release
     assert releases.prune(keep=1).artifacts == 0
     assert releases.head().release == first.id
     assert whole(releases, first)
+
+
+def test_pruning_deletes_the_records_of_what_it_drops_and_of_no_release(releases: Releases) -> None:
+    made = [released(releases, fitted(seed=seed), releases.head_or_none()) for seed in range(3)]
+    for release in [*(manifest.id for manifest in made), "20260101T000000Z-none"]:
+        releases.store.create(records_name(release), b"records")
+    dropped = releases.prune(keep=1, grace_seconds=-60).releases
+    kept = {manifest.id for manifest in made} - set(dropped)
+    assert dropped
+    assert {stored.name for stored in releases.store.list(RECORDS)} == {records_name(release) for release in kept}
+
+
+def test_pruning_leaves_young_records_of_a_release_still_to_come(releases: Releases) -> None:
+    made = [released(releases, fitted(seed=seed), releases.head_or_none()) for seed in range(3)]
+    for release in [*(manifest.id for manifest in made), "20260101T000000Z-coming"]:
+        releases.store.create(records_name(release), b"records")
+    kept = {manifest.id for manifest in made} - set(releases.prune(keep=1).releases)
+    there = {stored.name for stored in releases.store.list(RECORDS)}
+    assert there == {records_name(release) for release in (*kept, "20260101T000000Z-coming")}

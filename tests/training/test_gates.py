@@ -1,0 +1,67 @@
+"""Gates: what fails says its figure and its limit."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.tables import RATE, fleet, manifest, refusals
+from training import gates, records
+
+
+def test_what_keeps_to_its_limits_fails_nothing() -> None:
+    limits = {"failed": 0.0, "calibration_factor": 1.5, "bytes": 100}
+    assert limits.keys() == gates.GATES.keys()
+    assert gates.check(fleet(), manifest(), limits) == []
+    assert gates.check(fleet(), manifest(), {}) == []
+
+
+def test_a_series_that_lacks_a_model_anywhere_counts_once() -> None:
+    table = records.merge([fleet(10), refusals("r/web-0/cpu/1m", "r/web-0/cpu/1h", "r/web-1/cpu/1m")])
+    assert gates.refused_series(table) == (2, 40)
+    assert gates.check(table, manifest(), {"failed": 0.05}) == []
+    (failure,) = gates.check(table, manifest(), {"failed": 0.04})
+    assert failure == "failed: 2 of 40 series (5.00%) lack a model, more than the 4.00% allowed"
+
+
+def test_a_fleet_that_was_refused_whole_fails_and_has_no_other_figures() -> None:
+    limits = {"failed": 0.5, "calibration_factor": 0, "bytes": 0}
+    (failure,) = gates.check(refusals("r/a/cpu/1m"), manifest(), limits)
+    assert "1 of 1 series (100.00%)" in failure
+    assert gates.check(records.merge([]), manifest(), limits) == []
+
+
+def test_the_median_of_realised_rates_is_compared_with_the_target() -> None:
+    rates = np.full(80, 3 * RATE)
+    rates[:30] = 1.0
+    table = fleet(realised_rate=rates)
+    assert gates.check(table, manifest(), {"calibration_factor": 3.01}) == []
+    (failure,) = gates.check(table, manifest(), {"calibration_factor": 2})
+    assert "3 times the target of 0.001, more than the 2 times allowed" in failure
+
+
+def test_models_with_too_few_held_out_points_to_tell_do_not_count() -> None:
+    few, rates = np.full(80, 100), np.full(80, 0.1)
+    few[:10], rates[:10] = 100_000, RATE
+    assert gates.calibration_factor(fleet(points=few, realised_rate=rates), RATE) == pytest.approx(1)
+
+
+def test_where_no_model_can_tell_all_points_together_may() -> None:
+    rates = np.zeros(80)
+    rates[:8] = 0.02
+    assert gates.calibration_factor(fleet(points=[1000] * 80, realised_rate=rates), RATE) == pytest.approx(2)
+    assert gates.calibration_factor(fleet(points=[100] * 80, realised_rate=rates), RATE) is None
+    assert gates.check(fleet(points=[100] * 80, realised_rate=rates), manifest(), {"calibration_factor": 0.1}) == []
+
+
+def test_bytes_are_the_mean_of_a_row() -> None:
+    sizes = [100] * 79 + [900]
+    (failure,) = gates.check(fleet(bytes=sizes), manifest(), {"bytes": 109})
+    assert failure == "bytes: a model takes 110.0 bytes on average, more than the 109 allowed"
+
+
+def test_the_gates_table_is_that_of_the_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    described = page.partition("| Gate | Limit |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", described, re.MULTILINE) == list(gates.GATES)

@@ -1,0 +1,86 @@
+"""Gates: limits on the records of a release that are to hold before it is trusted."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.calibration import HOLDOUT
+from storage.release import Manifest
+from training.records import SERIES
+
+ENOUGH_ALARMS = 5
+"""A realised rate tells something where at least this many false alarms are expected among the held-out points."""
+
+Gate = Callable[[pa.Table, Manifest, float], str | None]
+
+
+def check(table: pa.Table, manifest: Manifest, gates: Mapping[str, float]) -> list[str]:
+    """A sentence for each gate that fails, with the figure and the limit.
+
+    Args:
+        table: the records of the release.
+        manifest: of the release; its rate is the target.
+        gates: limits by name, of `GATES`.
+    """
+    found = (GATES[name](table, manifest, limit) for name, limit in gates.items())
+    return [failure for failure in found if failure]
+
+
+def refused_series(table: pa.Table) -> tuple[int, int]:
+    """How many series lack a model at some window, and how many there are."""
+    by_series = table.select([*SERIES, "refused"]).group_by(list(SERIES))
+    lacking = table.filter(pc.not_equal(table["refused"].cast(pa.string()), "")).group_by(list(SERIES)).aggregate([])
+    return lacking.num_rows, by_series.aggregate([]).num_rows
+
+
+def calibration_factor(table: pa.Table, rate: float) -> float | None:
+    """How many times the target the realised rate is; None where all held-out points together are too few to tell.
+
+    The median over the models that can tell by themselves, which a few bad series do not move; where none can, that
+    of all held-out points together.
+    """
+    realised, held = realised_rates(table)
+    expected = held * rate
+    if (expected >= ENOUGH_ALARMS).any():
+        return float(np.median(realised[expected >= ENOUGH_ALARMS])) / rate
+    if expected.sum() >= ENOUGH_ALARMS:
+        return float(np.average(realised, weights=held)) / rate
+    return None
+
+
+def realised_rates(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """The realised rate of each model that has one, and about how many held-out points it is of."""
+    there = table.select(["realised_rate", "points"]).drop_null()
+    return there["realised_rate"].to_numpy(), there["points"].to_numpy() * HOLDOUT
+
+
+def _failed(table: pa.Table, _: Manifest, limit: float) -> str | None:
+    lacking, there = refused_series(table)
+    share = lacking / max(there, 1)
+    if share <= limit:
+        return None
+    return f"failed: {lacking:,} of {there:,} series ({share:.2%}) lack a model, more than the {limit:.2%} allowed"
+
+
+def _calibrated(table: pa.Table, manifest: Manifest, limit: float) -> str | None:
+    factor = calibration_factor(table, manifest.rate)
+    if factor is None or factor <= limit:
+        return None
+    return (
+        f"calibration_factor: false alarms on held-out points are {factor:.3g} times the target of {manifest.rate:g}, "
+        f"more than the {limit:g} times allowed"
+    )
+
+
+def _small(table: pa.Table, _: Manifest, limit: float) -> str | None:
+    mean = pc.mean(table["bytes"]).as_py()
+    if mean is None or mean <= limit:
+        return None
+    return f"bytes: a model takes {mean:,.1f} bytes on average, more than the {limit:,g} allowed"
+
+
+GATES: Mapping[str, Gate] = {"failed": _failed, "calibration_factor": _calibrated, "bytes": _small}
+"""`failed`: the largest share of series that lack a model at some window; `calibration_factor`: the largest ratio of
+the realised rate to the target; `bytes`: the largest mean of a row's bytes, before compression."""

@@ -5,7 +5,7 @@ each depth of what is known: how many of the lags are reached without a gap, fro
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +48,11 @@ class Scale(NamedTuple):
         """Those of the rows."""
         return Scale(self.center[rows], self.unit[rows])
 
-    def row(self) -> dict[str, Vector]:
-        """As two parameters of a row, if it is of one."""
-        return {"center": self.center[0], "unit": self.unit[0]}
+    def row(self, spread: Vector, **others: NDArray[Any]) -> Arrays:
+        """The arrays of one row, (1, ...), if it is of one series: this, and what is given without that first axis."""
+        return {"center": self.center, "unit": self.unit} | {
+            name: array[None] for name, array in {"spread": spread, **others}.items()
+        }
 
     def scaled(self, points: Points, clip: float = CLIP) -> Points:
         """The points in units around the centre, no further than `clip`; the scale is of each point."""
@@ -80,7 +82,7 @@ def fit_each(kind: type[K], history: Points, row: Callable[[Points], Arrays]) ->
     kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
     rows = [row(history.take([i])) for i in kept]
     arrays = {
-        name: np.array([one[name] for one in rows], param.dtype).reshape(-1, *param.shape)
+        name: np.concatenate([np.empty((0, *param.shape), param.dtype), *(one[name] for one in rows)])
         for name, param in kind.params.items()
     }
     return Fit(kind.uncalibrated(arrays), kept, refused)

@@ -62,7 +62,7 @@ class Pca(Model):
         weights, intercept = np.array([w for w, _ in each]), np.array([c for _, c in each])
         learnt = _scaled.examples(history, own)
         spread = _scaled.spreads(learnt, lambda x, depth: _linear(x, weights[depth], intercept[depth]))
-        return {**own.row(), "spread": spread, "weights": weights, "intercept": intercept}
+        return own.row(spread, weights=weights, intercept=intercept)
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """The expectation at each point from those before it that were posted with it."""

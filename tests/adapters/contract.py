@@ -38,11 +38,17 @@ Noise = Callable[[np.random.Generator, int], NDArray[np.float64]]
 STEP = 300
 RATE = 1e-3
 WINDOWS = (Window(STEP), Window(900), Window(3600))
-ROW_BYTES: Mapping[str, int] = {"isolation_forest": 4096, "lightgbm": 4096, "regressor": 4096, "xgboost": 4096}
+ROW_BYTES: Mapping[str, int] = {
+    "isolation_forest": 4096,
+    "lightgbm": 4096,
+    "onnx": 17408,
+    "regressor": 4096,
+    "xgboost": 4096,
+}
 """What a row may take in memory, for adapters that need more than `USUAL_ROW_BYTES`."""
 FRESH_SERIES: Mapping[str, int] = {
     "holt_winters": 20,
-    "isolation_forest": 16,
+    "isolation_forest": 12,
     "lightgbm": 16,
     "regressor": 20,
     "xgboost": 12,

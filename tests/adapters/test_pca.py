@@ -24,7 +24,7 @@ def noise(n: int, seed: int = 0) -> NDArray[np.float64]:
 
 
 def rows_of(fitted: object, past: Points) -> Pca:
-    return Pca.uncalibrated({name: np.array([value]) for name, value in Pca.reduced(fitted, past).items()})
+    return Pca.uncalibrated(Pca.reduced(fitted, past))
 
 
 def today() -> Points:

@@ -4,6 +4,7 @@
     ├── InvalidKey         a region, host, metric or window that cannot address a model
     ├── InvalidPoints      datapoints that cannot be scored
     ├── HistoryUnusable    a history no model can be fitted to
+    ├── InvalidJob         a job file that does not say what to train
     ├── ArtifactCorrupt    an artifact whose bytes are not what its name or manifest says
     ├── NoRelease          a store in which nothing has been published
     └── StoreError         an object store that did not do what was asked
@@ -41,6 +42,10 @@ class InvalidPoints(MyriadError, ValueError):
 
 class HistoryUnusable(MyriadError, ValueError):
     """A history no model can be fitted to."""
+
+
+class InvalidJob(MyriadError, ValueError):
+    """A job file that does not say what to train; each line of the message names a file, a line and a field."""
 
 
 class ArtifactCorrupt(MyriadError):

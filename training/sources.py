@@ -1,0 +1,202 @@
+"""Sources: a job's history, read in bounded memory and sorted into the partitions that are fitted one by one."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from models.errors import InvalidKey, InvalidPoints
+from models.key import ANY, Series, shard_of
+from models.names import Names
+from models.table import COLUMNS, labels_of
+from training import files, prometheus
+from training.columns import SCHEMA, canonical
+from training.config import History
+
+ROWS = 1 << 22
+"""Rows kept in memory; to sort and write so many takes about 550 MB altogether."""
+BATCHES = 128
+"""Batches kept in memory, however short: each has a dictionary of its labels."""
+DAY = 86400
+FOOTERS_AT_ONCE = 16
+
+Hashes = NDArray[np.uint64]
+Shards = int | Callable[[str, Hashes], NDArray[np.int64]]
+"""How many shards each region has; or which shard each host of a region is in, from `Names.host_hashes`."""
+
+
+class Partition(NamedTuple):
+    """The telemetry of one shard of a region, in a local file.
+
+    Attributes:
+        region: "" for all rows whose region cannot be one.
+        shard: its number.
+        path: of a file of Arrow streams, one after the other.
+        rows: in the file.
+        since: what is earlier is not wanted, in epoch seconds.
+    """
+
+    region: str
+    shard: int
+    path: Path
+    rows: int
+    since: int
+
+    def table(self) -> pa.Table:
+        """All of it, with the columns of `columns.SCHEMA`, in the order it was read in."""
+        tables = [SCHEMA.empty_table()]
+        with pa.memory_map(str(self.path)) as source:
+            while source.tell() < source.size():
+                with pa.ipc.open_stream(source) as stream:
+                    tables.append(stream.read_all())
+        table = pa.concat_tables(tables).unify_dictionaries()
+        return table.filter(_since(table["timestamp"], self.since))
+
+
+def partitions(
+    history: History, shards: Shards, directory: Path, *, now: float | None = None, rows: int = ROWS
+) -> list[Partition]:
+    """Read a history once, and sort its rows into a file for each shard that has any.
+
+    A row lies in the shard that its host's models will be in. Where the number of shards is not known yet, take some
+    multiple of what it may be: shard s of m * n holds what is in shard s // m of n.
+
+    Args:
+        history: what to read.
+        shards: which shard a host is in.
+        directory: an empty one, for the files.
+        now: epoch seconds; Prometheus is asked for what is up to now, and files may not be of a later day.
+        rows: to keep in memory.
+
+    Raises:
+        InvalidJob, InvalidPoints, StoreError, Unavailable: the history cannot be read; see `files`, `columns` and
+            `prometheus`. A row that cannot be scored is no error: `models.table` says what becomes of its series.
+    """
+    latest = _Latest(history.days, time.time() if now is None else now)
+    files_of = _Files(shards, directory)
+    waiting: list[pa.RecordBatch] = []
+    for batch in _batches(history, latest):
+        waiting += [batch] if batch.num_rows else []
+        if sum(one.num_rows for one in waiting) >= rows or len(waiting) == BATCHES:
+            files_of.append(waiting)
+            waiting = []
+    files_of.append(waiting)
+    return [
+        Partition(region, shard, path, count, latest.since)
+        for (region, shard), (path, count) in sorted(files_of.written.items())
+    ]
+
+
+def _batches(history: History, latest: "_Latest") -> Iterator[pa.RecordBatch]:
+    """Batches of `columns.SCHEMA`."""
+    if history.prometheus:
+        yield from prometheus.batches(history.prometheus, int(latest.now - (history.days or 0) * DAY), int(latest.now))
+        return
+    names = [getattr(history.columns, name) for name in COLUMNS]
+    time_column = history.columns.timestamp
+    found = files.below(history.dataset) if history.dataset else files.matching(history.files or ())
+    if history.days is not None:
+        with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+            for last in pool.map(lambda file: files.latest(file, time_column), found):
+                latest.see(last)
+    for file in found:
+        for piece in files.pieces(file, names, time_column, lambda last: last < 0 or last >= latest.since):
+            try:
+                batch = canonical(piece, names)
+            except InvalidPoints as exc:
+                raise InvalidPoints(f"{file.url}: {exc}") from exc
+            yield latest.of(batch)
+
+
+class _Latest:
+    """The latest timestamp seen, and since when rows are wanted because of it."""
+
+    def __init__(self, days: float | None, now: float) -> None:
+        self.now = now
+        self._days = days
+        self._latest = -1
+
+    @property
+    def since(self) -> int:
+        """Where the latest `days` start, in epoch seconds."""
+        return 0 if self._days is None or self._latest < 0 else int(self._latest - self._days * DAY) + 1
+
+    def see(self, timestamp: int) -> None:
+        """Take note of a timestamp, unless a wrong clock wrote it: it would leave nothing of the others."""
+        if timestamp <= self.now + DAY:
+            self._latest = max(self._latest, timestamp)
+
+    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows of a batch that may be wanted."""
+        if self._days is None:
+            return batch
+        times = batch.column("timestamp")
+        self.see(pc.max(times.filter(pc.less_equal(times, int(self.now) + DAY))).as_py() or -1)
+        return batch.filter(_since(times, self.since))
+
+
+class _Files:
+    """The file of each shard that has rows, written to its end; none is kept open, as there may be thousands."""
+
+    def __init__(self, shards: Shards, directory: Path) -> None:
+        self._shards, self._directory = shards, directory
+        self.written: dict[tuple[str, int], tuple[Path, int]] = {}
+
+    def append(self, batches: Sequence[pa.RecordBatch]) -> None:
+        """Sort the rows of some batches into the files."""
+        table = pa.Table.from_batches(batches, SCHEMA).unify_dictionaries()
+        labels = labels_of(table)
+        regions, hosts, metrics = ([part or "" for part in parts] for parts in labels.parts)
+        hashes = Names((regions, hosts, metrics), labels.codes).host_hashes
+        regions = [_region(name) for name in regions]
+        for code, rows in _groups(labels.codes[0]):
+            for shard, some in _groups(self._shard(regions[code], hashes[rows])):
+                self._append(regions[code], shard, table.take(rows[some]))
+
+    def _shard(self, region: str, hashes: Hashes) -> NDArray[np.int64]:
+        if not region:
+            return np.zeros(len(hashes), np.int64)
+        if callable(self._shards):
+            return self._shards(region, hashes)
+        return shard_of(hashes, self._shards).astype(np.int64)
+
+    def _append(self, region: str, shard: int, table: pa.Table) -> None:
+        path, count = self.written.get((region, shard), (self._directory / f"{len(self.written):06}.arrows", 0))
+        compact = pa.table([_compact(column) for column in table.columns], schema=SCHEMA)
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with path.open("ab" if count else "wb") as file, pa.ipc.new_stream(file, SCHEMA, options=options) as stream:
+            stream.write_table(compact)
+        self.written[region, shard] = path, count + table.num_rows
+
+
+def _groups(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each number there is, with the positions it is at, in order."""
+    order = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+    for positions in np.split(order, starts[1:]) if len(order) else ():
+        yield int(numbers[positions[0]]), positions
+
+
+def _region(name: str) -> str:
+    """The region of a partition: "" for all that cannot be one, so that they do not make a file each."""
+    try:
+        return Series.of(name, ANY, "any").region
+    except InvalidKey:
+        return ""
+
+
+def _compact(column: pa.ChunkedArray) -> pa.Array:
+    """With no more in a dictionary than its rows need."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _since(times: Any, since: int) -> Any:
+    return pc.fill_null(pc.greater_equal(times, since), True)

@@ -20,8 +20,7 @@ from models.names import Names
 from models.points import Points
 from models.windows import DEFAULT_WINDOWS, Window
 from training import candidate
-from training.candidate import Candidate
-from training.config import JobFile
+from training.config import JobFile, Rule
 from training.maintenance import Maintenance, left_out
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fleet.yaml"
@@ -75,11 +74,13 @@ def test_a_file_of_two_lines_has_the_defaults_of_the_command(tmp_path: Path) -> 
     assert job.gates.model_dump() == {"failed": None, "calibration_factor": None, "bytes": None}
     rule = job.rule("any")
     assert rule
-    assert rule.candidates == (Candidate(adapter="seasonal"),)
+    assert rule.candidates == Rule(match="any").candidates
 
 
 def test_the_first_rule_that_matches_a_metric_is_its(tmp_path: Path) -> None:
-    job = load(tmp_path, LEAST + "metrics: [{match: cpu_*, candidates: [ewma]}, {match: 'c*'}]\n")
+    job = load(
+        tmp_path, LEAST + "metrics: [{match: cpu_*, candidates: [ewma]}, {match: 'c*', candidates: [seasonal]}]\n"
+    )
     found = [job.rule(metric) for metric in ("cpu_util", "clock", "CPU_util", "mem")]
     assert [one and one.candidates[0].adapter for one in found] == ["ewma", "seasonal", None, None]
 

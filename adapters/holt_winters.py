@@ -49,7 +49,7 @@ CERTAINTY_BOUNDS = (0.1, 1e4)
 TREND_HOURS = 14 * DAY_HOURS
 """A trend goes on for this long after the history, and then stays where it is."""
 CLIP = 4.0
-FIT_POINTS = 3000
+FIT_POINTS = 20000
 """The spread is measured on this many of the latest points."""
 FEW_SERIES = 40
 """Up to so many series are followed one after the other: NumPy's calls would cost more than the arithmetic."""

@@ -61,15 +61,17 @@ class Scale(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Values of a scaled series, float64 (n,), and all lags (n, lags) and the calendar (n, 4) of each."""
+    """Values of a scaled series, float64 (n,), the values of some `lags` (n, lags) and the calendar (n, 4) of each."""
 
     values: Vector
-    lags: Matrix
+    before: Matrix
     calendar: Matrix
+    lags: tuple[int, ...]
 
     def features(self, depth: int = DEPTHS - 1) -> Matrix:
-        """What `adapters._features.features` gives of them, as if only the `depth` nearest lags were known."""
-        return np.concatenate([cut(self.lags, np.full(len(self.values), depth)), self.calendar], axis=1)
+        """What `adapters._features.features` gives of them, as if only the `depth` nearest of `LAGS` were reached."""
+        reached = sum(lag <= LAGS[depth - 1] for lag in self.lags) if depth else 0
+        return np.concatenate([cut(self.before, np.full(len(self.values), reached)), self.calendar], axis=1)
 
 
 def fit_each(kind: type[K], history: Points, row: Callable[[Points], Arrays]) -> Fit[K]:
@@ -93,6 +95,7 @@ def prediction(
     rows: NDArray[np.int64],
     points: Points,
     expect: Callable[[NDArray[np.int64], Matrix, Depth], Vector],
+    lags: tuple[int, ...] = LAGS,
 ) -> Prediction:
     """What a model with the parameters `PARAMS` says, if `expect(row, features, depth)` of each point is expected.
 
@@ -100,7 +103,7 @@ def prediction(
     """
     at = np.repeat(rows, points.lengths)
     own = Scale(model.arrays["center"], model.arrays["unit"]).at(at)
-    features, depth = known(own.scaled(points))
+    features, depth = known(own.scaled(points), lags)
     expected = own.center + own.unit * np.clip(expect(at, features, depth), -CLIP, CLIP)
     spread = own.unit * model.arrays["spread"][at, depth]
     return model.banded(points.values, expected, model.half_band(at, spread))
@@ -121,24 +124,26 @@ def scale(history: Points) -> Scale:
     return Scale(np.round(middle * size / unit * 16) / 16 * unit, unit)
 
 
-def examples(history: Points, own: Scale) -> Examples:
+def examples(history: Points, own: Scale, lags: tuple[int, ...] = LAGS) -> Examples:
     """What is learnt from a single series, by its scale of one row."""
     points = own.at(history.owner).scaled(history, FIT_CLIP)
     n = len(points.values)
     at = np.linspace(LAGS[-1], n - 1, min(MOST_EXAMPLES, n - LAGS[-1])).astype(np.int64)
-    return Examples(points.values[at], lagged(points)[at], calendar(points.timestamps[at]))
+    return Examples(points.values[at], lagged(points, lags)[at], calendar(points.timestamps[at]), lags)
 
 
-def known(points: Points) -> tuple[Matrix, Depth]:
-    """The features of each scaled point, (n, lags + 4), and its depth, (n,); lags beyond the depth are as the last."""
-    depth = np.searchsorted(LAGS, _without_gap(points), side="right")
-    return np.concatenate([cut(lagged(points), depth), calendar(points.timestamps)], axis=1), depth
+def known(points: Points, lags: tuple[int, ...] = LAGS) -> tuple[Matrix, Depth]:
+    """The features of each scaled point, (n, lags + 4), and its depth, (n,): how many of `LAGS` are reached."""
+    reach = _without_gap(points)
+    before = cut(lagged(points, lags), np.searchsorted(lags, reach, side="right"))
+    features = np.concatenate([before, calendar(points.timestamps)], axis=1)
+    return features, np.searchsorted(LAGS, reach, side="right")
 
 
-def cut(lags: Matrix, depth: Depth) -> Matrix:
-    """The lags of each point, those beyond its depth as the last within; 0 where none is known."""
-    last = np.minimum(np.arange(lags.shape[1]), depth[:, None] - 1)
-    return np.where(depth[:, None] > 0, np.take_along_axis(lags, np.maximum(last, 0), axis=1), 0.0)
+def cut(before: Matrix, reached: Depth) -> Matrix:
+    """The lags of each point, those beyond the ones reached as the last of them; 0 where there is none."""
+    last = np.minimum(np.arange(before.shape[1]), reached[:, None] - 1)
+    return np.where(reached[:, None] > 0, np.take_along_axis(before, np.maximum(last, 0), axis=1), 0.0)
 
 
 def spreads(learnt: Examples, expect: Callable[[Matrix, Depth], Vector]) -> Vector:

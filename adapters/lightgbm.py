@@ -1,0 +1,124 @@
+"""lightgbm: LightGBM's trees over the points before and the calendar, on top of a line.
+
+At most 20 trees of 16 leaves, 4 kB a row. They are read from LightGBM's own dump, so that no LightGBM is needed to
+serve. Being one step ahead, it follows an incident that lasts: its start and its end are what stands out.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from adapters import _trees
+from adapters._onestep import Examples, OneStep, check_columns, without_line
+from models.base import Arrays, Fit
+from models.errors import NotReducible
+from models.points import Points
+
+OBJECTIVES: Mapping[str, dict[str, Any]] = {
+    "squared": {"objective": "regression"},
+    "median": {"objective": "quantile", "alpha": 0.5},
+}
+IDENTITIES = ("regression", "regression_l1", "huber", "fair", "quantile", "mape")
+"""Objectives whose prediction is the sum of the leaves."""
+LEAVES = 15
+RATE = 0.05
+LEAST_IN_LEAF = 20
+
+
+class LightGBM(OneStep):
+    """What LightGBM expects from lags and calendar, within the spread of its errors."""
+
+    starts_from_a_line = True
+    library = "lightgbm"
+    fitted_types: ClassVar = ("lightgbm.basic.Booster", "lightgbm.sklearn.LGBMRegressor")
+
+    @classmethod
+    def fit(
+        cls,
+        history: Points,
+        *,
+        objective: Literal["squared", "median"] = "squared",
+        trees: int = _trees.TREES,
+        leaves: int = LEAVES,
+    ) -> Fit[Self]:
+        """Boost trees on each history's line; at least 60 points are needed.
+
+        Args:
+            history: as for every model.
+            objective: least squares, or least absolute errors, which what is seldom and far off moves less.
+            trees: at most 20.
+            leaves: of a tree, at most 16.
+
+        Raises:
+            NotReducible: for more trees or leaves.
+        """
+        import lightgbm
+
+        asked = {**_quiet(), **OBJECTIVES[objective], "num_leaves": leaves}
+
+        def fit_one(examples: Examples) -> Any:
+            data = lightgbm.Dataset(examples.x, examples.y, params=asked)
+            return lightgbm.train(asked, data, trees)
+
+        return cls.fit_each(history, fit_one)
+
+    @classmethod
+    def reduced(cls, fitted: Any, history: Points) -> Arrays:
+        """One row of a Booster or LGBMRegressor fitted to `examples(history)`: what it adds to the line."""
+        dump = getattr(fitted, "booster_", fitted).dump_model()
+        _check(dump)
+        share = 1 / max(len(dump["tree_info"]), 1) if dump["average_output"] else 1.0
+        trees = [_tree(one["tree_structure"], share) for one in dump["tree_info"]]
+        return cls.row(history, without_line(), _trees.packed(trees, "this LightGBM model"))
+
+
+def _quiet() -> dict[str, Any]:
+    """What makes fits silent, repeatable and small."""
+    return {
+        "learning_rate": RATE,
+        "min_data_in_leaf": LEAST_IN_LEAF,
+        "max_bin": 63,
+        "num_threads": 1,
+        "deterministic": True,
+        "force_col_wise": True,
+        "seed": 0,
+        "verbosity": -1,
+    }
+
+
+def _check(dump: dict[str, Any]) -> None:
+    objective = str(dump.get("objective", "")).split()
+    if not objective or objective[0] not in IDENTITIES or "sqrt" in objective:
+        raise NotReducible(f"LightGBM's objective {' '.join(objective)} is not of {', '.join(IDENTITIES)}")
+    if dump["num_tree_per_iteration"] != 1:
+        raise NotReducible(f"this LightGBM model has {dump['num_tree_per_iteration']} outputs; fit one")
+    check_columns(dump["max_feature_idx"] + 1, "this LightGBM model")
+
+
+def _tree(root: dict[str, Any], share: float) -> _trees.Tree:
+    """A tree of the dump as arrays, its nodes in the order they are come upon."""
+    nodes, left, right = [root], [], []
+    for node in nodes:  # grows while it is walked
+        inner = "split_feature" in node
+        left.append(len(nodes) if inner else -1)
+        right.append(len(nodes) + 1 if inner else -1)
+        if inner:
+            _check_split(node)
+            nodes += [node["left_child"], node["right_child"]]
+        elif node.get("leaf_features"):
+            raise NotReducible("this LightGBM model has lines in its leaves; fit without linear_tree")
+    return _trees.Tree(
+        feature=[node.get("split_feature", -1) for node in nodes],
+        threshold=np.array([node.get("threshold", 0.0) for node in nodes], np.float64),
+        left=left,
+        right=right,
+        value=np.array([node.get("leaf_value", 0.0) for node in nodes]) * share,
+    )
+
+
+def _check_split(node: dict[str, Any]) -> None:
+    if node["decision_type"] != "<=":
+        raise NotReducible("this LightGBM model has categorical features; none of `examples` is")
+    if node["missing_type"] == "Zero":
+        raise NotReducible("this LightGBM model takes 0 for missing; fit without zero_as_missing")

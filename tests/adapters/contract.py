@@ -48,7 +48,7 @@ ROW_BYTES: Mapping[str, int] = {
 """What a row may take in memory, for adapters that need more than `USUAL_ROW_BYTES`."""
 FRESH_SERIES: Mapping[str, int] = {
     "holt_winters": 20,
-    "isolation_forest": 12,
+    "isolation_forest": 20,
     "lightgbm": 16,
     "regressor": 20,
     "river": 10,

@@ -94,11 +94,13 @@ def _run_together(values: Vector, start: Start, bounds: tuple[float, float]) -> 
         expected[step], spreads[step] = level, spread_now
         there = np.isfinite(observed)
         error = np.where(there, observed - level, 0.0)
-        clipped = np.clip(error, -CLIP * spread_now, CLIP * spread_now)
+        limit = CLIP * spread_now
+        clipped = np.minimum(np.maximum(error, -limit), limit)
         gain = variance / (variance + 1)
         level = level + gain * clipped
         size = np.abs(clipped) / (MEAN_DEVIATION * spread_now)
-        width = np.where(there, np.clip(width * (1 + start.widening * (size - 1)), *bounds), width)
+        wider = np.minimum(np.maximum(width * (1 + start.widening * (size - 1)), bounds[0]), bounds[1])
+        width = np.where(there, wider, width)
         variance = np.where(there, gain, variance) + drift
     return expected, spreads
 

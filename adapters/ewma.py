@@ -68,7 +68,8 @@ def _one_step_error(values: Vector, level: Vector, wander: Vector, alpha: float)
     limit = CLIP * np.maximum(wander, ROUNDING)
     total, count = np.zeros_like(level), np.zeros_like(level)
     for observed in values:
-        error = np.clip(np.where(np.isfinite(observed), observed - level, 0.0), -limit, limit)
+        error = np.where(np.isfinite(observed), observed - level, 0.0)
+        error = np.minimum(np.maximum(error, -limit), limit)
         total += np.abs(error)
         count += np.isfinite(observed)
         level = level + alpha * error

@@ -152,7 +152,7 @@ def _followed(values: Vector, steps: NDArray[np.int64]) -> _Level:
     total, limit = np.zeros_like(level), CLIP * typical
     there = np.isfinite(values)
     for observed, known in zip(np.where(there, values, 0.0), there, strict=True):
-        error = np.clip((observed - level) * known, -limit, limit)
+        error = np.minimum(np.maximum((observed - level) * known, -limit), limit)
         total += np.abs(error)
         level += alphas * error
     best, series = total.argmin(axis=0), np.arange(values.shape[1])

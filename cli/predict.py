@@ -25,6 +25,8 @@ from training import history
 
 ROWS_AT_ONCE = 500_000
 
+LOOK_BACK = 4
+"""Longest windows that a part of a file is read behind: models that follow what they see need more than one."""
 Score = Callable[[pa.Table, int], pa.Table]
 
 
@@ -55,12 +57,12 @@ def predict(
         raise click.BadParameter("is to end in .parquet or .csv", param_hint="--output")
     started = time.perf_counter()
     manifest = Predictor.open(store).manifest
-    longest = max(manifest.parsed_windows)
+    looked_back = LOOK_BACK * max(manifest.parsed_windows)
     options = (store, windows.split(",") if windows else None, combine)
     total, above, statuses = Counter[str](), 0, Counter[str]()
     writer = _Writer(output)
     with tqdm(desc="scoring", unit=" points", unit_scale=True, disable=None) as bar:
-        for scored in _scored(_parts(file, longest), options, processes):
+        for scored in _scored(_parts(file, looked_back), options, processes):
             writer.write(scored)
             score = np.asarray(scored["score"])
             total["points"] += scored.num_rows
@@ -82,7 +84,7 @@ def predict(
     show(result, as_json=as_json)
 
 
-def _parts(file: Path, longest: int) -> Iterator[tuple[pa.Table, int]]:
+def _parts(file: Path, seconds: int) -> Iterator[tuple[pa.Table, int]]:
     """Parts of a file, each behind the rows of earlier parts its windows look back on, and how many those are."""
     before: pa.Table | None = None
     for part in history.batches(file, ROWS_AT_ONCE):
@@ -90,19 +92,19 @@ def _parts(file: Path, longest: int) -> Iterator[tuple[pa.Table, int]]:
         whole = whole.unify_dictionaries()
         back = whole.num_rows - part.num_rows
         yield whole, back
-        before = _looked_back_on(whole, back, longest)
+        before = _looked_back_on(whole, back, seconds)
 
 
-def _looked_back_on(table: pa.Table, back: int, longest: int) -> pa.Table:
-    """The rows within the longest window before the last of their series, for series that may go on."""
+def _looked_back_on(table: pa.Table, back: int, seconds: int) -> pa.Table:
+    """The rows so many seconds before the last of their series, for series that may go on."""
     rows = grouping_of(labels_of(table))
     times = timestamps(table)[rows.order]
     owner = np.repeat(np.arange(len(rows.names)), np.diff(rows.offsets))
     last, going_on = np.zeros(len(rows.names), np.int64), np.zeros(len(rows.names), bool)
     np.maximum.at(last, owner, times)
     going_on[owner[rows.order >= back]] = True
-    going_on |= last > times.max(initial=0) - longest
-    return table.take(np.sort(rows.order[going_on[owner] & (times > last[owner] - longest)]))
+    going_on |= last > times.max(initial=0) - seconds
+    return table.take(np.sort(rows.order[going_on[owner] & (times > last[owner] - seconds)]))
 
 
 def _scored(

@@ -52,7 +52,7 @@ def report(
     manifest = there.manifest(release or there.head().release)
     table = records.read(there, manifest.id, COLUMNS)
     before = _read(there, against) if against else None
-    failures = gates.check(table, manifest, limits)
+    failures = gates.check(table, manifest.rate, limits)
     output.write_text(page(table, manifest, before, failures), encoding="utf-8")
     lacking, series = gates.refused_series(table)
     result = {

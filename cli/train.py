@@ -1,111 +1,170 @@
 """`myriad train`: fit a fleet's models to its history and publish them."""
 
 import math
-import os
+import tempfile
 import time
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import click
 from tqdm import tqdm
 
 import adapters
-from cli.common import json_option, show, store_option
+from cli.common import json_option, show
 from models.calibration import DEFAULT_RATE
 from models.ensemble import MAX_WINDOWS
 from models.windows import MIN_COVERAGE, Window
 from storage.base import open_store
-from storage.release import Releases
-from training import history
-from training.fit import Plan
-from training.job import train as fit_all
-from training.publish import publish
+from training.config import JobFile
+from training.fit import DEFAULT_ADAPTER
+from training.run import Released, expected, run
+
+JOB_FILES = (".yaml", ".yml")
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@store_option
-@click.option("--adapter", default="seasonal", show_default=True, help="For all windows, or 1m=ewma,15m=...")
+@click.option(
+    "--store",
+    envvar="MYRIAD_STORE",
+    show_envvar=True,
+    help="Where to publish; in place of a job's own.",
+)
+@click.option("--adapter", default=DEFAULT_ADAPTER, show_default=True, help="For all windows, or 1m=ewma,15m=...")
 @click.option("--windows", default="1m,15m,1h", show_default=True, help="Aggregation windows.")
 @click.option("--weights", default="1,2,4", show_default=True, help="What each window counts for in the ensemble.")
 @click.option("--rate", default=DEFAULT_RATE, show_default=True, help="False alarms a point.")
 @click.option("--coverage", default=MIN_COVERAGE, show_default=True, help="Least share of a window's points.")
 @click.option("--fallback", default="", help="Also fit models of whole regions, of everything: region,global.")
-@click.option(
-    "--processes", default=os.cpu_count(), type=click.IntRange(1), show_default=True, help="Processes to fit in."
-)
+@click.option("--processes", type=click.IntRange(1), default=None, help="Processes to fit in.  [default: one a core]")
 @click.option("--update", is_flag=True, help="Keep the rest of the current release.")
+@click.option(
+    "--work",
+    envvar="MYRIAD_WORK",
+    default=Path("~/.cache/myriad/jobs"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where what is done of a job is kept until its release is there: it goes on from that when run again.",
+)
+@click.option("--check", is_flag=True, help="Look at the job and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Read the history, say what would be fitted, and fit nothing.")
 @json_option
 def train(
     files: tuple[str, ...],
-    store: str,
-    adapter: str,
-    windows: str,
-    weights: str,
-    rate: float,
-    coverage: float,
-    fallback: str,
-    processes: int,
     *,
+    processes: int | None,
     update: bool,
+    work: Path,
+    check: bool,
+    dry_run: bool,
     as_json: bool,
+    **flags: Any,
 ) -> None:
     """Fit models to the telemetry in FILES and publish them as a release.
 
-    FILES are Parquet or CSV with the columns region, host, metric, timestamp and value.
+    FILES are Parquet or CSV with the columns region, host, metric, timestamp and value; or a single YAML file, a job,
+    that says all the rest as well.
     """
+    job = _job(files, flags)
+    if processes:
+        job = job.model_copy(update={"workers": processes})
+    if check:
+        show({"job": job.job, "store": job.store, "windows": ",".join(map(str, job.windows))}, as_json=as_json)
+        return
+    if dry_run:
+        with tempfile.TemporaryDirectory(prefix="myriad-train-") as directory:
+            metrics = expected(job, Path(directory))
+        show({"job": job.job, "series": sum(metrics.values()), **metrics}, as_json=as_json)
+        return
     started = time.perf_counter()
-    plan = _plan(adapter, windows, weights, rate, coverage)
-    levels = [level for level in fallback.split(",") if level]
-    if set(levels) - {"region", "global"}:
-        raise click.BadParameter("is not of region,global", param_hint="--fallback")
-    releases = Releases(open_store(store))
-    over = releases.head_or_none()
-    base = releases.manifest(over.release) if update and over else None
-    table = history.read(files)
-    with tqdm(desc="fitting", unit=" series", disable=None) as bar:
-        fitted = fit_all(plan, table, levels, workers=processes, progress=bar.update)
-    provenance = {"files": ", ".join(files)[:1000], "adapters": adapter}
-    manifest = publish(releases, fitted.entries, plan, over, provenance, base)
-    artifacts = manifest.artifacts
-    models = sum(a.models for a in artifacts)
-    reasons = Counter(refusal.why for refusal in fitted.refusals)
+    with tqdm(desc="fitting", unit=" rows", unit_scale=True, disable=None) as bar:
+
+        def told(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done)
+
+        released = run(job, work.expanduser(), update=update, progress=told)
+    show(_result(released, time.perf_counter() - started), as_json=as_json)
+
+
+def _result(released: Released, seconds: float) -> dict[str, Any]:
+    artifacts = released.manifest.artifacts
+    models, series = sum(a.models for a in artifacts), sum(a.series for a in artifacts)
+    reasons = Counter(why for why in released.records["refused"].to_pylist() if why)
     result = {
-        "release": manifest.id,
-        "series": sum(a.series for a in artifacts),
+        "release": released.manifest.id,
+        "series": series,
         "models": models,
-        "not_fitted": len(fitted.refusals),
+        "not_fitted": reasons.total(),
         "why_not": "; ".join(f"{why} ({count})" for why, count in reasons.most_common(5)),
         "artifacts": len(artifacts),
         "bytes_a_model": round(sum(a.bytes for a in artifacts) / models, 1),
-        "seconds": round(time.perf_counter() - started, 1),
+        "resumed": released.resumed or "",
+        "seconds": round(seconds, 1),
+        "series_a_second": round(series / seconds, 1),
     }
-    show({name: value for name, value in result.items() if value != ""}, as_json=as_json)
+    return {name: value for name, value in result.items() if value != ""}
 
 
-def _plan(adapter: str, windows: str, weights: str, rate: float, coverage: float) -> Plan:
-    parsed = tuple(Window.parse(text) for text in windows.split(","))
-    if list(parsed) != sorted(set(parsed)) or len(parsed) > MAX_WINDOWS:
+def _job(files: tuple[str, ...], flags: dict[str, Any]) -> JobFile:
+    """The job in a file, or the one that the flags describe."""
+    if any(name.endswith(JOB_FILES) for name in files):
+        if len(files) > 1:
+            raise click.UsageError("a job is one YAML file, and names its data itself")
+        job = JobFile.load(files[0])
+        open_store(flags["store"] or job.store)
+        return job.model_copy(update={"store": flags["store"]}) if flags["store"] else job
+    if not flags["store"]:
+        raise click.UsageError("Missing option '--store' (env var: 'MYRIAD_STORE').")
+    open_store(flags["store"])
+    parsed = _windows(flags["windows"])
+    levels = tuple(level for level in flags["fallback"].split(",") if level)
+    if set(levels) - {"region", "global"}:
+        raise click.BadParameter("is not of region,global", param_hint="--fallback")
+    if not (0 < flags["rate"] < 0.5 and 0 <= flags["coverage"] <= 1):
+        raise click.BadParameter("--rate is between 0 and 0.5, --coverage between 0 and 1")
+    return JobFile.model_validate(
+        {
+            "job": "train",
+            "history": {"files": [str(Path(name).resolve()) for name in files]},
+            "metrics": [{"match": "*", "candidates": _candidates(flags["adapter"], parsed)}],
+            "windows": dict(zip(parsed, _weights(flags["weights"], len(parsed)), strict=True)),
+            "calibration": {"rate": flags["rate"]},
+            "coverage": flags["coverage"],
+            "fallback": levels,
+            "store": flags["store"],
+        }
+    )
+
+
+def _windows(text: str) -> list[str]:
+    windows = [Window.parse(one) for one in text.split(",")]
+    if windows != sorted(set(windows)) or len(windows) > MAX_WINDOWS:
         raise click.BadParameter(f"name up to {MAX_WINDOWS} windows, shortest first", param_hint="--windows")
-    kinds = _kinds(adapter, parsed)
+    return [str(window) for window in windows]
+
+
+def _weights(text: str, windows: int) -> list[float]:
     try:
-        numbers = tuple(float(text) for text in weights.split(","))
+        numbers = [float(one) for one in text.split(",")]
     except ValueError as exc:
         raise click.BadParameter("is not a list of numbers", param_hint="--weights") from exc
-    if len(numbers) != len(parsed) or not all(0 < number < math.inf for number in numbers):
+    if len(numbers) != windows or not all(0 < number < math.inf for number in numbers):
         raise click.BadParameter("needs a positive number for each window", param_hint="--weights")
-    if not (0 < rate < 0.5 and 0 <= coverage <= 1):
-        raise click.BadParameter("--rate is between 0 and 0.5, --coverage between 0 and 1")
-    return Plan(windows=parsed, adapters=kinds, weights=numbers, rate=rate, coverage=coverage)
+    return numbers
 
 
-def _kinds(adapter: str, windows: tuple[Window, ...]) -> tuple[str, ...]:
-    """The adapter of each window, from `seasonal` or `1m=ewma,15m=seasonal`."""
-    named = {str(window): "seasonal" if "=" in adapter else adapter for window in windows}
-    for part in adapter.split(",") if "=" in adapter else ():
+def _candidates(text: str, windows: list[str]) -> list[dict[str, Any]]:
+    """`rhythm`, or `1m=ewma,15m=seasonal`, where the windows that are not named have the default."""
+    if "=" not in text:
+        adapters.get(text)
+        return [{"adapter": text}]
+    kinds = dict.fromkeys(windows, DEFAULT_ADAPTER)
+    for part in text.split(","):
         window, _, kind = part.partition("=")
-        if window not in named:
-            raise click.BadParameter(f"{part!r} names none of the windows {', '.join(named)}", param_hint="--adapter")
-        named[window] = kind
-    for kind in named.values():
+        if window not in kinds:
+            raise click.BadParameter(f"{part!r} names none of the windows {', '.join(kinds)}", param_hint="--adapter")
         adapters.get(kind)
-    return tuple(named.values())
+        kinds[window] = kind
+    return [{"adapter": kind, "windows": [w for w in windows if kinds[w] == kind]} for kind in set(kinds.values())]

@@ -14,7 +14,7 @@ HOLDOUT = 0.3
 MIN_HOLDOUT = 20
 """Scored points needed to calibrate at all."""
 
-TAIL = 0.02
+TAIL = 0.05
 """The share of the largest deviations the tail is fitted to."""
 
 EXPECTED_BEYOND = 10
@@ -31,8 +31,9 @@ def threshold(deviations: NDArray[np.float64], rate: float) -> float:
     """The deviation exceeded with probability `rate`.
 
     The empirical quantile where the sample reaches that far; else the largest `TAIL` of the sample is taken for
-    exponential beyond its start u, with the mean excess m, so that P(d > u + x) = TAIL exp(-x / m) (the peaks-over-
-    threshold method with shape 0: Pickands, "Statistical inference using extreme order statistics", 1975).
+    exponential beyond its start u (peaks over threshold with shape 0: Pickands, "Statistical inference using extreme
+    order statistics", 1975). Half of it lies within m of u, so that P(d > u + x) = TAIL 2^(-x / m). The median, where
+    the mean is usual, because some of the history is incidents: they are few and far out, and a mean would follow them.
 
     Args:
         deviations: of held-out points, not negative, at least one; NaN is left out.
@@ -41,16 +42,14 @@ def threshold(deviations: NDArray[np.float64], rate: float) -> float:
     known = deviations[~np.isnan(deviations)]
     if rate >= TAIL or len(known) * rate >= EXPECTED_BEYOND:
         return float(np.quantile(known, 1 - rate))
-    start = float(np.quantile(known, 1 - TAIL))
-    beyond = known[known > start]
-    excess = float((beyond - start).mean()) if len(beyond) else 0.0
-    return start + excess * float(np.log(TAIL / rate))
+    start, middle = np.quantile(known, [1 - TAIL, 1 - TAIL / 2]).tolist()
+    return float(start + (middle - start) * np.log2(TAIL / rate))
 
 
-def held_out(points: Points) -> NDArray[np.bool_]:
-    """Which points are in the last `HOLDOUT` of their series' points, bool (n,)."""
+def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:
+    """Which points are in the last `share` of their series' points, bool (n,)."""
     position = np.arange(len(points.values)) - points.offsets[:-1][points.owner]
-    return position >= (points.lengths * (1 - HOLDOUT))[points.owner]
+    return position >= (points.lengths * (1 - share))[points.owner]
 
 
 def effect_floor(history: Points) -> NDArray[np.float64]:

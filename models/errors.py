@@ -4,6 +4,7 @@
     ├── InvalidKey         a region, host, metric or window that cannot address a model
     ├── InvalidPoints      datapoints that cannot be scored
     ├── HistoryUnusable    a history no model can be fitted to
+    ├── NotReducible       a library's fitted model that cannot be a row of arrays
     ├── InvalidJob         a job file that does not say what to train
     ├── ArtifactCorrupt    an artifact whose bytes are not what its name or manifest says
     ├── NoRelease          a store in which nothing has been published

@@ -69,6 +69,12 @@ class Points:
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
         return Points(self.timestamps[at], self.values[at], offsets)
 
+    def joined(self, other: "Points") -> "Points":
+        """These series and then the others."""
+        times = np.concatenate([self.timestamps, other.timestamps])
+        values = np.concatenate([self.values, other.values])
+        return Points(times, values, np.append(self.offsets, self.offsets[-1] + other.offsets[1:]))
+
     def where(self, keep: NDArray[np.bool_]) -> "Points":
         """Only the points at which `keep`, bool (n,), is true; the series stay, some perhaps empty."""
         kept_before = np.concatenate([[0], np.cumsum(keep)])

@@ -19,6 +19,7 @@ import pytest
 from models.points import Points
 from storage.base import open_store
 from storage.release import Manifest, Releases
+from training.candidate import only
 from training.fit import Plan
 from training.job import train
 from training.publish import publish
@@ -51,7 +52,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """Two regions of two hosts with four metrics, ten days of history, region and global fallbacks; a day is left."""
     synthetic = fleet(end=END, days=11, hosts=2, incidents=1)
     url = f"file://{tmp_path_factory.mktemp('store')}"
-    releases, plan = Releases(open_store(url)), Plan(adapters=("ewma", "seasonal", "seasonal"))
+    releases, plan = Releases(open_store(url)), Plan(candidates=only("ewma", "seasonal", "seasonal"))
     history = synthetic.table(0, END - DAY)
     fitted = train(plan, history, ["region", "global"], workers=1, progress=lambda _: None)
     return Published(synthetic, url, publish(releases, fitted.entries, plan, None, {"history": "synthetic"}))

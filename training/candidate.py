@@ -22,6 +22,9 @@ class Candidate(Part):
     windows: tuple[Duration, ...] | None = None
     parameters: dict[Text, Any] = Field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        return hash((self.adapter, self.windows, *sorted(self.parameters)))
+
     @model_validator(mode="before")
     @classmethod
     def _named(cls, given: Any) -> Any:

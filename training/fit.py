@@ -5,45 +5,58 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-import adapters
 from models import calibration
 from models.base import Model
 from models.ensemble import COMBINES, DEFAULT_WEIGHTS, combine, subsets
-from models.errors import HistoryUnusable
-from models.key import ANY, Series
+from models.key import Series
 from models.points import Points
 from models.windows import DEFAULT_WINDOWS, MIN_COVERAGE, Window, aggregate, own_step
 from storage.shard import NO_MODEL, Entries
+from training import records
+from training.candidate import Candidate, only
+from training.hierarchy import POOLED_SERIES
+from training.trial import fit_window, recorded, split
 
 LEAST_COMBINED, MOST_COMBINED = 1e-3, 1e4
 """A combination's threshold is kept as a float16; it is near 1 wherever scores mean something."""
 
-MOST_SPREADS = 1e30
-"""A threshold is kept as a float32; beyond this the effect-size floor decides."""
+DEFAULT_ADAPTER = "rhythm"
 
 POOLED_ADAPTER = "seasonal"
 """Several hosts' points taken together have a rhythm, but no level that could be followed."""
 
-POOLED_SERIES = 20
-"""A region's or the global model of a metric is fitted to the history of at most this many hosts."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is fitted: an adapter and a weight a window, the target rate, and the minimum coverage."""
+    """What is fitted.
+
+    Attributes:
+        windows: shortest first.
+        weights: of each in the combination.
+        candidates: that compete at each window.
+        rate: false alarms a point.
+        coverage: the least share of a window's points.
+        holdout: the last share of a history that is calibrated on and not fitted to.
+        folds: forward-chained backtests that candidates are compared in.
+        cost_per_kilobyte: what a kilobyte of model costs, as a share of its error.
+    """
 
     windows: tuple[Window, ...] = DEFAULT_WINDOWS
-    adapters: tuple[str, ...] = ("seasonal",) * len(DEFAULT_WINDOWS)
     weights: tuple[float, ...] = tuple(DEFAULT_WEIGHTS[w] for w in DEFAULT_WINDOWS)
+    candidates: tuple[tuple[Candidate, ...], ...] = only(*[DEFAULT_ADAPTER] * len(DEFAULT_WINDOWS))
     rate: float = calibration.DEFAULT_RATE
     coverage: float = MIN_COVERAGE
+    holdout: float = calibration.HOLDOUT
+    folds: int = 3
+    cost_per_kilobyte: float = 0.01
 
     @property
     def adapter_names(self) -> tuple[str, ...]:
         """Each adapter once, in alphabetical order."""
-        return tuple(sorted(set(self.adapters)))
+        return tuple(sorted({candidate.adapter for several in self.candidates for candidate in several}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +70,25 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What fitting gave: the series that have a model at some window, and the models that could not be fitted."""
+    """What fitting gave: the series that have a model at some window, what has none and why, a record of each."""
 
     entries: Entries
     refusals: list[Refusal] = field(default_factory=list)
+    records: pa.Table = field(default_factory=records.SCHEMA.empty_table)
 
 
-def fit(plan: Plan, series: Sequence[Series], history: Points) -> Fitted:
+def fit(plan: Plan, series: Sequence[Series], history: Points, borrowed: NDArray[np.int64] | None = None) -> Fitted:
     """Calibrated models of every series at every window.
 
     Args:
         plan: what to fit.
         series: names, one a series of the history.
         history: tidied points, values finite.
+        borrowed: how many of the first points of each series are another's, int64 (series,).
     """
     steps = own_step(history)
-    return _fit_values(plan, series, history, aggregate(history, plan.windows, steps, plan.coverage), steps)
+    values = aggregate(history, plan.windows, steps, plan.coverage)
+    return _fit_values(plan, series, history, values, steps, borrowed)
 
 
 def fit_pooled(plan: Plan, series: Series, history: Points) -> Fitted:
@@ -88,46 +104,46 @@ def fit_pooled(plan: Plan, series: Series, history: Points) -> Fitted:
     values = aggregate(some, plan.windows, steps, plan.coverage)
     order = np.argsort(some.timestamps, kind="stable")
     pool = Points.of((some.timestamps[order], some.values[order]))
-    plan = replace(plan, adapters=(POOLED_ADAPTER,) * len(plan.windows))
+    plan = replace(plan, candidates=only(*[POOLED_ADAPTER] * len(plan.windows)))
     return _fit_values(plan, [series], pool, values[:, order], np.array([np.median(steps)], np.int64))
 
 
-def pools(series: Sequence[Series], levels: Sequence[str]) -> dict[Series, NDArray[np.int64]]:
-    """The series to pool for each fallback model; `levels` are of "region" and "global"."""
-    members: dict[Series, list[int]] = {}
-    for i, one in enumerate(series):
-        if "region" in levels:
-            members.setdefault(Series(one.region, ANY, one.metric), []).append(i)
-        if "global" in levels:
-            members.setdefault(Series(ANY, ANY, one.metric), []).append(i)
-    return {pooled: np.array(chosen, np.int64) for pooled, chosen in members.items()}
-
-
 def _fit_values(
-    plan: Plan, series: Sequence[Series], history: Points, values: NDArray[np.float64], steps: NDArray[np.int64]
+    plan: Plan,
+    series: Sequence[Series],
+    history: Points,
+    values: NDArray[np.float64],
+    steps: NDArray[np.int64],
+    borrowed: NDArray[np.int64] | None = None,
 ) -> Fitted:
     n, w = len(series), len(plan.windows)
     adapter, row = np.full((n, w), NO_MODEL, np.uint8), np.zeros((n, w), np.int64)
     scores, floors = np.full(values.shape, np.nan), np.full((w, n), np.nan)
-    models: dict[tuple[int, int], Model] = {}
-    refusals = []
-    for at, (window, name) in enumerate(zip(plan.windows, plan.adapters, strict=True)):
+    models: dict[tuple[int, int], list[Model]] = {}
+    refusals: list[Refusal] = []
+    own = np.zeros(n, np.int64) if borrowed is None else borrowed
+    told = []
+    for at, (window, several) in enumerate(zip(plan.windows, plan.candidates, strict=True)):
+        if not several:
+            continue
         there = np.isfinite(values[at])
-        one = _fit_window(adapters.get(name), history.with_values(values[at]).where(there), plan.rate)
-        code = plan.adapter_names.index(name)
-        models[at, code] = one.model
-        adapter[one.kept, at] = code
-        row[one.kept, at] = np.arange(len(one.kept))
-        scores[at, np.flatnonzero(there)[one.held]] = one.scores
-        floors[at, one.kept] = one.floors
+        one = fit_window(plan, several, history.with_values(values[at]).where(there))
+        for candidate, model, members in zip(several, one.models, one.members, strict=True):
+            code = plan.adapter_names.index(candidate.adapter)
+            stacked = models.setdefault((at, code), [])
+            adapter[members, at] = code
+            row[members, at] = sum(m.rows for m in stacked) + np.arange(len(members))
+            stacked.append(model)
+        scores[at, there], floors[at] = one.scores, one.floors
         refusals += [Refusal(str(series[i]), window, why) for i, why in sorted(one.refused.items())]
+        told.append(recorded(window, several, one, series, history, own))
     combined = _combined_thresholds(plan, history, scores, floors)
     some = np.flatnonzero((adapter != NO_MODEL).any(axis=1))
-    first, last = history.offsets[:-1][some], history.offsets[1:][some] - 1
+    first, last = (history.offsets[:-1] + own)[some], history.offsets[1:][some] - 1
     entries = Entries(
         series=[series[i] for i in some.tolist()],
         step=steps[some],
-        points=history.lengths[some],
+        points=(history.lengths - own)[some],
         fitted_at=np.full(len(some), int(time.time()), np.int64),
         history=np.stack([history.timestamps[first], history.timestamps[last]], axis=1),
         adapter=adapter[some],
@@ -135,49 +151,9 @@ def _fit_values(
         combined=combined[some],
         windows=plan.windows,
         adapters=plan.adapter_names,
-        models=models,
+        models={at: several[0].stack(several) for at, several in models.items()},
     )
-    return Fitted(entries, refusals)
-
-
-@dataclass(frozen=True, slots=True)
-class _WindowFit:
-    """One window's models: `kept` and `floors` by row, `held` the positions of held-out points and their `scores`."""
-
-    model: Model
-    kept: NDArray[np.int64]
-    refused: dict[int, str]
-    held: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    floors: NDArray[np.float64]
-
-
-def _fit_window(kind: type[Model], history: Points, rate: float) -> _WindowFit:
-    """Fit to the first part of each history, calibrate on the rest, then fit to all of it."""
-    held = calibration.held_out(history)
-    first = kind.fit(history.where(~held))
-    full = kind.fit(history)
-    refused = {**first.refused, **full.refused}
-    held_lengths = history.where(held).lengths
-    few = np.flatnonzero(held_lengths < calibration.MIN_HOLDOUT)
-    why = f"fewer than {calibration.MIN_HOLDOUT} held-out points to calibrate on"
-    refused |= {i: HistoryUnusable(why) for i in few.tolist() if i not in refused}
-    kept = np.setdiff1d(np.arange(len(history)), list(refused))
-    trial = first.model.take(np.searchsorted(first.kept, kept))
-    final = full.model.take(np.searchsorted(full.kept, kept))
-    mine = held & np.isin(history.owner, kept)
-    rest = history.where(mine).take(kept)
-    rows = np.arange(len(kept))
-    deviations = trial.predict(rows, rest).score
-    limit = np.array([calibration.threshold(one, rate) for one in _split(deviations, rest)])
-    floor = calibration.effect_floor(history.take(kept))
-    limit = np.clip(limit, np.finfo(np.float32).tiny, MOST_SPREADS)
-    prediction = trial.calibrated(limit, floor).predict(rows, rest)
-    half = (prediction.upper - prediction.lower) / 2
-    floors = np.array([np.median(one) for one in _split(floor[rest.owner] / half, rest)])
-    held_at = np.flatnonzero(mine)
-    reasons = {i: str(error) for i, error in refused.items()}
-    return _WindowFit(final.calibrated(limit, floor), kept, reasons, held_at, prediction.score, floors)
+    return Fitted(entries, refusals, records.merge(told))
 
 
 def _combined_thresholds(
@@ -194,23 +170,20 @@ def _combined_thresholds(
     """
     w = len(plan.windows)
     thresholds = np.ones((len(history), len(COMBINES), 1 << w), np.float16)
+    held = np.atleast_1d(np.isfinite(scores).any(axis=0))
+    scores, history = scores[:, held], history.where(held)
     for mask in subsets(w):
         members = [i for i in range(w) if mask >> i & 1]
         if len(members) < 2:
             continue
         weights = [plan.weights[i] for i in members]
         there = np.atleast_1d(np.isfinite(scores[members]).all(axis=0))
-        together, held = scores[members][:, there], history.where(there)
+        together, rest = scores[members][:, there], history.where(there)
         for mode, how in enumerate(COMBINES):
             least = combine(floors[members], weights, how)
             joint = combine(together, weights, how)
-            for i, one in enumerate(_split(joint, held)):
+            for i, one in enumerate(split(joint, rest)):
                 if len(one) >= calibration.MIN_HOLDOUT:
                     limit = max(calibration.threshold(one, plan.rate), least[i])
                     thresholds[i, mode, mask] = np.clip(limit, LEAST_COMBINED, MOST_COMBINED)
     return thresholds
-
-
-def _split(values: NDArray[np.float64], points: Points) -> list[NDArray[np.float64]]:
-    """The values of each series."""
-    return [values[a:b] for a, b in zip(points.offsets[:-1].tolist(), points.offsets[1:].tolist(), strict=True)]

@@ -7,24 +7,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.calibration import HOLDOUT
-from storage.release import Manifest
 from training.records import SERIES
 
 ENOUGH_ALARMS = 5
 """A realised rate tells something where at least this many false alarms are expected among the held-out points."""
 
-Gate = Callable[[pa.Table, Manifest, float], str | None]
+Gate = Callable[[pa.Table, float, float], str | None]
 
 
-def check(table: pa.Table, manifest: Manifest, gates: Mapping[str, float]) -> list[str]:
+def check(table: pa.Table, rate: float, gates: Mapping[str, float]) -> list[str]:
     """A sentence for each gate that fails, with the figure and the limit.
 
     Args:
         table: the records of the release.
-        manifest: of the release; its rate is the target.
+        rate: of false alarms, the target.
         gates: limits by name, of `GATES`.
     """
-    found = (GATES[name](table, manifest, limit) for name, limit in gates.items())
+    found = (GATES[name](table, rate, limit) for name, limit in gates.items())
     return [failure for failure in found if failure]
 
 
@@ -56,7 +55,7 @@ def realised_rates(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     return there["realised_rate"].to_numpy(), there["points"].to_numpy() * HOLDOUT
 
 
-def _failed(table: pa.Table, _: Manifest, limit: float) -> str | None:
+def _failed(table: pa.Table, _: float, limit: float) -> str | None:
     lacking, there = refused_series(table)
     share = lacking / max(there, 1)
     if share <= limit:
@@ -64,17 +63,17 @@ def _failed(table: pa.Table, _: Manifest, limit: float) -> str | None:
     return f"failed: {lacking:,} of {there:,} series ({share:.2%}) lack a model, more than the {limit:.2%} allowed"
 
 
-def _calibrated(table: pa.Table, manifest: Manifest, limit: float) -> str | None:
-    factor = calibration_factor(table, manifest.rate)
+def _calibrated(table: pa.Table, rate: float, limit: float) -> str | None:
+    factor = calibration_factor(table, rate)
     if factor is None or factor <= limit:
         return None
     return (
-        f"calibration_factor: false alarms on held-out points are {factor:.3g} times the target of {manifest.rate:g}, "
+        f"calibration_factor: false alarms on held-out points are {factor:.3g} times the target of {rate:g}, "
         f"more than the {limit:g} times allowed"
     )
 
 
-def _small(table: pa.Table, _: Manifest, limit: float) -> str | None:
+def _small(table: pa.Table, _: float, limit: float) -> str | None:
     mean = pc.mean(table["bytes"]).as_py()
     if mean is None or mean <= limit:
         return None

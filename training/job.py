@@ -12,7 +12,9 @@ from models.key import Series
 from models.points import Points
 from models.table import grouped
 from storage.shard import concatenated
-from training.fit import Fitted, Plan, Refusal, fit, fit_pooled, pools
+from training import records
+from training.fit import Fitted, Plan, Refusal, fit, fit_pooled
+from training.hierarchy import pools
 
 SERIES_AT_ONCE = 16
 
@@ -47,7 +49,8 @@ def train(
     refusals += [refusal for fitted in done for refusal in fitted.refusals]
     if not any(fitted.entries.series for fitted in done):
         raise HistoryUnusable(refusals[0].why if refusals else "there are no datapoints")
-    return Fitted(concatenated([fitted.entries for fitted in done]), refusals)
+    told = records.merge([fitted.records for fitted in done])
+    return Fitted(concatenated([fitted.entries for fitted in done]), refusals, told)
 
 
 def _work(plan: Plan, series: list[Series], points: Points, levels: Sequence[str]) -> Iterator[_Work]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 import adapters
 from models.errors import InvalidPoints
 from models.key import shard_of
-from models.windows import Window
 from storage.artifact import compress
 from storage.release import Artifact, Head, Manifest, Releases, new_release_id
 from storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
@@ -48,9 +47,8 @@ def publish(
         Conflict: another release became current since; nothing that is served has changed.
         InvalidPoints: the base has others.
     """
-    if base and _calibration(base) != (plan.windows, plan.weights, plan.rate, plan.coverage):
-        was = f"windows {', '.join(base.windows)}, weights {base.weights}, rate {base.rate}, coverage {base.coverage}"
-        raise InvalidPoints(f"release {base.id} has {was}: what is kept of it cannot be combined with anything else")
+    if base:
+        same_calibration(base, plan)
     kept = dict(base.regions) if base else {}
     for region, members in by_region(entries).items():
         kept[region] = put_region(releases, entries.take(members), kept.get(region))
@@ -79,11 +77,22 @@ def put_region(
         before = kept[s] if kept else None
         if len(chosen) == 0:
             return before
-        mine = entries.take(chosen)
-        return _put(releases, _merged(releases, before, mine) if before else mine)
+        return put_shard(releases, entries.take(chosen), before)
 
     with ThreadPoolExecutor(WRITERS) as pool:
         return tuple(pool.map(put, range(count)))
+
+
+def put_shard(releases: Releases, entries: Entries, before: Artifact | None = None) -> Artifact:
+    """Write one shard's entries, in place of or beside those of an artifact it had."""
+    if before:
+        old = entries_of(Shard(before.hash, releases.get_artifact(before), adapters.get))
+        new = set(entries.series)
+        stay = np.array([i for i, series in enumerate(old.series) if series not in new], np.int64)
+        entries = concatenated([old.take(stay), entries])
+    raw = pack_shard(entries)
+    models = int((entries.adapter != NO_MODEL).sum())
+    return releases.put_artifact(raw, compress(raw), len(entries.series), models)
 
 
 def commit(
@@ -93,14 +102,15 @@ def commit(
     names: Sequence[str],
     over: Head | None,
     provenance: Mapping[str, str],
+    release: str = "",
 ) -> Manifest:
-    """Make artifacts that have been written the current release.
+    """Make artifacts that have been written the current release, under an id of its own where none is given.
 
     Raises:
         Conflict: another release became current since, or some of the artifacts were pruned meanwhile.
     """
     manifest = Manifest(
-        id=new_release_id(),
+        id=release or new_release_id(),
         created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         windows=tuple(str(w) for w in plan.windows),
         weights=plan.weights,
@@ -122,8 +132,17 @@ def by_region(entries: Entries) -> dict[str, NDArray[np.int64]]:
     return {region: np.array(some, np.int64) for region, some in sorted(members.items())}
 
 
-def _calibration(manifest: Manifest) -> tuple[tuple[Window, ...], tuple[float, ...], float, float]:
-    return manifest.parsed_windows, manifest.weights, manifest.rate, manifest.coverage
+def same_calibration(base: Manifest, plan: Plan) -> None:
+    """Raise `InvalidPoints` where what is kept of a release cannot be combined with what a plan fits."""
+    own = base.parsed_windows, base.weights, base.rate, base.coverage
+    if own != (plan.windows, plan.weights, plan.rate, plan.coverage):
+        was = f"windows {', '.join(base.windows)}, weights {base.weights}, rate {base.rate}, coverage {base.coverage}"
+        raise InvalidPoints(f"release {base.id} has {was}: what is kept of it cannot be combined with anything else")
+
+
+def shards_for(series: int, series_bytes: float) -> int:
+    """How many shards so many series take, when the models of one take so many bytes."""
+    return max(1, round(series * (series_bytes + INDEX_BYTES) / SHARD_RAW_BYTES))
 
 
 def _shards(entries: Entries) -> int:
@@ -131,18 +150,4 @@ def _shards(entries: Entries) -> int:
         model.row_bytes * int((entries.adapter[:, window] == code).sum())
         for (window, code), model in entries.models.items()
     ]
-    return max(1, round((sum(rows) + len(entries.series) * INDEX_BYTES) / SHARD_RAW_BYTES))
-
-
-def _merged(releases: Releases, before: Artifact, entries: Entries) -> Entries:
-    """A shard's entries with these in place of, or beside, those it had."""
-    old = entries_of(Shard(before.hash, releases.get_artifact(before), adapters.get))
-    new = set(entries.series)
-    stay = np.array([i for i, series in enumerate(old.series) if series not in new], np.int64)
-    return concatenated([old.take(stay), entries])
-
-
-def _put(releases: Releases, entries: Entries) -> Artifact:
-    raw = pack_shard(entries)
-    models = int((entries.adapter != NO_MODEL).sum())
-    return releases.put_artifact(raw, compress(raw), len(entries.series), models)
+    return shards_for(len(entries.series), sum(rows) / max(len(entries.series), 1))

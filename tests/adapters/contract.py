@@ -28,6 +28,7 @@ from storage.artifact import compress, content_hash, decompress, pack, views
 from storage.memory import MemoryStore
 from storage.release import Releases
 from tests.conftest import END, history
+from training.candidate import only
 from training.fit import Plan, fit
 from training.publish import publish
 from training.synthetic import DAY
@@ -50,6 +51,7 @@ FRESH_SERIES: Mapping[str, int] = {
     "holt_winters": 20,
     "isolation_forest": 20,
     "lightgbm": 16,
+    "pyod": 16,
     "regressor": 20,
     "river": 10,
     "xgboost": 16,
@@ -315,7 +317,7 @@ def realised_rates(kind: type[Model], noise: Noise) -> dict[str, float]:
     count = FRESH_SERIES.get(kind.name(), USUAL_FRESH_SERIES)
     past, new = noisy(noise, 0, 28, END, count), noisy(noise, 1, 14, END + 14 * DAY, count)
     series = [Series("here", f"host-{i}", "metric") for i in range(len(past))]
-    plan = Plan(windows=WINDOWS, adapters=(kind.name(),) * 3, weights=(1.0, 2.0, 4.0), rate=RATE)
+    plan = Plan(windows=WINDOWS, candidates=only(*[kind.name()] * 3), weights=(1.0, 2.0, 4.0), rate=RATE)
     store = MemoryStore()
     with patch.object(adapters, "get", {kind.name(): kind}.__getitem__):
         publish(Releases(store), fit(plan, series, past).entries, plan, None, {})

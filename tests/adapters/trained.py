@@ -7,13 +7,14 @@ from models.base import Model, Prediction
 from models.key import Series
 from models.points import Points
 from models.windows import Window, own_step
+from training.candidate import only
 from training.fit import Plan, fit
 
 
 def trained(adapter: str, past: Points, rate: float = 1e-3) -> Model:
     """A row for each series, at the window of one step."""
     step = Window(own_step(past)[0])
-    plan = Plan(windows=(step,), adapters=(adapter,), weights=(1.0,), rate=rate)
+    plan = Plan(windows=(step,), candidates=only(adapter), weights=(1.0,), rate=rate)
     names = [Series("here", f"host-{i}", "metric") for i in range(len(past))]
     model = fit(plan, names, past).entries.models[0, 0]
     assert isinstance(model, adapters.get(adapter))

@@ -98,8 +98,9 @@ def test_a_file_read_in_parts_gives_the_scores_of_the_whole(
 ) -> None:
     in_order = day.sort_values(["region", "host", "metric", "timestamp"])
     in_order.to_parquet(tmp_path / "day.parquet")
-    whole, parts = tmp_path / "whole.parquet", tmp_path / "parts.parquet"
-    told("predict", tmp_path / "day.parquet", "--store", trained.url, "--output", whole)
+    whole, parts, url = tmp_path / "whole.parquet", tmp_path / "parts.parquet", f"file://{tmp_path / 'store'}"
+    told("train", trained.history, "--store", url, "--adapter", "seasonal", "--processes", 1)
+    told("predict", tmp_path / "day.parquet", "--store", url, "--output", whole)
     monkeypatch.setattr("cli.predict.ROWS_AT_ONCE", len(day) // 7)
-    told("predict", tmp_path / "day.parquet", "--store", trained.url, "--output", parts)
+    told("predict", tmp_path / "day.parquet", "--store", url, "--output", parts)
     pd.testing.assert_frame_equal(pd.read_parquet(parts), pd.read_parquet(whole))

@@ -30,6 +30,7 @@ from tests.adapters.contract import CHECKS
 from tests.conftest import END, Server, history
 from tests.docs.commands import PAGES, ROOT, SHOWN_BUCKET, Shell, blocks, commands, compare
 from tests.docs.conftest import Demo
+from training.candidate import only
 from training.fit import Plan, fit
 from training.publish import publish
 
@@ -186,7 +187,7 @@ def test_the_hash_written_out_in_the_docs_is_that_of_the_code() -> None:
 
 
 def test_the_example_adapter_is_found_fitted_published_and_scores(example: str) -> None:
-    plan, series = Plan(adapters=(example,) * 3), Series("us-east-1", "web-000", "cpu_util")
+    plan, series = Plan(candidates=only(*[example] * 3)), Series("us-east-1", "web-000", "cpu_util")
     store = MemoryStore()
     entries = fit(plan, [series], history(5)).entries
     publish(Releases(store), entries, plan, None, {})

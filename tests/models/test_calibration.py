@@ -23,13 +23,13 @@ def test_a_sample_that_reaches_far_enough_gives_its_own_quantile() -> None:
 
 def test_the_sample_reaches_far_enough_with_ten_points_expected_beyond() -> None:
     rare, n = 1e-3, int(EXPECTED_BEYOND / 1e-3)
-    two_sided = np.concatenate([np.zeros(n - 5), np.full(5, 100.0)])
-    assert threshold(two_sided, rare) == 0
-    assert threshold(two_sided[1:], rare) > 0
+    even = np.linspace(0, 1, n)
+    assert threshold(even, rare) == pytest.approx(1 - rare)
+    assert threshold(even[1:], rare) > 1  # no exponential tail ends there
 
 
 def test_a_rate_within_the_tail_is_never_extrapolated() -> None:
-    assert threshold(np.arange(101.0), TAIL) == pytest.approx(98)
+    assert threshold(np.arange(101.0), TAIL) == pytest.approx(100 * (1 - TAIL))
 
 
 @pytest.mark.parametrize("rate", [1e-3, 1e-4, 1e-5])
@@ -52,6 +52,12 @@ def test_the_rarer_the_rate_the_higher_the_threshold(deviations: list[float], ra
 def test_the_threshold_is_in_the_unit_of_the_deviations(deviations: list[float], unit: float) -> None:
     sample = np.array(deviations)
     assert threshold(sample * unit, 1e-4) == pytest.approx(threshold(sample, 1e-4) * unit, rel=1e-6, abs=1e-9)
+
+
+def test_incidents_in_the_history_hardly_move_the_threshold() -> None:
+    usual = np.random.default_rng(3).exponential(size=10_000)
+    incidents = np.where(np.arange(len(usual)) % 100 == 0, 1000.0, usual)
+    assert threshold(incidents, 1e-4) < 1.6 * threshold(usual, 1e-4)
 
 
 def test_a_missing_deviation_does_not_count() -> None:

@@ -14,6 +14,7 @@ from storage.base import open_store
 from storage.release import Manifest, Releases
 from tests.conftest import END, Published, Server
 from tests.serving.test_s3_trouble import answer, until
+from training.candidate import only
 from training.fit import Plan
 from training.job import train
 from training.publish import publish
@@ -31,7 +32,7 @@ def store(published: Published, tmp_path: Path) -> str:
 
 def retrained(published: Published, store: str, regions: tuple[str, ...]) -> Manifest:
     """A release in which the series of some regions were fitted anew, to less history."""
-    plan = Plan(adapters=("ewma", "seasonal", "seasonal"))
+    plan = Plan(candidates=only("ewma", "seasonal", "seasonal"))
     history = published.fleet.table(END - 8 * DAY, END - DAY)
     chosen = history.filter([row in regions for row in history["region"].to_pylist()])
     fitted = train(plan, chosen, [], workers=1, progress=lambda _: None)

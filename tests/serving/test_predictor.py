@@ -28,6 +28,7 @@ from storage.release import Releases
 from tests.conftest import Published, history
 from tests.serving.bodies import frame
 from tests.training.fleets import NAMES, fitted, released
+from training.candidate import only
 from training.fit import Plan
 
 CPU = Series("us-east-1", "web-000", "cpu_util")
@@ -246,7 +247,7 @@ def test_series_whose_shard_cannot_be_loaded_fail_alone(releases: Releases) -> N
 
 def test_a_shard_of_other_windows_than_the_releases_is_a_failed_load(releases: Releases) -> None:
     other = Releases(MemoryStore())
-    plan = Plan(windows=(Window(60),), adapters=("ewma",), weights=(1.0,))
+    plan = Plan(windows=(Window(60),), candidates=only("ewma"), weights=(1.0,))
     shorter = released(other, fitted(plan=plan), plan=plan)
     for stored in other.store.list("artifacts/"):
         releases.store.create(stored.name, other.store.get(stored.name, stored.size).data)

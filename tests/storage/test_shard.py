@@ -22,6 +22,7 @@ from storage.artifact import pack, views
 from storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
 from tests.conftest import history
 from tests.training.fleets import NAMES, PLAN, fitted
+from training.candidate import only
 from training.fit import Plan, fit
 
 GOLDEN_SCORES = Path(__file__).parent / "golden" / "shard-format-1-scores.json"
@@ -128,7 +129,7 @@ def test_a_series_may_have_any_name_a_key_can_have() -> None:
 
 
 def test_a_window_may_have_models_of_several_adapters_and_none() -> None:
-    turned = dataclasses.replace(PLAN, adapters=("seasonal", "ewma"))
+    turned = dataclasses.replace(PLAN, candidates=only("seasonal", "ewma"))
     other = fitted("q/a/cpu", seed=5, plan=turned)
     mixed = concatenated([ENTRIES, other])
     mixed.adapter[0, 1] = NO_MODEL
@@ -154,7 +155,7 @@ def test_entries_put_together_keep_every_series_own_parameters() -> None:
 
 
 def test_entries_of_different_adapters_can_be_put_together() -> None:
-    one = fitted("a/a/a", plan=dataclasses.replace(PLAN, adapters=("seasonal", "seasonal")))
+    one = fitted("a/a/a", plan=dataclasses.replace(PLAN, candidates=only("seasonal", "seasonal")))
     both = concatenated([one, ENTRIES])
     shard = opened(pack_shard(both))
     assert both.adapters == ("ewma", "seasonal")
@@ -255,7 +256,7 @@ def only_opens_or_is_corrupt(raw: bytes) -> None:
 
 def golden_entries() -> Entries:
     """Two series of made-up history; the time of fitting fixed, a model missing."""
-    plan = Plan(windows=(Window(60), Window(300)), adapters=("ewma", "seasonal"), weights=(1.0, 2.0))
+    plan = Plan(windows=(Window(60), Window(300)), candidates=only("ewma", "seasonal"), weights=(1.0, 2.0))
     names = [Series("us-east-1", "web-000", "cpu_util"), Series("us-east-1", "*", "cpu_util")]
     entries = fit(plan, names, history(1, series=2)).entries
     entries.adapter[1, 0] = NO_MODEL

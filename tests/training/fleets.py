@@ -7,10 +7,11 @@ from models.windows import Window
 from storage.release import Head, Manifest, Releases
 from storage.shard import Entries
 from tests.conftest import history
+from training.candidate import only
 from training.fit import Plan, fit
 from training.publish import publish
 
-PLAN = Plan(windows=(Window(60), Window(300)), adapters=("ewma", "seasonal"), weights=(1.0, 2.0))
+PLAN = Plan(windows=(Window(60), Window(300)), candidates=only("ewma", "seasonal"), weights=(1.0, 2.0))
 """Two windows with an adapter each."""
 
 NAMES = ("r/a/cpu", "r/a/mem", "r/b/cpu", "s/a/cpu")

@@ -17,7 +17,9 @@ from storage.release import Releases
 from storage.shard import NO_MODEL, Entries
 from tests.conftest import END, history
 from tests.training.fleets import PLAN, released
-from training.fit import POOLED_SERIES, Plan, Refusal, fit, fit_pooled, pools
+from training.candidate import only
+from training.fit import Plan, Refusal, fit, fit_pooled
+from training.hierarchy import POOLED_SERIES, pools
 
 ONE = Series("r", "a", "cpu")
 WINDOW, LONGER = PLAN.windows
@@ -74,13 +76,13 @@ def test_a_series_with_points_too_far_apart_for_a_window_has_models_at_the_other
 
 
 def test_the_adapters_of_a_plan_are_named_once() -> None:
-    assert Plan(adapters=("seasonal", "ewma", "seasonal")).adapter_names == ("ewma", "seasonal")
+    assert Plan(candidates=only("seasonal", "ewma", "seasonal")).adapter_names == ("ewma", "seasonal")
 
 
 @pytest.mark.parametrize("adapter", ["ewma", "seasonal"])
 def test_ordinary_points_score_above_1_about_as_rarely_as_the_rate_says(adapter: str) -> None:
     rate = 0.01
-    plan = dataclasses.replace(PLAN, adapters=(adapter, adapter), rate=rate)
+    plan = dataclasses.replace(PLAN, candidates=only(adapter, adapter), rate=rate)
     entries = fit(plan, [ONE], history(15, until=END - 10 * 86400)).entries
     scores = scored(entries, history(10, seed=1), plan)
     for score in (scores.score, *scores.by_window):
@@ -120,7 +122,7 @@ def test_a_constant_series_does_not_alert_on_rounding_but_on_a_change(value: flo
 
 @pytest.mark.parametrize("value", [5.0, -3.3, 1e12])
 def test_no_combination_of_windows_is_above_1_for_less_than_the_effect_floor(value: float) -> None:
-    plan = dataclasses.replace(PLAN, adapters=("seasonal", "seasonal"))
+    plan = dataclasses.replace(PLAN, candidates=only("seasonal", "seasonal"))
     entries = fit(plan, [ONE], constant(value, 3)).entries
     times, values = constant(value, 0.1).series(0)
     for share, above in ((0.9, False), (1.5, True)):

@@ -6,38 +6,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.tables import RATE, fleet, manifest, refusals
+from tests.training.tables import RATE, fleet, refusals
 from training import gates, records
 
 
 def test_what_keeps_to_its_limits_fails_nothing() -> None:
     limits = {"failed": 0.0, "calibration_factor": 1.5, "bytes": 100}
     assert limits.keys() == gates.GATES.keys()
-    assert gates.check(fleet(), manifest(), limits) == []
-    assert gates.check(fleet(), manifest(), {}) == []
+    assert gates.check(fleet(), RATE, limits) == []
+    assert gates.check(fleet(), RATE, {}) == []
 
 
 def test_a_series_that_lacks_a_model_anywhere_counts_once() -> None:
     table = records.merge([fleet(10), refusals("r/web-0/cpu/1m", "r/web-0/cpu/1h", "r/web-1/cpu/1m")])
     assert gates.refused_series(table) == (2, 40)
-    assert gates.check(table, manifest(), {"failed": 0.05}) == []
-    (failure,) = gates.check(table, manifest(), {"failed": 0.04})
+    assert gates.check(table, RATE, {"failed": 0.05}) == []
+    (failure,) = gates.check(table, RATE, {"failed": 0.04})
     assert failure == "failed: 2 of 40 series (5.00%) lack a model, more than the 4.00% allowed"
 
 
 def test_a_fleet_that_was_refused_whole_fails_and_has_no_other_figures() -> None:
     limits = {"failed": 0.5, "calibration_factor": 0, "bytes": 0}
-    (failure,) = gates.check(refusals("r/a/cpu/1m"), manifest(), limits)
+    (failure,) = gates.check(refusals("r/a/cpu/1m"), RATE, limits)
     assert "1 of 1 series (100.00%)" in failure
-    assert gates.check(records.merge([]), manifest(), limits) == []
+    assert gates.check(records.merge([]), RATE, limits) == []
 
 
 def test_the_median_of_realised_rates_is_compared_with_the_target() -> None:
     rates = np.full(80, 3 * RATE)
     rates[:30] = 1.0
     table = fleet(realised_rate=rates)
-    assert gates.check(table, manifest(), {"calibration_factor": 3.01}) == []
-    (failure,) = gates.check(table, manifest(), {"calibration_factor": 2})
+    assert gates.check(table, RATE, {"calibration_factor": 3.01}) == []
+    (failure,) = gates.check(table, RATE, {"calibration_factor": 2})
     assert "3 times the target of 0.001, more than the 2 times allowed" in failure
 
 
@@ -52,12 +52,12 @@ def test_where_no_model_can_tell_all_points_together_may() -> None:
     rates[:8] = 0.02
     assert gates.calibration_factor(fleet(points=[1000] * 80, realised_rate=rates), RATE) == pytest.approx(2)
     assert gates.calibration_factor(fleet(points=[100] * 80, realised_rate=rates), RATE) is None
-    assert gates.check(fleet(points=[100] * 80, realised_rate=rates), manifest(), {"calibration_factor": 0.1}) == []
+    assert gates.check(fleet(points=[100] * 80, realised_rate=rates), RATE, {"calibration_factor": 0.1}) == []
 
 
 def test_bytes_are_the_mean_of_a_row() -> None:
     sizes = [100] * 79 + [900]
-    (failure,) = gates.check(fleet(bytes=sizes), manifest(), {"bytes": 109})
+    (failure,) = gates.check(fleet(bytes=sizes), RATE, {"bytes": 109})
     assert failure == "bytes: a model takes 110.0 bytes on average, more than the 109 allowed"
 
 

@@ -11,6 +11,7 @@ from storage.memory import MemoryStore
 from storage.release import Manifest, Releases
 from storage.shard import Shard
 from tests.training.fleets import NAMES, PLAN, fitted, released
+from training.candidate import only
 from training.fit import Plan
 from training.publish import publish
 
@@ -80,7 +81,7 @@ def test_an_update_keeps_the_rest_of_the_release(releases: Releases) -> None:
 
 def test_an_update_with_other_windows_is_refused(releases: Releases) -> None:
     before = released(releases, fitted())
-    plan = Plan(windows=(Window(60),), adapters=("ewma",), weights=(1.0,))
+    plan = Plan(windows=(Window(60),), candidates=only("ewma"), weights=(1.0,))
     with pytest.raises(InvalidPoints, match="windows 1m, 5m"):
         publish(releases, fitted(plan=plan), plan, releases.head(), {}, before)
     assert releases.head().release == before.id

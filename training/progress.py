@@ -1,0 +1,84 @@
+"""Progress: what a job has done already, in a directory, so that one that was interrupted goes on where it stopped."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pyarrow.feather
+
+from storage.release import Artifact
+from training.config import JobFile
+from training.sources import Partition
+from training.task import Done, Task
+
+
+class _Part(msgspec.Struct):
+    region: str
+    shard: int
+    file: str
+    rows: int
+    since: int
+
+
+class _Done(msgspec.Struct):
+    artifact: Artifact | None
+    adapters: tuple[str, ...]
+
+
+class Progress:
+    """What is done of one job; another job, or the same over another release, starts from nothing."""
+
+    def __init__(self, directory: Path, job: JobFile, over: str) -> None:
+        """Where to keep it.
+
+        Args:
+            directory: of jobs.
+            job: which.
+            over: the release whose other series are to stay, "" where none are.
+        """
+        name = hashlib.blake2b(f"{job.model_dump_json()} {over}".encode(), digest_size=12).hexdigest()
+        self._directory = directory / name
+
+    def partitions(self, sort: Callable[[Path], list[Partition]]) -> list[Partition]:
+        """The sorted history: as it was sorted before, or by `sort` into an empty directory."""
+        known = self._directory / "partitions.json"
+        if known.exists():
+            parts = msgspec.json.decode(known.read_bytes(), type=list[_Part])
+            return [Partition(p.region, p.shard, self._directory / p.file, p.rows, p.since) for p in parts]
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.mkdir(parents=True)
+        found = sort(self._directory)
+        _write(known, msgspec.json.encode([_Part(p.region, p.shard, p.path.name, p.rows, p.since) for p in found]))
+        return found
+
+    def done(self, task: Task) -> Done | None:
+        """What became of a task, if it is done."""
+        told, records = self._files(task)
+        if not told.exists():
+            return None
+        one = msgspec.json.decode(told.read_bytes(), type=_Done)
+        table = pyarrow.feather.read_table(records, memory_map=False)
+        return Done(task.region, task.shard, task.shards, one.artifact, one.adapters, table)
+
+    def keep(self, done: Done) -> None:
+        """Remember what became of a task."""
+        told, records = self._files(done)
+        pyarrow.feather.write_feather(done.records, str(records))
+        _write(told, msgspec.json.encode(_Done(done.artifact, done.adapters)))
+
+    def forget(self) -> None:
+        """The job is done, or what is kept of it is wanted no more."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _files(self, of: Task | Done) -> tuple[Path, Path]:
+        name = hashlib.blake2b(f"{of.region}/{of.shard}".encode(), digest_size=12).hexdigest()
+        return self._directory / f"{name}.json", self._directory / f"{name}.feather"
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all."""
+    aside = path.with_suffix(".new")
+    aside.write_bytes(data)
+    aside.replace(path)

@@ -1,0 +1,210 @@
+"""Run: a job carried out: history sorted by shard, each shard fitted and written by a worker, the manifest last."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import adapters
+from models.errors import HistoryUnusable, NotFound
+from models.key import Series, shard_of
+from models.points import Points
+from storage.base import open_store
+from storage.release import Artifact, Head, Manifest, Releases, new_release_id
+from training import gates, records
+from training.config import JobFile
+from training.engine import done
+from training.hierarchy import POOLED_SERIES, pools, references
+from training.progress import Progress
+from training.publish import commit, same_calibration, shards_for
+from training.sources import Hashes, Partition, partitions
+from training.task import Done, Task, calibrated_as, telemetry
+
+PARTS = 64
+"""A region's history is sorted into about so many files; a shard is one or some that follow each other."""
+POOL_PARTS = 4
+"""Fallback models are fitted to series of so many of a region's files."""
+
+
+class Gated(HistoryUnusable):
+    """A release that gates of its job keep from becoming current."""
+
+
+class Released(NamedTuple):
+    """A release as a job made it, its records, and how many of its shards were done before."""
+
+    manifest: Manifest
+    records: pa.Table
+    resumed: int
+
+
+def run(
+    job: JobFile, directory: Path, *, update: bool = False, progress: Callable[[int, int], object] = lambda *_: None
+) -> Released:
+    """Carry a job out and make what it fitted the current release.
+
+    Args:
+        job: what to do.
+        directory: of jobs: what is done of this one is kept there until its release is the current one.
+        update: whether series of the current release that are not in the history stay as they are.
+        progress: called with the rows done since, and all there are.
+
+    Raises:
+        InvalidJob, InvalidPoints, StoreError, Unavailable: the history cannot be read, or the store not be written.
+        HistoryUnusable: nothing could be fitted.
+        Gated: a gate of the job does not hold; nothing that is served has changed.
+        Conflict: another release became current since.
+    """
+    releases = Releases(open_store(job.store))
+    over = releases.head_or_none()
+    base = releases.manifest(over.release) if update and over else None
+    if base:
+        same_calibration(base, calibrated_as(job))
+    kept, division = Progress(directory, job, base.id if base else ""), Division(job, base)
+    parts = kept.partitions(lambda empty: partitions(job.history, division.part, empty))
+    tasks = _tasks(job, parts, division, base)
+    found = [one for task in tasks if (one := kept.done(task))]
+    resumed, rows = len(found), {(task.region, task.shard): task.rows for task in tasks}
+    progress(sum(rows[one.region, one.shard] for one in found), sum(rows.values()))
+    before = {(one.region, one.shard) for one in found}
+    for one in done(job.engine, [task for task in tasks if (task.region, task.shard) not in before], job.workers):
+        kept.keep(one)
+        found.append(one)
+        progress(rows[one.region, one.shard], sum(rows.values()))
+    manifest, told = _released(job, releases, found, base, over)
+    kept.forget()
+    return Released(manifest, told, resumed)
+
+
+def expected(job: JobFile, directory: Path) -> dict[str, int]:
+    """What a job would do, its history read and nothing fitted: series by metric."""
+    found: dict[str, int] = {}
+    for part in partitions(job.history, Division(job, None).part, directory):
+        for series in telemetry(job, part.table()).series:
+            found[series.metric] = found.get(series.metric, 0) + 1
+    return dict(sorted(found.items()))
+
+
+class Division:
+    """How a region's hosts are divided into parts, files to be read one by one, and those into shards."""
+
+    def __init__(self, job: JobFile, base: Manifest | None) -> None:
+        self._job, self._base = job, base
+        kinds = {one.adapter for rule in job.metrics for one in rule.candidates}
+        row = max(adapters.get(name).record_type().itemsize for name in kinds)
+        self._series_bytes = row * len(job.windows)
+
+    def given(self, region: str) -> int | None:
+        """How many shards a region has to have: as many as before, or as the job says."""
+        if self._base and region in self._base.regions:
+            return len(self._base.regions[region])
+        return self._job.shards_of(region)
+
+    def parts(self, region: str) -> int:
+        """How many parts a region has, a multiple of its shards."""
+        shards = self.given(region) or 1
+        return shards * max(1, PARTS // shards)
+
+    def part(self, region: str, hosts: Hashes) -> NDArray[np.int64]:
+        """The part of each host."""
+        return shard_of(hosts, self.parts(region)).astype(np.int64)
+
+    def shards(self, region: str, series: int) -> int:
+        """How many shards a region of so many series has, of which each is as many parts."""
+        wanted = shards_for(series, self._series_bytes)
+        return self.given(region) or next(n for n in (1, 2, 4, 8, 16, 32, PARTS) if n >= min(wanted, PARTS))
+
+
+def _tasks(job: JobFile, parts: Sequence[Partition], division: Division, base: Manifest | None) -> list[Task]:
+    """A task for each shard that has history or fallback models, those of a region one after the other."""
+    by_region: dict[str, list[Partition]] = {}
+    for part in parts:
+        by_region.setdefault(part.region, []).append(part)
+    pooled = _pooled(job, by_region)
+    given = references(pooled)
+    tasks = []
+    for region in sorted({*by_region, *(series.region for series in pooled)}):
+        mine = by_region.get(region, [])
+        shards = division.shards(region, _series_of(mine, division.parts(region))) if region else 1
+        of_shard: dict[int, tuple[list[Partition], list[tuple[Series, Points]]]] = {}
+        for part in mine:
+            of_shard.setdefault(part.shard * shards // division.parts(region), ([], []))[0].append(part)
+        for series, points in pooled.items():
+            if series.region == region:
+                of_shard.setdefault(int(shard_of(series.host_hash, shards)), ([], []))[1].append((series, points))
+        before = base.regions.get(region) if base else None
+        for shard, (files, fallbacks) in sorted(of_shard.items()):
+            old = before[shard] if before else None
+            tasks.append(Task(job, region, shard, shards, tuple(files), old, tuple(fallbacks), given))
+    return tasks
+
+
+def _series_of(parts: Sequence[Partition], count: int) -> int:
+    """How many series a region has, about, from one of its parts."""
+    if not parts:
+        return 1
+    labels = parts[0].table().select(Series._fields)
+    return max(1, labels.group_by(list(Series._fields)).aggregate([]).num_rows * count)
+
+
+def _pooled(job: JobFile, by_region: Mapping[str, Sequence[Partition]]) -> dict[Series, Points]:
+    """The history of some series of each region and metric, and of all regions, for each fallback model."""
+    members: dict[Series, Points] = {}
+    for mine in by_region.values():
+        for part in mine[:POOL_PARTS] if job.fallback else ():
+            found = telemetry(job, part.table())
+            for pooled, some in pools(found.series, job.fallback).items():
+                there = members.get(pooled, Points.of())
+                members[pooled] = there.joined(found.points.take(some[: POOLED_SERIES - len(there)]))
+    return members
+
+
+def _released(
+    job: JobFile, releases: Releases, found: Sequence[Done], base: Manifest | None, over: Head | None
+) -> tuple[Manifest, pa.Table]:
+    """The manifest of what is done, with its records beside it, once the gates have been passed."""
+    told = records.merge([one.records for one in found])
+    regions: dict[str, list[Artifact | None]] = (
+        {name: list(kept) for name, kept in base.regions.items()} if base else {}
+    )
+    for one in found:
+        if one.artifact:
+            shards = regions.setdefault(one.region, [None] * one.shards)
+            shards[one.shard] = one.artifact
+    if not regions:
+        why = [text for text in told["refused"].to_pylist() if text]
+        raise HistoryUnusable(why[0] if why else "there are no datapoints of the metrics of this job")
+    names = sorted({name for one in found for name in one.adapters} | set(base.adapters if base else ()))
+    if base:
+        told = records.updated(_records_of(releases, base), told)
+    plan, release = calibrated_as(job), new_release_id()
+    limits = {name: limit for name, limit in job.gates.model_dump().items() if limit is not None}
+    if failures := gates.check(told, plan.rate, limits):
+        raise Gated("; ".join(failures))
+    records.write(releases, release, told)
+    whole = {name: tuple(shards) for name, shards in regions.items()}
+    manifest = commit(releases, whole, plan, names, over, _provenance(job), release)
+    return manifest, told
+
+
+def _provenance(job: JobFile) -> dict[str, str]:
+    """What to say of where a release came from."""
+    history = job.history
+    sources = {
+        "files": ", ".join(history.files or ()),
+        "dataset": history.dataset or "",
+        "prometheus": history.prometheus.url if history.prometheus else "",
+    }
+    adapters_tried = {candidate.adapter for rule in job.metrics for candidate in rule.candidates}
+    told = {"job": job.job, **sources, "adapters": ", ".join(sorted(adapters_tried)), "engine": job.engine}
+    return {name: text[:1000] for name, text in told.items() if text}
+
+
+def _records_of(releases: Releases, base: Manifest) -> pa.Table:
+    try:
+        return records.read(releases, base.id)
+    except NotFound:
+        return records.SCHEMA.empty_table()

@@ -1,0 +1,174 @@
+"""Task: one shard of a job, fitted and written by whoever takes it up."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from models.key import Series
+from models.points import Points
+from models.table import grouped, labels_of
+from models.timestamps import seconds_of
+from storage.base import open_store
+from storage.release import Artifact, Releases
+from storage.shard import concatenated
+from training import records
+from training.config import JobFile
+from training.fit import Fitted, Plan, fit, fit_pooled
+from training.hierarchy import Reference, filled_up
+from training.maintenance import left_out
+from training.publish import put_shard
+from training.sources import Partition
+
+SERIES_AT_ONCE = 128
+"""Fitted together: enough for vectors to pay, few enough for the memory of a worker."""
+
+
+class Task(NamedTuple):
+    """One shard to fit.
+
+    Attributes:
+        job: what to fit.
+        region: of the shard.
+        shard: its number.
+        shards: how many the region has.
+        parts: the files its history is in.
+        before: the artifact that has the shard's other series, where those are to stay.
+        pooled: fallback models that belong into it, with the history of the series they stand for.
+        references: what short histories are filled up with.
+    """
+
+    job: JobFile
+    region: str
+    shard: int
+    shards: int
+    parts: tuple[Partition, ...]
+    before: Artifact | None
+    pooled: tuple[tuple[Series, Points], ...]
+    references: Mapping[tuple[str, str], Reference]
+
+    @property
+    def rows(self) -> int:
+        """Of its history."""
+        return sum(part.rows for part in self.parts)
+
+
+class Done(NamedTuple):
+    """What became of a task: the artifact, None where there is nothing to serve, the adapters in it, the records."""
+
+    region: str
+    shard: int
+    shards: int
+    artifact: Artifact | None
+    adapters: tuple[str, ...]
+    records: pa.Table
+
+
+class Telemetry(NamedTuple):
+    """Series that can be fitted, their points, and what is wrong with the others of the same history."""
+
+    series: list[Series]
+    points: Points
+    refused: dict[tuple[str, str, str], str]
+
+
+def planned(job: JobFile, metric: str) -> Plan | None:
+    """What is fitted to a metric; None where no rule of the job matches it."""
+    rule, windows = job.rule(metric), tuple(job.windows)
+    if rule is None:
+        return None
+    candidates = tuple(
+        tuple(one for one in rule.candidates if window in (one.windows or windows))
+        if window in (rule.windows or windows)
+        else ()
+        for window in windows
+    )
+    return replace(calibrated_as(job), candidates=candidates)
+
+
+def calibrated_as(job: JobFile) -> Plan:
+    """What all the models of a job have in common."""
+    return Plan(
+        windows=tuple(job.windows),
+        weights=tuple(job.windows.values()),
+        candidates=((),) * len(job.windows),
+        rate=job.calibration.rate,
+        coverage=job.coverage,
+        holdout=job.calibration.holdout,
+        folds=job.selection.folds,
+        cost_per_kilobyte=job.selection.cost_per_kilobyte,
+    )
+
+
+def carried_out(task: Task) -> Done:
+    """The shard, fitted and in the store.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    done, told = list[Fitted](), list[pa.Table]()
+    for found in _gathered(task):
+        told.append(_refused(found.refused))
+        done += _fitted(task, found)
+    for series, points in task.pooled:
+        if plan := planned(task.job, series.metric):
+            done.append(fit_pooled(plan, series, points))
+    together = records.merge([*told, *(one.records for one in done)])
+    job = pa.array([task.job.job] * together.num_rows, pa.string()).dictionary_encode()
+    together = together.set_column(together.column_names.index("job"), "job", job).cast(records.SCHEMA)
+    entries = [one.entries for one in done if one.entries.series]
+    if not entries:
+        return Done(task.region, task.shard, task.shards, task.before, (), together)
+    whole = concatenated(entries)
+    artifact = put_shard(Releases(open_store(task.job.store)), whole, task.before)
+    return Done(task.region, task.shard, task.shards, artifact, whole.adapters, together)
+
+
+def telemetry(job: JobFile, table: pa.Table) -> Telemetry:
+    """What can be fitted of a part of a job's history, maintenance left out."""
+    if job.maintenance:
+        times = seconds_of(table["timestamp"].to_numpy())
+        table = table.filter(pa.array(~left_out(job.maintenance, labels_of(table), times)))
+    rows = grouped(table)
+    names = rows.grouping.names
+    refused = {(*names[i],): str(why) for i, why in rows.bad.items()}
+    good = [i for i in range(len(names)) if i not in rows.bad]
+    points = rows.points.take(good)
+    return Telemetry([names[i] for i in good], points.where(np.isfinite(points.values)).tidied().points, refused)
+
+
+def _gathered(task: Task) -> Iterator[Telemetry]:
+    """What can be fitted of the task's files, several together where there is little in each."""
+    waiting = Telemetry([], Points.of(), {})
+    for part in task.parts:
+        found = telemetry(task.job, part.table())
+        points = waiting.points.joined(found.points)
+        waiting = Telemetry(waiting.series + found.series, points, waiting.refused | found.refused)
+        if len(waiting.series) >= SERIES_AT_ONCE:
+            yield waiting
+            waiting = Telemetry([], Points.of(), {})
+    yield waiting
+
+
+def _fitted(task: Task, found: Telemetry) -> list[Fitted]:
+    """Models of the series of one file, those of the same rule some at a time."""
+    by_rule: dict[int, tuple[Plan, list[int]]] = {}
+    for i, one in enumerate(found.series):
+        if (rule := task.job.rule(one.metric)) and (plan := planned(task.job, one.metric)):
+            by_rule.setdefault(task.job.metrics.index(rule), (plan, []))[1].append(i)
+    done = []
+    for plan, members in by_rule.values():
+        for first in range(0, len(members), SERIES_AT_ONCE):
+            some = members[first : first + SERIES_AT_ONCE]
+            series = [found.series[i] for i in some]
+            points, borrowed = filled_up(series, found.points.take(some), task.references)
+            done.append(fit(plan, series, points, borrowed))
+    return done
+
+
+def _refused(why: Mapping[tuple[str, str, str], str]) -> pa.Table:
+    names = list(zip(*why, strict=True)) or [(), (), ()]
+    columns = dict(zip(Series._fields, names, strict=True))
+    return records.table({**columns, "refused": list(why.values())})

@@ -1,0 +1,252 @@
+"""Trial: candidates fitted to the first part of each history and held to what came after; the best is calibrated."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import adapters
+from models import calibration
+from models.base import Fit, Model
+from models.key import Series
+from models.points import Points, magnitudes
+from models.windows import Window
+from training import records
+from training.candidate import Candidate
+
+if TYPE_CHECKING:
+    from training.fit import Plan
+
+MOST_SPREADS = 1e30
+"""A threshold is kept as a float32; beyond this the effect-size floor decides."""
+MOST_STEPS = 100.0
+"""No error of a backtest counts for more typical steps than this: an incident decides nothing."""
+ROUNDING = 1e-9
+"""A typical step below this share of the largest value is a rounding error."""
+NONE = -1
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFit:
+    """What fitting S histories of n points at one window gave.
+
+    Attributes:
+        models: of each candidate the rows of the series it is best for, calibrated.
+        members: those series, ascending.
+        refused: why no candidate could be fitted, by series.
+        errors: of each candidate in the backtest, in typical steps, float64 (candidates, S); infinite where refused.
+        scores: of held-out points, float64 (n,), NaN elsewhere.
+        floors: the score of a deviation as small as the effect-size floor, float64 (S,).
+        thresholds: float64 (S,), as are the shares of held-out points above 1, `realised`.
+        realised: see thresholds.
+        seconds: fitting took, a series.
+    """
+
+    models: list[Model]
+    members: list[NDArray[np.int64]]
+    refused: dict[int, str]
+    errors: Vector
+    scores: Vector
+    floors: Vector
+    thresholds: Vector
+    realised: Vector
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What one candidate, fitted to the first part, made of the rest: NaN where it was not asked, float64 (n,).
+
+    Attributes:
+        strayed: how far the values were from what was expected.
+        half: the uncalibrated half of the band.
+        error: in typical steps, float64 (S,).
+        refused: why it has no model of a series.
+    """
+
+    strayed: Vector
+    half: Vector
+    error: Vector
+    refused: Mapping[int, str]
+
+
+def fit_window(plan: "Plan", candidates: Sequence[Candidate], history: Points) -> WindowFit:
+    """The best candidate for each history, fitted to all of it and calibrated on its last part."""
+    begun, held = time.perf_counter(), calibration.held_out(history, plan.holdout)
+    typical = _typical_steps(history)
+    trials = [_tried(one, history, ~held, held, typical) for one in candidates]
+    errors = np.array([trial.error for trial in trials])
+    if len(candidates) > 1:
+        errors = _chained(plan, candidates, history, typical, errors)
+    best = _cheapest(plan, candidates, errors)
+    best[history.where(held).lengths < calibration.MIN_HOLDOUT] = NONE
+    fits = [_fit(one, history.take(np.flatnonzero(best == at))) for at, one in enumerate(candidates)]
+    members = [np.flatnonzero(best == at)[fit.kept] for at, fit in enumerate(fits)]
+    fitted = np.full(len(history), NONE)
+    for at, some in enumerate(members):
+        fitted[some] = at
+    thresholds, floors, realised, scores = _calibrated(plan, history, trials, fitted)
+    return WindowFit(
+        models=[fit.model.calibrated(*thresholds[:, some]) for fit, some in zip(fits, members, strict=True)],
+        members=members,
+        refused={i: _why(i, best, trials, fits) for i in np.flatnonzero(fitted == NONE).tolist()},
+        errors=errors,
+        scores=scores,
+        floors=floors,
+        thresholds=thresholds[0],
+        realised=realised,
+        seconds=(time.perf_counter() - begun) / max(len(history), 1),
+    )
+
+
+def recorded(
+    window: Window,
+    candidates: Sequence[Candidate],
+    fit: WindowFit,
+    series: Sequence[Series],
+    history: Points,
+    borrowed: NDArray[np.int64],
+) -> pa.Table:
+    """A row of records for each series at a window; of its history that many first points are another's."""
+    chosen = np.full(len(series), NONE)
+    for at, some in enumerate(fit.members):
+        chosen[some] = at
+    rows = [candidates[at] if at != NONE else None for at in chosen.tolist()]
+    names = [_named(candidate) for candidate in candidates]
+    weighed = [model.row_bytes for model in fit.models]
+    last = np.maximum(history.offsets[1:] - 1, 0)
+    tried = [dict(zip(names, one, strict=True)) for one in np.round(fit.errors.T, 6).tolist()]
+    return records.table(
+        {
+            **{part: [getattr(one, part) for one in series] for part in Series._fields},
+            "window": [str(window)] * len(series),
+            "adapter": [one.adapter if one else None for one in rows],
+            "parameters": [one.parameters if one else None for one in rows],
+            "history_from": history.timestamps[np.minimum(history.offsets[:-1] + borrowed, last)],
+            "history_to": history.timestamps[last],
+            "points": history.lengths - borrowed,
+            "error": [errors[at] for errors, at in zip(fit.errors.T, chosen.tolist(), strict=True)],
+            "candidates": tried,
+            "threshold": fit.thresholds,
+            "realised_rate": fit.realised,
+            "bytes": [weighed[at] for at in chosen.tolist()],
+            "fit_seconds": [fit.seconds] * len(series),
+            "versions": [_versions(one.adapter) if one else None for one in rows],
+            "refused": [fit.refused.get(i, "") for i in range(len(series))],
+        }
+    )
+
+
+def split(values: Vector, points: Points) -> list[Vector]:
+    """The values of each series."""
+    return [values[a:b] for a, b in zip(points.offsets[:-1].tolist(), points.offsets[1:].tolist(), strict=True)]
+
+
+def _fit(candidate: Candidate, history: Points) -> Fit[Model]:
+    return adapters.get(candidate.adapter).fit(history, **candidate.parameters)
+
+
+def _tried(
+    candidate: Candidate, history: Points, before: NDArray[np.bool_], after: NDArray[np.bool_], typical: Vector
+) -> _Trial:
+    """A candidate fitted to some points of each history and asked about later ones."""
+    fit = _fit(candidate, history.where(before))
+    asked = after & np.isin(history.owner, fit.kept)
+    rest = history.where(asked).take(fit.kept)
+    prediction = fit.model.predict(np.arange(len(fit.kept)), rest)
+    strayed, half = np.full((2, len(history.values)), np.nan)
+    strayed[asked] = np.abs(rest.values - prediction.expected)
+    half[asked] = (prediction.upper - prediction.lower) / 2
+    steps = np.minimum(strayed[asked] / typical[fit.kept][rest.owner], MOST_STEPS)
+    error = np.full(len(history), np.inf)
+    error[fit.kept] = np.bincount(rest.owner, steps, len(fit.kept)) / np.maximum(rest.lengths, 1)
+    return _Trial(strayed, half, error, {i: str(why) for i, why in fit.refused.items()})
+
+
+def _chained(plan: "Plan", candidates: Sequence[Candidate], history: Points, typical: Vector, last: Vector) -> Vector:
+    """Mean errors over the folds: each fitted to all points before those it is asked about.
+
+    A candidate whom the start of a history is too short for is judged by the folds it has.
+    """
+    position = (np.arange(len(history.values)) - history.offsets[:-1][history.owner]) / history.lengths[history.owner]
+    folds = [last]
+    for back in range(1, plan.folds):
+        begins, ends = 1 - plan.holdout * (back + 1), 1 - plan.holdout * back
+        if begins > 0:
+            after = (position >= begins) & (position < ends)
+            tried = [_tried(one, history, position < begins, after, typical) for one in candidates]
+            folds.append(np.array([trial.error for trial in tried]))
+    known = np.isfinite(folds)
+    total, count = np.where(known, folds, 0.0).sum(axis=0), known.sum(axis=0)
+    errors = np.divide(total, count, out=np.full(last.shape, np.inf), where=count > 0)
+    return np.where(np.isfinite(last), errors, np.inf)
+
+
+def _cheapest(plan: "Plan", candidates: Sequence[Candidate], errors: Vector) -> NDArray[np.int64]:
+    """The candidate with the smallest error for each history, larger models weighing more; int64 (S,)."""
+    kilobytes = np.array([adapters.get(one.adapter).record_type().itemsize / 1024 for one in candidates])
+    weighed = errors * (1 + plan.cost_per_kilobyte * kilobytes)[:, None]
+    return np.where(np.isfinite(errors).any(axis=0), weighed.argmin(axis=0), NONE)
+
+
+def _calibrated(
+    plan: "Plan", history: Points, trials: Sequence[_Trial], fitted: NDArray[np.int64]
+) -> tuple[Vector, Vector, Vector, Vector]:
+    """Thresholds and floors (2, S), scores of a floor's deviation (S,), shares above 1 (S,), scores (n,)."""
+    owner, at = history.owner, np.maximum(fitted, 0)
+    one = np.where(fitted == NONE, np.nan, 1.0)[owner]
+    strayed, half = (
+        np.stack([getattr(trial, name) for trial in trials])[at[owner], np.arange(len(owner))] * one
+        for name in ("strayed", "half")
+    )
+    asked = np.isfinite(strayed)
+    rest = history.where(asked)
+    limits = np.ones(len(history))
+    for i, deviations in enumerate(split((strayed / half)[asked], rest)):
+        if len(deviations):
+            limits[i] = calibration.threshold(deviations, plan.rate)
+    limits = np.clip(limits, np.finfo(np.float32).tiny, MOST_SPREADS)
+    floor = calibration.effect_floor(history)
+    wide = np.maximum(half * limits[owner], floor[owner])
+    scores = strayed / wide
+    of_floor = split((floor[owner] / wide)[asked], rest)
+    floors = np.array([np.median(one) if len(one) else np.nan for one in of_floor])
+    above = np.bincount(rest.owner, scores[asked] > 1, len(history)) / np.maximum(rest.lengths, 1)
+    return np.stack([limits, floor]), floors, above, scores
+
+
+def _typical_steps(history: Points) -> Vector:
+    """The mean distance between a value and the next, (S,), and never less than rounding."""
+    inside = np.diff(history.owner) == 0
+    owner = history.owner[1:][inside]
+    size = np.bincount(owner, np.abs(np.diff(history.values)[inside]), len(history))
+    steps = size / np.maximum(np.bincount(owner, minlength=len(history)), 1)
+    return np.maximum(steps, ROUNDING * magnitudes(history))
+
+
+def _why(i: int, best: NDArray[np.int64], trials: Sequence[_Trial], fits: Sequence[Fit[Model]]) -> str:
+    if best[i] != NONE:  # what came after the first part made it impossible
+        mine = np.flatnonzero(best == best[i]).tolist().index(i)
+        return str(fits[best[i]].refused[mine])
+    if all(i in trial.refused for trial in trials):
+        return trials[0].refused[i]
+    return f"fewer than {calibration.MIN_HOLDOUT} held-out points to calibrate on"
+
+
+def _named(candidate: Candidate) -> str:
+    given = ", ".join(f"{name}={value}" for name, value in candidate.parameters.items())
+    return f"{candidate.adapter}({given})" if given else candidate.adapter
+
+
+def _versions(adapter: str) -> dict[str, str]:
+    """Of NumPy and of the library that has just fitted."""
+    library = adapters.get(adapter).library
+    modules: dict[str, Any] = {name: sys.modules[name] for name in ("numpy", library) if name in sys.modules}
+    return {name: str(getattr(module, "__version__", "")) for name, module in modules.items()}

@@ -48,12 +48,15 @@ ROW_BYTES: Mapping[str, int] = {
 }
 """What a row may take in memory, for adapters that need more than `USUAL_ROW_BYTES`."""
 FRESH_SERIES: Mapping[str, int] = {
-    "holt_winters": 20,
+    "holt_winters": 30,
     "isolation_forest": 20,
     "lightgbm": 16,
+    "prophet": 10,
     "pyod": 16,
     "regressor": 20,
     "river": 10,
+    "statsforecast": 30,
+    "stl": 30,
     "xgboost": 16,
 }
 """Series whose false alarms are counted, for adapters whose library is too slow for `USUAL_FRESH_SERIES`."""

@@ -17,6 +17,9 @@ MIN_HOLDOUT = 20
 TAIL = 0.05
 """The share of the largest deviations the tail is fitted to."""
 
+LIGHTEST = 0.96
+"""What a halving of the tail takes of the halving before, at the least; a normal distribution's takes 0.9."""
+
 EXPECTED_BEYOND = 10
 """An empirical quantile is used only when at least this many points are expected beyond it."""
 
@@ -27,23 +30,29 @@ SMALLEST_EFFECT = 1e-9
 """The floor of a series that has only ever been zero."""
 
 
-def threshold(deviations: NDArray[np.float64], rate: float) -> float:
+def threshold(deviations: NDArray[np.float64], rate: float, lightest: float = LIGHTEST) -> float:
     """The deviation exceeded with probability `rate`.
 
-    The empirical quantile where the sample reaches that far; else the largest `TAIL` of the sample is taken for
-    exponential beyond its start u (peaks over threshold with shape 0: Pickands, "Statistical inference using extreme
-    order statistics", 1975). Half of it lies within m of u, so that P(d > u + x) = TAIL 2^(-x / m). The median, where
-    the mean is usual, because some of the history is incidents: they are few and far out, and a mean would follow them.
+    The empirical quantile where the sample reaches that far; else one beyond the start u of the largest `TAIL` of the
+    sample. Half of those lie within m of u, and were the tail exponential each further halving would take m again
+    (peaks over threshold with shape 0: Pickands, "Statistical inference using extreme order statistics", 1975). A
+    lighter tail takes less each time: as much less as the halvings before show, but no less than `lightest` of it.
+    Quantiles, where the mean excess is usual, because some of the history is incidents: they are few and far out, and
+    a mean would follow them.
 
     Args:
         deviations: of held-out points, not negative, at least one; NaN is left out.
         rate: between 0 and 1.
+        lightest: 1 for an exponential tail whatever the sample shows.
     """
     known = deviations[~np.isnan(deviations)]
     if rate >= TAIL or len(known) * rate >= EXPECTED_BEYOND:
         return float(np.quantile(known, 1 - rate))
-    start, middle = np.quantile(known, [1 - TAIL, 1 - TAIL / 2]).tolist()
-    return float(start + (middle - start) * np.log2(TAIL / rate))
+    body, start, half, far = np.quantile(known, [1 - 4 * TAIL, 1 - TAIL, 1 - TAIL / 2, 1 - TAIL / 4]).tolist()
+    shrinks = np.sqrt((far - start) / (start - body)) if start > body else 1.0
+    shrinks = min(max(shrinks, lightest), 1 - 1e-9)
+    halvings = np.log2(TAIL / rate)
+    return float(start + (half - start) * (1 - shrinks**halvings) / (1 - shrinks))
 
 
 def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:

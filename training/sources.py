@@ -32,7 +32,7 @@ Shards = int | Callable[[str, Hashes], NDArray[np.int64]]
 
 
 class Partition(NamedTuple):
-    """The telemetry of one shard of a region, in a local file.
+    """The telemetry of one shard of a region, in a local file or, far from it, in memory.
 
     Attributes:
         region: "" for all rows whose region cannot be one.
@@ -40,6 +40,7 @@ class Partition(NamedTuple):
         path: of a file of Arrow streams, one after the other.
         rows: in the file.
         since: what is earlier is not wanted, in epoch seconds.
+        content: of the file, where that is not to be read.
     """
 
     region: str
@@ -47,11 +48,12 @@ class Partition(NamedTuple):
     path: Path
     rows: int
     since: int
+    content: pa.Buffer | None = None
 
     def table(self) -> pa.Table:
         """All of it, with the columns of `columns.SCHEMA`, in the order it was read in."""
         tables = [SCHEMA.empty_table()]
-        with pa.memory_map(str(self.path)) as source:
+        with pa.memory_map(str(self.path)) if self.content is None else pa.BufferReader(self.content) as source:
             while source.tell() < source.size():
                 with pa.ipc.open_stream(source) as stream:
                     tables.append(stream.read_all())

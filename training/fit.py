@@ -184,7 +184,8 @@ def _combined_thresholds(
             joint = combine(together, weights, how)
             for i, one in enumerate(split(joint, rest)):
                 if len(one) >= calibration.MIN_HOLDOUT:
-                    # These scores were calibrated on the same points and look a little calmer than others will.
-                    limit = max(calibration.threshold(one, plan.rate, lightest=1.0), least[i])
+                    # The highest of scores calibrated on these same points looks calmer than it will be on others.
+                    lightest = 1.0 if how == "max" else calibration.LIGHTEST
+                    limit = max(calibration.threshold(one, plan.rate, lightest), least[i])
                     thresholds[i, mode, mask] = np.clip(limit, LEAST_COMBINED, MOST_COMBINED)
     return thresholds

@@ -5,7 +5,12 @@ import pytest
 import adapters
 from tests.adapters.contract import CHECKS
 
-CASES = [pytest.param(name, check, id=f"{name}:{check}") for name in adapters.names() for check in CHECKS]
+CASES = [
+    # An adapter's checks share what was fitted once: they stay in one process.
+    pytest.param(name, check, id=f"{name}:{check}", marks=pytest.mark.xdist_group(name))
+    for name in adapters.names()
+    for check in CHECKS
+]
 
 
 @pytest.mark.parametrize(("name", "check"), CASES)

@@ -58,6 +58,14 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     return Published(synthetic, url, publish(releases, fitted.entries, plan, None, {"history": "synthetic"}))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Training jobs keep what is done of them among the tests' files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYRIAD_WORK", str(tmp_path_factory.mktemp("work")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """The endpoint of an S3 API over HTTP, with credentials for it in the environment."""

@@ -26,8 +26,8 @@ from models.points import Points
 SAMPLES = 96
 """Windows a density may be made of."""
 COLUMNS = 4
-BANDWIDTH = 1.0
-"""In spreads; with half as much, thresholds hang on which windows happen to be samples."""
+BANDWIDTH = 1.5
+"""In spreads; with a third of it, thresholds hang on which windows happen to be samples."""
 NARROWEST, WIDEST = 1e-2, 1e2
 """In spreads: bounds of what counts as a deviation of 1."""
 POINTS_AT_ONCE = 4096

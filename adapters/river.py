@@ -3,7 +3,7 @@
 SNARIMAX without moving averages, with any regressor that is linear once it is fitted: differences, scalers and weights
 are folded into one weight a lag. River's HalfSpaceTrees, the other candidate, expect no value of a point. Of the
 regressors the Bayesian one is learnt here: it needs no learning rate, with which the usual gradient descent either has
-not arrived after 2000 points or diverges.
+not arrived after 1000 points or diverges.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ CALENDAR = ("day_sin", "day_cos", "week_sin", "week_cos")
 ONE = "one"
 P, M, SP = 5, 15, 2
 """Of the autoregression fitted here: the five nearest lags, and the 15th and the 30th."""
-STRETCHES, STRETCH = 20, 100
+STRETCHES, STRETCH = 20, 50
 """It learns from so many stretches of so many points on end, evenly spread, so that days and weeks are in them."""
 LINEAR = 1e-6
 """How far a regressor may be from its line, as a share of the size of what it predicts."""
@@ -47,7 +47,7 @@ class River(Model):
 
     @classmethod
     def fit(cls, history: Points, *, p: int = P) -> Fit[Self]:
-        """SNARIMAX over 2000 points of each series, one by one; at least 100 points are needed."""
+        """SNARIMAX over up to 1000 points of each series, one by one; at least 100 points are needed."""
         return _scaled.fit_each(cls, history, lambda one: cls.reduced(_learnt(one, p), one))
 
     @classmethod

@@ -102,12 +102,25 @@ def _counts(points: Points, owner: NDArray[np.int64], windows: tuple[int, ...]) 
     times = points.timestamps
     if len(times) == 0:
         return np.zeros((len(windows), 0), np.int64)
+    position = np.arange(1, len(times) + 1) - points.offsets[:-1][owner]
+    if step := _common_step(points):
+        return np.minimum(position, -(-np.array(windows) // step)[:, None])
     # Setting the series apart by more than any window turns one search per series into a single one.
     earliest = times.min()
     apart = int(times.max() - earliest) + max(windows) + 1
     line = times - earliest + owner * apart
     before = np.searchsorted(line, line - np.array(windows)[:, None], side="right")
     return np.arange(1, len(times) + 1) - before
+
+
+def _common_step(points: Points) -> int:
+    """The distance between all points of all series, 0 where it is not always the same."""
+    gaps = points.timestamps[1:] - points.timestamps[:-1]
+    inside = np.ones(len(gaps), bool)
+    inner = points.offsets[1:-1]
+    inside[inner[(inner > 0) & (inner < len(points.timestamps))] - 1] = False
+    gaps = gaps[inside]
+    return int(gaps[0]) if len(gaps) and (gaps == gaps[0]).all() else 0
 
 
 def _median_step(times: NDArray[np.int64]) -> int:

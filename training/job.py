@@ -16,7 +16,7 @@ from training import records
 from training.fit import Fitted, Plan, Refusal, fit, fit_pooled
 from training.hierarchy import pools
 
-SERIES_AT_ONCE = 16
+SERIES_AT_ONCE = 80
 
 _Work = tuple[Callable[..., Fitted], tuple[object, ...], int]
 """What to call, with what, and how many series that is."""

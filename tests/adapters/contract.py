@@ -51,12 +51,11 @@ FRESH_SERIES: Mapping[str, int] = {
     "holt_winters": 30,
     "isolation_forest": 20,
     "lightgbm": 16,
-    "prophet": 10,
+    "prophet": 20,
     "pyod": 20,
     "regressor": 20,
     "river": 20,
     "statsforecast": 30,
-    "stl": 30,
     "xgboost": 16,
 }
 """Series whose false alarms are counted, for adapters whose library is too slow for `USUAL_FRESH_SERIES`."""

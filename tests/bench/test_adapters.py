@@ -1,0 +1,43 @@
+"""The adapters benchmark: what it finds of an adapter, and the table it makes of that."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import adapters
+from bench import adapters as bench
+
+FIGURES = ("fit_ms", "alone_us", "batch_us")
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_run_measures_every_adapter_and_changes_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = bench.PAGE.read_text()
+    monkeypatch.setattr(adapters, "names", lambda: ("ewma", "seasonal"))
+    monkeypatch.setattr(bench, "SECONDS", 0.0)
+    done = CliRunner().invoke(bench.main, ["--output", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 0
+    (of,) = json.loads((tmp_path / "adapters.json").read_text())["sizes"].values()
+    assert list(of) == ["ewma", "seasonal"]
+    assert all(one[figure] > 0 for one in of.values() for figure in FIGURES)
+    assert bench.PAGE.read_text() == page
+
+
+def test_the_kept_results_are_of_every_adapter() -> None:
+    (of,) = json.loads((ROOT / "bench" / "results" / "adapters.json").read_text())["sizes"].values()
+    assert tuple(of) == adapters.names()
+
+
+def test_the_table_takes_the_place_of_the_one_on_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "adapters.md"
+    page.write_text(f"before\n{bench.BEGIN}\n| old |\n{bench.END}\nafter\n")
+    facts = {"library": "", "row": "A level.", "bytes": 36, "serving_library": ""}
+    results = {"sizes": {"10000": {"ewma": {**facts, "fit_ms": 1234.5, "alone_us": 1.26, "batch_us": 0.099}}}}
+    for _ in range(2):
+        bench.update(page, results)
+    first, begin, header, _, row, end, last = page.read_text().splitlines()
+    assert (first, begin, end, last) == ("before", bench.BEGIN, bench.END, "after")
+    assert header.startswith("| Adapter | Fitted by | A row | Bytes |")
+    assert row == "| `ewma` | Myriad | A level. | 36 | 1,234 | 1.3 | 0.099 | - |"

@@ -7,7 +7,7 @@ from tests.adapters.contract import CHECKS
 
 CASES = [
     # An adapter's checks share what was fitted once: they stay in one process.
-    pytest.param(name, check, id=f"{name}:{check}", marks=pytest.mark.xdist_group(name))
+    pytest.param(name, check, id=f"{name}:{check}", marks=[pytest.mark.xdist_group(name), pytest.mark.timeout(600)])
     for name in adapters.names()
     for check in CHECKS
 ]

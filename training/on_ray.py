@@ -7,6 +7,7 @@ import contextlib
 import copy
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from models.errors import MyriadError
 from training.hierarchy import Reference
 from training.task import Done, Task, carried_out
 
+CONNECT_SECONDS = 10.0
 AHEAD = 2
 """Tasks a core has been given, so that the history of its next one arrives while it fits the first."""
 RETRIES = 3
@@ -55,14 +57,22 @@ def connected() -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS") or "local"
     try:
+        _listening(address)
         # What workers print would come out among what the command prints.
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError) as exc:
+    except (OSError, RuntimeError, ValueError) as exc:
         raise ClusterFailed(f"the Ray cluster {address!r} cannot be used: {exc}") from exc
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _listening(address: str) -> None:
+    """Raise if nobody is there: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and "://" not in address:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
 def done(tasks: Sequence[Task], workers: int | None) -> Iterator[Done]:
@@ -100,7 +110,7 @@ def _another(under_way: Mapping[Any, _Given], workers: int | None, task: Task, r
     """Whether the cluster, which may have grown, is to be given a task beside those it has."""
     if not under_way:
         return True
-    limit = workers or AHEAD * max(1, int(ray.cluster_resources().get("CPU", 0)))
+    limit = workers or AHEAD * max(1, int(ray.cluster_resources().get("CPU", 0)))  # type: ignore[no-untyped-call]
     return len(under_way) < limit and sum(one.bytes for one in under_way.values()) + _bytes(task) <= room
 
 
@@ -142,4 +152,5 @@ def _bytes(task: Task) -> int:
 def _object_store() -> int:
     """Bytes of it on the driver's machine, where Ray keeps what the driver puts into it."""
     here = ray.get_runtime_context().get_node_id()
-    return next(int(node["Resources"]["object_store_memory"]) for node in ray.nodes() if node["NodeID"] == here)
+    nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes()}  # type: ignore[no-untyped-call]
+    return int(nodes[here]["object_store_memory"])

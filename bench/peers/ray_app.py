@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import joblib  # type: ignore[import-not-found]
+import joblib  # type: ignore[import-untyped]
 import numpy as np
-import ray  # type: ignore[import-not-found]
+import ray
 from ray import serve
 from starlette.requests import Request
 

@@ -192,7 +192,7 @@ def _chained(plan: "Plan", candidates: Sequence[Candidate], history: Points, typ
 def _cheapest(plan: "Plan", candidates: Sequence[Candidate], errors: Vector) -> NDArray[np.int64]:
     """The candidate with the smallest error for each history, larger models weighing more; int64 (S,)."""
     kilobytes = np.array([adapters.get(one.adapter).record_type().itemsize / 1024 for one in candidates])
-    weighed = errors * (1 + plan.cost_per_kilobyte * kilobytes)[:, None]
+    weighed = np.maximum(errors, ROUNDING) * (1 + plan.cost_per_kilobyte * kilobytes)[:, None]
     return np.where(np.isfinite(errors).any(axis=0), weighed.argmin(axis=0), NONE)
 
 

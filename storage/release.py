@@ -9,7 +9,7 @@ PRUNING                             when a pruning began and whose it is; empty 
 
 import secrets
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -166,6 +166,11 @@ class Releases:
         blob = self.store.get(_artifact_name(artifact), artifact.bytes)
         return decompress(artifact.hash, blob.data, artifact.raw_bytes)
 
+    def missing(self, artifacts: Iterable[Artifact]) -> set[str]:
+        """The hashes of those that are not in the store."""
+        there = {_hash_of(stored.name) for stored in self.store.list("artifacts/")}
+        return {artifact.hash for artifact in artifacts} - there
+
     def publish(self, manifest: Manifest, over: Head | None) -> Head:
         """Write the manifest and make it the current release; its artifacts must already be there.
 
@@ -252,8 +257,7 @@ class Releases:
             if time.monotonic() > deadline:
                 raise Conflict(self.store.url, PRUNING)
             time.sleep(0.2)
-        there = {_hash_of(stored.name) for stored in self.store.list("artifacts/")}
-        if missing := {artifact.hash for artifact in manifest.artifacts} - there:
+        if missing := self.missing(manifest.artifacts):
             raise Conflict(self.store.url, f"artifacts/{min(missing)}.st.zst")
 
     def _pruning(self) -> bool:

@@ -125,7 +125,7 @@ class Gates(Part):
 
     Attributes:
         failed: the largest share of series without a model.
-        calibration_factor: how many times more, or fewer, scores above 1 than the rate says.
+        calibration_factor: how many times more held-out scores above 1 than the rate says.
         bytes: a model's, on average.
     """
 

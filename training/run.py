@@ -66,7 +66,7 @@ def run(
     kept, division = Progress(directory, job, base.id if base else ""), Division(job, base)
     parts = kept.partitions(lambda empty: partitions(job.history, division.part, empty))
     tasks = _tasks(job, parts, division, base)
-    found = [one for task in tasks if (one := kept.done(task))]
+    found = _there(releases, [one for task in tasks if (one := kept.done(task))])
     resumed, rows = len(found), {(task.region, task.shard): task.rows for task in tasks}
     progress(sum(rows[one.region, one.shard] for one in found), sum(rows.values()))
     before = {(one.region, one.shard) for one in found}
@@ -116,6 +116,12 @@ class Division:
         """How many shards a region of so many series has, of which each is as many parts."""
         wanted = shards_for(series, self._series_bytes)
         return self.given(region) or next(n for n in (1, 2, 4, 8, 16, 32, PARTS) if n >= min(wanted, PARTS))
+
+
+def _there(releases: Releases, found: Sequence[Done]) -> list[Done]:
+    """Those whose artifact has not been pruned since: no release has named it yet."""
+    missing = releases.missing([one.artifact for one in found if one.artifact]) if found else set()
+    return [one for one in found if one.artifact is None or one.artifact.hash not in missing]
 
 
 def _tasks(job: JobFile, parts: Sequence[Partition], division: Division, base: Manifest | None) -> list[Task]:

@@ -1,0 +1,113 @@
+"""Tasks: one shard, fitted to what its job says of each metric, maintenance left out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.key import Series
+from storage.artifact import views
+from storage.base import open_store
+from storage.release import Artifact, Releases
+from tests.conftest import END, history
+from training import task as module
+from training.config import JobFile
+from training.sources import partitions
+from training.synthetic import DAY
+from training.task import Done, Task, carried_out, planned
+
+BEGUN, ENDED = "2026-01-03T08:00:00Z", "2026-01-03T10:00:00Z"
+INSIDE = END - 2 * DAY + 8 * 3600, END - 2 * DAY + 10 * 3600
+
+
+def table(*names: str, incident: float = 0.0, days: float = 4) -> pa.Table:
+    """Noise around a daily rhythm of each series, `incident` higher in the maintenance."""
+    times, values = history(days, step=300).series(0)
+    values = values + incident * ((times >= INSIDE[0]) & (times < INSIDE[1]))
+    parts = [{**Series.parse(name)._asdict(), "timestamp": times, "value": values} for name in names]
+    return pa.concat_tables(
+        pa.table({field: pa.array(np.broadcast_to(value, len(times))) for field, value in one.items()}) for one in parts
+    )
+
+
+def done(directory: Path, rows: pa.Table, **changed: Any) -> tuple[Done, JobFile]:
+    """What became of the only shard of a job over these rows."""
+    (directory / "parts").mkdir(parents=True)
+    pa.parquet.write_table(rows, directory / "h.parquet")
+    given = {"job": "small", "history": {"files": [f"{directory}/h.parquet"]}, "store": f"file://{directory}/store"}
+    job = JobFile.model_validate(given | {"windows": {"5m": 1, "1h": 2}} | changed)
+    parts = tuple(partitions(job.history, 1, directory / "parts"))
+    return carried_out(Task(job, "r", 0, 1, parts, None, (), {})), job
+
+
+def arrays(job: JobFile, artifact: Artifact | None) -> dict[str, bytes]:
+    """All that was fitted, but for when."""
+    assert artifact
+    there, _ = views("x", Releases(open_store(job.store)).get_artifact(artifact))
+    return {name: array.tobytes() for name, array in there.items() if name != "index/fitted_at"}
+
+
+def test_maintenance_is_left_out_of_what_is_fitted(tmp_path: Path) -> None:
+    rule = {"from": BEGUN, "to": ENDED, "host": "a*"}
+    times = table("r/a/cpu")["timestamp"].to_numpy()
+    usual = pa.array((times < INSIDE[0]) | (times >= INSIDE[1]))
+    without, job = done(tmp_path / "without", table("r/a/cpu").filter(usual))
+    found, _ = done(tmp_path / "left out", table("r/a/cpu", incident=1000), maintenance=[rule])
+    kept, _ = done(tmp_path / "kept", table("r/a/cpu", incident=1000))
+    others, _ = done(tmp_path / "other", table("r/b/cpu", incident=1000), maintenance=[rule])
+    jobs = {name: job.model_copy(update={"store": f"file://{tmp_path}/{name}/store"}) for name in ("left out", "kept")}
+    assert arrays(jobs["left out"], found.artifact) == arrays(job, without.artifact)
+    assert arrays(jobs["kept"], kept.artifact) != arrays(job, without.artifact)
+    points = [one.records["points"].to_pylist()[0] for one in (found, kept, others)]
+    assert points == [len(times) - 24, len(times), len(times)]
+
+
+def test_each_metric_is_fitted_by_its_rule(tmp_path: Path) -> None:
+    rules = [
+        {"match": "net_*", "windows": ["1h"], "candidates": ["seasonal"]},
+        {"match": "cpu", "candidates": ["ewma", {"adapter": "seasonal", "windows": ["1h"]}]},
+    ]
+    found, job = done(tmp_path, table("r/a/net_rx", "r/a/cpu", "r/a/mem"), metrics=rules)
+    rows = {(row["metric"], row["window"]): row for row in found.records.to_pylist()}
+    assert rows.keys() == {("net_rx", "1h"), ("cpu", "5m"), ("cpu", "1h")}
+    tried = {key: sorted(json.loads(row["candidates"])) for key, row in rows.items()}
+    assert tried == {("net_rx", "1h"): ["seasonal"], ("cpu", "5m"): ["ewma"], ("cpu", "1h"): ["ewma", "seasonal"]}
+    assert planned(job, "mem") is None
+    assert found.adapters[:1] == ("ewma",)
+
+
+def test_records_name_the_job_and_say_what_became_of_every_series(tmp_path: Path) -> None:
+    rows = pa.concat_tables([table("r/a/cpu"), table("r/new/cpu", days=0.05)])
+    found, _ = done(tmp_path, rows)
+    told = found.records.to_pylist()
+    assert {row["job"] for row in told} == {"small"}
+    assert {(row["host"], row["refused"] != "") for row in told} == {("a", False), ("new", True)}
+    assert all("too few" in row["refused"] for row in told if row["host"] == "new")
+    assert found.artifact
+    assert found.artifact.series == 1
+
+
+def test_a_shard_of_nothing_but_refusals_has_no_artifact(tmp_path: Path) -> None:
+    found, _ = done(tmp_path, table("r/new/cpu", days=0.05))
+    assert (found.artifact, found.adapters) == (None, ())
+    assert found.records.num_rows == 2
+
+
+def test_a_series_that_cannot_be_one_is_refused_and_the_others_fitted(tmp_path: Path) -> None:
+    rows = pa.concat_tables([table("r/a/cpu"), table("r/b/cpu").set_column(1, "host", pa.array(["b/c"] * 1152))])
+    found, _ = done(tmp_path, rows)
+    refused = [row for row in found.records.to_pylist() if row["refused"]]
+    assert [(row["host"], row["window"]) for row in refused] == [("b/c", None)]
+    assert found.artifact
+    assert found.artifact.series == 1
+
+
+def test_the_same_is_fitted_however_many_series_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = table(*(f"r/{host}/cpu" for host in "abcde"))
+    together, job = done(tmp_path / "together", rows)
+    monkeypatch.setattr(module, "SERIES_AT_ONCE", 2)
+    apart, other = done(tmp_path / "apart", rows)
+    assert arrays(job, together.artifact) == arrays(other, apart.artifact)

@@ -10,8 +10,11 @@ import pkgutil
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from adapters._export import Exported, export, windowed
 from models.base import Model
 from models.errors import MyriadError
+
+__all__ = ["GROUP", "Exported", "UnknownAdapter", "export", "get", "names", "windowed"]
 
 GROUP = "myriad.adapters"
 

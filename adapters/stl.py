@@ -50,7 +50,10 @@ class Stl(Model):
     """The last week's season, the level at the end, and a spread for each hour of the day."""
 
     library: ClassVar = "statsmodels"
-    fitted_types: ClassVar = ("statsmodels.tsa.seasonal.DecomposeResult",)
+    fitted_types: ClassVar = (
+        "statsmodels.tsa.seasonal._seasonal.DecomposeResult",
+        "statsmodels.tsa.seasonal.DecomposeResult",  # where older versions have it
+    )
     params: ClassVar = {
         "level": Param("<f8", digits=24),
         "unit": Param("<f8", positive=True, digits=24),

@@ -1,10 +1,14 @@
 """What several commands share: options and how results are printed."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+
+from models.ensemble import MAX_WINDOWS
+from models.windows import Window
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,3 +46,22 @@ def show_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     for line in zip(*columns, strict=True):
         cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def window_list(text: str) -> list[str]:
+    """The value of `--windows`, as `1m,15m,1h`."""
+    windows = [Window.parse(one) for one in text.split(",")]
+    if windows != sorted(set(windows)) or len(windows) > MAX_WINDOWS:
+        raise click.BadParameter(f"name up to {MAX_WINDOWS} windows, shortest first", param_hint="--windows")
+    return [str(window) for window in windows]
+
+
+def weight_list(text: str, windows: int) -> list[float]:
+    """The value of `--weights`, as `1,2,4`."""
+    try:
+        numbers = [float(one) for one in text.split(",")]
+    except ValueError as exc:
+        raise click.BadParameter("is not a list of numbers", param_hint="--weights") from exc
+    if len(numbers) != windows or not all(0 < number < math.inf for number in numbers):
+        raise click.BadParameter("needs a positive number for each window", param_hint="--weights")
+    return numbers

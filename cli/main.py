@@ -1,6 +1,10 @@
-"""The command line: each command is a module of this package with the same name, imported when it is named."""
+"""The command line: each command is a module of this package with the same name, imported when it is named.
+
+A name that is a word of Python's has an underscore after it there.
+"""
 
 import importlib
+import keyword
 import pkgutil
 from typing import Any
 
@@ -15,12 +19,14 @@ _NOT_COMMANDS = {"main", "common"}
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        return sorted(module.name for module in pkgutil.iter_modules(cli.__path__) if module.name not in _NOT_COMMANDS)
+        modules = {module.name.removesuffix("_") for module in pkgutil.iter_modules(cli.__path__)}
+        return sorted(modules - _NOT_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = getattr(importlib.import_module(f"cli.{cmd_name}"), cmd_name)
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(importlib.import_module(f"cli.{module}"), module)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -1,6 +1,5 @@
 """`myriad train`: fit a fleet's models to its history and publish them."""
 
-import math
 import tempfile
 import time
 from collections import Counter
@@ -11,10 +10,9 @@ import click
 from tqdm import tqdm
 
 import adapters
-from cli.common import json_option, show
+from cli.common import json_option, show, weight_list, window_list
 from models.calibration import DEFAULT_RATE
-from models.ensemble import MAX_WINDOWS
-from models.windows import MIN_COVERAGE, Window
+from models.windows import MIN_COVERAGE
 from storage.base import open_store
 from training.config import JobFile
 from training.fit import DEFAULT_ADAPTER
@@ -118,7 +116,7 @@ def _job(files: tuple[str, ...], flags: dict[str, Any]) -> JobFile:
     if not flags["store"]:
         raise click.UsageError("Missing option '--store' (env var: 'MYRIAD_STORE').")
     open_store(flags["store"])
-    parsed = _windows(flags["windows"])
+    parsed = window_list(flags["windows"])
     levels = tuple(level for level in flags["fallback"].split(",") if level)
     if set(levels) - {"region", "global"}:
         raise click.BadParameter("is not of region,global", param_hint="--fallback")
@@ -129,30 +127,13 @@ def _job(files: tuple[str, ...], flags: dict[str, Any]) -> JobFile:
             "job": "train",
             "history": {"files": [str(Path(name).resolve()) for name in files]},
             "metrics": [{"match": "*", "candidates": _candidates(flags["adapter"], parsed)}],
-            "windows": dict(zip(parsed, _weights(flags["weights"], len(parsed)), strict=True)),
+            "windows": dict(zip(parsed, weight_list(flags["weights"], len(parsed)), strict=True)),
             "calibration": {"rate": flags["rate"]},
             "coverage": flags["coverage"],
             "fallback": levels,
             "store": flags["store"],
         }
     )
-
-
-def _windows(text: str) -> list[str]:
-    windows = [Window.parse(one) for one in text.split(",")]
-    if windows != sorted(set(windows)) or len(windows) > MAX_WINDOWS:
-        raise click.BadParameter(f"name up to {MAX_WINDOWS} windows, shortest first", param_hint="--windows")
-    return [str(window) for window in windows]
-
-
-def _weights(text: str, windows: int) -> list[float]:
-    try:
-        numbers = [float(one) for one in text.split(",")]
-    except ValueError as exc:
-        raise click.BadParameter("is not a list of numbers", param_hint="--weights") from exc
-    if len(numbers) != windows or not all(0 < number < math.inf for number in numbers):
-        raise click.BadParameter("needs a positive number for each window", param_hint="--weights")
-    return numbers
 
 
 def _candidates(text: str, windows: list[str]) -> list[dict[str, Any]]:

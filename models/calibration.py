@@ -23,6 +23,9 @@ LIGHTEST = 0.96
 EXPECTED_BEYOND = 10
 """An empirical quantile is used only when at least this many points are expected beyond it."""
 
+MOST_SPREADS = 1e30
+"""A threshold is kept as a float32; beyond this the effect-size floor decides."""
+
 EFFECT = 0.01
 """No deviation below this share of the largest |value| of the history scores 1: rounding and idling do not alert."""
 

@@ -137,7 +137,7 @@ def _fit_values(
         scores[at, there], floors[at] = one.scores, one.floors
         refusals += [Refusal(str(series[i]), window, why) for i, why in sorted(one.refused.items())]
         told.append(recorded(window, several, one, series, history, own))
-    combined = _combined_thresholds(plan, history, scores, floors)
+    combined = combined_thresholds(plan, history, scores, floors)
     some = np.flatnonzero((adapter != NO_MODEL).any(axis=1))
     first, last = (history.offsets[:-1] + own)[some], history.offsets[1:][some] - 1
     entries = Entries(
@@ -156,7 +156,7 @@ def _fit_values(
     return Fitted(entries, refusals, records.merge(told))
 
 
-def _combined_thresholds(
+def combined_thresholds(
     plan: Plan, history: Points, scores: NDArray[np.float64], floors: NDArray[np.float64]
 ) -> NDArray[np.float16]:
     """What each combination of held-out scores exceeds at the target rate, float16 (series, modes, subsets).

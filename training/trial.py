@@ -22,8 +22,6 @@ from training.candidate import Candidate
 if TYPE_CHECKING:
     from training.fit import Plan
 
-MOST_SPREADS = 1e30
-"""A threshold is kept as a float32; beyond this the effect-size floor decides."""
 MOST_STEPS = 100.0
 """No error of a backtest counts for more typical steps than this: an incident decides nothing."""
 ROUNDING = 1e-9
@@ -212,7 +210,7 @@ def _calibrated(
     for i, deviations in enumerate(split((strayed / half)[asked], rest)):
         if len(deviations):
             limits[i] = calibration.threshold(deviations, plan.rate)
-    limits = np.clip(limits, np.finfo(np.float32).tiny, MOST_SPREADS)
+    limits = np.clip(limits, np.finfo(np.float32).tiny, calibration.MOST_SPREADS)
     floor = calibration.effect_floor(history)
     wide = np.maximum(half * limits[owner], floor[owner])
     scores = strayed / wide

@@ -1,0 +1,40 @@
+"""`myriad import`: models fitted in notebooks, taken into the release."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from adapters import Exported
+from cli.common import json_option, show, store_option, weight_list, window_list
+from models.windows import Window
+from storage.base import open_store
+from storage.release import Releases
+from training.fit import Plan
+from training.imported import imported
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@store_option
+@click.option("--windows", default="1m,15m,1h", show_default=True, help="Of the release, where there is none yet.")
+@click.option("--weights", default="1,2,4", show_default=True, help="Of the release, where there is none yet.")
+@json_option
+def import_(files: tuple[Path, ...], *, store: str, windows: str, weights: str, as_json: bool) -> None:
+    """Take fitted models into a new release on top of the current one.
+
+    FILES are what `adapters.export(...).save(path)` wrote. Nothing is fitted, and all other models stay.
+    """
+    releases, exported = Releases(open_store(store)), [Exported.load(path) for path in files]
+    parsed = tuple(map(Window.parse, window_list(windows)))
+    plan = Plan(windows=parsed, weights=tuple(weight_list(weights, len(parsed))), candidates=((),) * len(parsed))
+    plan = replace(plan, rate=exported[0].rate, coverage=exported[0].coverage)
+    manifest = imported(releases, exported, plan)
+    result = {
+        "release": manifest.id,
+        "imported": len(exported),
+        "adapters": ", ".join(sorted({one.adapter for one in exported})),
+        "series": sum(artifact.series for artifact in manifest.artifacts),
+        "models": sum(artifact.models for artifact in manifest.artifacts),
+    }
+    show(result, as_json=as_json)

@@ -1,0 +1,77 @@
+"""Objects that people have fitted in notebooks, of several libraries, to the window of a key."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+import adapters
+from adapters.lightgbm import LightGBM
+from adapters.regressor import Regressor
+from models.points import Points
+from tests.adapters.libraries import needs
+from tests.conftest import history
+
+STEP = 300
+KEY = "us-east-1/web-042/cpu_util/15m"
+WHOLE = history(10, step=STEP)
+BEGINS = WHOLE.timestamps[-1] - 3 * 86400
+PAST, LATER = WHOLE.where(WHOLE.timestamps <= BEGINS), WHOLE.where(WHOLE.timestamps > BEGINS)
+
+
+def smoothing(past: Points) -> Any:
+    """Of statsmodels, fitted to hourly means."""
+    needs("statsmodels")
+    from statsmodels.tsa.holtwinters import ExponentialSmoothing
+
+    hours = past.timestamps // 3600
+    means = [past.values[hours == hour].mean() for hour in np.unique(hours)]
+    return ExponentialSmoothing(np.array(means), seasonal="add", seasonal_periods=24).fit()
+
+
+def decomposition(past: Points) -> Any:
+    """Of statsmodels, of the points as they are."""
+    needs("statsmodels")
+    from statsmodels.tsa.seasonal import STL
+
+    return STL(past.values, period=86400 // STEP).fit()
+
+
+def line(past: Points) -> Any:
+    """Of scikit-learn."""
+    needs("sklearn")
+    from sklearn.linear_model import Ridge
+
+    return Ridge().fit(*Regressor.examples(past))
+
+
+def forest(past: Points) -> Any:
+    """Of scikit-learn."""
+    needs("sklearn")
+    from sklearn.ensemble import RandomForestRegressor
+
+    return RandomForestRegressor(10, max_leaf_nodes=16, random_state=0).fit(*Regressor.examples(past))
+
+
+def boosted(past: Points) -> Any:
+    """Of LightGBM, as scikit-learn would have it."""
+    needs("lightgbm")
+    from lightgbm import LGBMRegressor
+
+    return LGBMRegressor(n_estimators=10, num_leaves=8, verbosity=-1, n_jobs=1).fit(*LightGBM.examples(past))
+
+
+BROUGHT: Mapping[str, tuple[str, Callable[[Points], Any]]] = {
+    "statsmodels exponential smoothing": ("holt_winters", smoothing),
+    "statsmodels STL": ("stl", decomposition),
+    "scikit-learn line": ("regressor", line),
+    "scikit-learn forest": ("regressor", forest),
+    "LightGBM": ("lightgbm", boosted),
+}
+"""By what they are: the adapter that takes it, and how it is fitted."""
+
+
+def exported(fit: Callable[[Points], Any] = line, key: str = KEY, **options: Any) -> adapters.Exported:
+    """What was fitted to the first week, calibrated on the rest."""
+    given = {"history": PAST, "calibration": LATER, **options}
+    return adapters.export(fit(adapters.windowed(given["history"], key)), key=key, **given)

@@ -4,6 +4,7 @@ import pytest
 
 import adapters
 from tests.adapters.contract import CHECKS
+from tests.adapters.libraries import needs
 
 CASES = [
     # An adapter's checks share what was fitted once: they stay in one process.
@@ -15,6 +16,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "check"), CASES)
 def test_adapter(name: str, check: str) -> None:
+    needs(adapters.get(name).library)
     CHECKS[check](adapters.get(name))
 
 

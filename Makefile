@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test bench-scale bench-speed bench-peers locust lock clean
+.PHONY: install demo test bench-scale bench-speed bench-peers bench-quality locust lock clean
 
 install: $(VENV)/installed
 
@@ -31,6 +31,9 @@ bench-speed: install
 
 bench-peers: install
 	$(BIN)/python -m bench.peers $(ARGS)
+
+bench-quality: install
+	$(BIN)/python -m bench.quality $(ARGS)
 
 locust: install
 	$(BIN)/locust -f bench/locustfile.py --web-host 127.0.0.1 $(ARGS)

@@ -1,0 +1,1 @@
+"""Quality: how well scores tell real incidents from ordinary days, on labelled public telemetry."""

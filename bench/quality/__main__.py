@@ -1,0 +1,115 @@
+"""`python -m bench.quality --help`."""
+
+import multiprocessing
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.quality import datasets, page, picture
+from bench.quality.baselines import BASELINES
+from bench.quality.ours import adapters_of
+from bench.quality.report import judged, show, write
+from bench.quality.summary import cleaned, summary
+from bench.quality.work import Effort, Outcome, measured
+from bench.report import machine
+from training.fit import Plan
+
+ROOT = Path(__file__).parents[2]
+QUICK_HOSTS = 3
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help=f"{QUICK_HOSTS} hosts of each set; nothing of it is to be kept.")
+@click.option("--hosts", type=click.IntRange(1), help="This many hosts of each set instead.")
+@click.option("--only", help=f"Sets, of {','.join(datasets.SOURCES)}.")
+@click.option("--adapters", help="One a window in place of the plan's default, as in ewma,seasonal,seasonal.")
+@click.option("--following", default=0, type=click.IntRange(0), help="Post this many new points a request; 0: all.")
+@click.option("--baselines/--no-baselines", default=True, help="Whether to run those as well.")
+@click.option("--combinations/--no-combinations", default=True, help="Whether to compare ways to combine windows.")
+@click.option("--processes", default=os.cpu_count(), type=click.IntRange(1), show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="Where the JSON and the picture go.")
+def main(
+    hosts: int | None,
+    only: str | None,
+    adapters: str | None,
+    following: int,
+    processes: int,
+    output: Path | None,
+    *,
+    quick: bool,
+    baselines: bool,
+    combinations: bool,
+) -> None:
+    """Measure how well scores tell incidents from ordinary days, beside what anybody would try first."""
+    data, most = datasets.folder(), hosts or (QUICK_HOSTS if quick else None)
+    names = [name for name in _chosen(only) if datasets.there(data, name)]
+    for name in sorted(set(_chosen(only)) - set(names)):
+        print(f"{name}: skipped, its files are not in the data folder (the environment variable MYRIAD_DATA)")
+    if not names:
+        return
+    chosen = tuple(adapters.split(",")) if adapters else None
+    effort = Effort(chosen, following, combinations, tuple(BASELINES) if baselines else ())
+    started = time.perf_counter()
+    work = [where for name in names for where in datasets.hosts(data, name, most)]
+    outcomes = list(_measured(work, effort, processes))
+    whole = effort == Effort() and most is None and set(names) == set(datasets.SOURCES)
+    results = _results("quality" if whole else "quality-quick", outcomes, effort)
+    results["seconds"] = round(time.perf_counter() - started)
+    show(results)
+    kept = write(results, output or ROOT / "bench" / "results")
+    in_docs = whole and not output
+    picture.draw(results, ROOT / "docs" / "quality.svg" if in_docs else kept.with_suffix(".svg"))
+    if in_docs:
+        page.update(ROOT / "docs" / "quality.md", results)
+
+
+def _chosen(only: str | None) -> list[str]:
+    names = only.split(",") if only else list(datasets.SOURCES)
+    if unknown := set(names) - datasets.SOURCES.keys():
+        raise click.BadParameter(f"there is no set {min(unknown)}", param_hint="--only")
+    return names
+
+
+def _measured(work: Sequence[datasets.Where], effort: Effort, processes: int) -> Iterator[Outcome]:
+    """Every host, the largest first, and a line for each set once it is done."""
+    left = Counter(where.data_set for where in work)
+    for library in ("OMP", "OPENBLAS"):  # the processes are as many as there is to be
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context) as pool:
+        largest = sorted(work, key=lambda where: -where.points)
+        for future in as_completed([pool.submit(measured, where, effort) for where in largest]):
+            outcome = future.result()
+            left[outcome.data_set] -= 1
+            if not left[outcome.data_set]:
+                print(f"{outcome.data_set}: scored", flush=True)
+            yield outcome
+
+
+def _results(name: str, outcomes: Sequence[Outcome], effort: Effort) -> dict[str, Any]:
+    seconds = Counter[str]()
+    for outcome in outcomes:
+        seconds.update(outcome.seconds)
+    plan = Plan()
+    found = summary(outcomes, plan.rate)
+    return {
+        "name": name,
+        "machine": machine(),
+        "effort": {**asdict(effort), "adapters": effort.adapters or adapters_of(plan)},
+        "weights": plan.weights,
+        "rate": plan.rate,
+        "seconds_by_part": cleaned(dict(seconds)),
+        **found,
+        "goals": judged(found),
+    }
+
+
+if __name__ == "__main__":
+    main()

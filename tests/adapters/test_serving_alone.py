@@ -1,0 +1,131 @@
+"""Models of every adapter are served where no library that fits models is."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import adapters
+from models.key import Series
+from models.windows import Window
+from storage.base import open_store
+from storage.release import Releases
+from storage.shard import concatenated
+from tests.adapters import guard
+from tests.adapters.libraries import libraries, needs
+from tests.conftest import END, Server, history
+from training.candidate import only
+from training.fit import Plan, fit
+from training.publish import publish
+
+ROOT = Path(__file__).parent.parent.parent
+STEP = 900
+WINDOWS = (Window(STEP), Window(3600))
+ALONE = [name for name in adapters.names() if not adapters.get(name).serving_library]
+FORBIDDEN = sorted({*libraries(), "cmdstanpy", "ray", "numba", "scipy", "joblib", "torch", "matplotlib"})
+ASKED = {"timestamp": list(range(END - 7200, END, STEP)), "value": [100.0] * 8}
+
+SCORE = """
+import json, sys
+from collections import Counter
+import pandas as pd
+import adapters
+from serving.predictor import Predictor
+
+store, names, asked = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+calls = Counter()
+
+def counted(kind):
+    def predict(self, *given, predict=kind.predict):
+        calls[kind.name()] += 1
+        return predict(self, *given)
+    kind.predict = predict
+
+for name in names:
+    counted(adapters.get(name))
+predictor = Predictor.open(store)
+frames = [pd.DataFrame({"region": "here", "host": name, "metric": "cpu", **asked}) for name in names]
+scores = predictor.predict(pd.concat(frames, ignore_index=True))
+told = {"calls": calls, "status": sorted(set(scores["status"])), "unscored": int(scores["score"].isna().sum())}
+print(json.dumps(told | {"modules": sorted({name.partition(".")[0] for name in sys.modules})}))
+"""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """An environment in which the libraries are forbidden, and where it is written that they were asked for."""
+
+    environment: dict[str, str]
+    log: Path
+
+    @property
+    def asked_for(self) -> list[str]:
+        """The modules of forbidden libraries that something tried to import."""
+        return self.log.read_text().split() if self.log.exists() else []
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One shard with a series for each adapter, whose second window is the next adapter's."""
+    needs(*(adapters.get(name).library for name in ALONE))
+    parts = []
+    for name, other in zip(ALONE, [*ALONE[1:], ALONE[0]], strict=True):
+        plan = Plan(windows=WINDOWS, candidates=only(name, other), weights=(1.0, 2.0))
+        done = fit(plan, [Series("here", name, "cpu")], history(10, step=STEP))
+        assert not done.refusals
+        parts.append(done.entries)
+    url = f"file://{tmp_path_factory.mktemp('alone')}"
+    manifest = publish(Releases(open_store(url)), concatenated(parts), plan, None, {})
+    assert len(manifest.artifacts) == 1
+    assert list(manifest.adapters) == ALONE
+    return url
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    """A guard that Python imports when it starts."""
+    shutil.copy(str(guard.__file__), tmp_path / "sitecustomize.py")
+    log = tmp_path / "forbidden"
+    paths = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    return Watched({"FORBIDDEN": ",".join(FORBIDDEN), "FORBIDDEN_LOG": str(log), **paths}, log)
+
+
+def run(watched: Watched, code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Code in a fresh interpreter that is watched."""
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env=os.environ | watched.environment, capture_output=True, text=True, check=False)
+
+
+def test_the_guard_sees_what_is_imported(watched: Watched) -> None:
+    done = run(watched, "try:\n    import scipy.stats\nexcept ImportError as exc:\n    print(exc)")
+    assert done.stdout == "scipy is forbidden here\n"
+    assert watched.asked_for == ["scipy"]
+
+
+def test_every_adapter_scores_with_no_library_that_fits_and_is_called_once(store: str, watched: Watched) -> None:
+    done = run(watched, SCORE, store, json.dumps(ALONE), json.dumps(ASKED))
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert (told["status"], told["unscored"]) == (["ok"], 0)
+    assert told["calls"] == dict.fromkeys(ALONE, 1)
+    assert set(told["modules"]).isdisjoint(FORBIDDEN)
+    assert watched.asked_for == []
+
+
+def test_a_service_scores_with_no_library_that_fits(store: str, watched: Watched, serve: Callable[..., Server]) -> None:
+    service = serve(store, **watched.environment)
+    points = [
+        {"region": "here", "host": name, "metric": "cpu", "timestamp": time, "value": value}
+        for name in ALONE
+        for time, value in zip(*ASKED.values(), strict=True)
+    ]
+    answer = service.client.post("/predict", json={"datapoints": points}).json()
+    assert {(one["host"], one["status"]) for one in answer["series"]} == {(name, "ok") for name in ALONE}
+    assert watched.asked_for == []

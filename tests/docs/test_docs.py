@@ -7,11 +7,12 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import boto3
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
 
@@ -30,13 +31,17 @@ from tests.adapters.contract import CHECKS
 from tests.conftest import END, Server, history
 from tests.docs.commands import PAGES, ROOT, SHOWN_BUCKET, Shell, blocks, commands, compare
 from tests.docs.conftest import Demo
+from training import gates, records
 from training.candidate import only
+from training.config import JobFile
+from training.fields import Part
 from training.fit import Plan, fit
 from training.publish import publish
 
 DOCS = ROOT / "docs"
 PROSE = [*PAGES, ROOT / "CHANGELOG.md"]
 ADAPTER_FILE = re.compile(r"# adapters/(\w+)\.py\n")
+JOB_FILE = re.compile(r"# (\w+\.yaml)\n")
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
 FORBIDDEN = re.compile(r"/work\b|/tmp/|/home/|/root\b|\bsession\b|pypi|pythonhosted|npmjs|docker\.io|(?<![\w&/])#\d+\b")
 
@@ -95,6 +100,8 @@ def test_every_command_on_a_page_runs_and_prints_what_is_shown(
             boto3.client("s3").create_bucket(Bucket=SHOWN_BUCKET.removeprefix("s3://").strip("/"))
     shell = Shell(here, demo.output, serve)
     for block in blocks(page):
+        if named := JOB_FILE.match(block.text):
+            (here / named.group(1)).write_text(block.text)
         if block.language in ("bash", "console"):
             for command, shown in commands(block):
                 compare(shown, shell.run(command), command)
@@ -149,6 +156,52 @@ def test_the_settings_table_is_that_of_the_code() -> None:
         f"MYRIAD_{name.upper()}": (str(field.default), field.description)
         for name, field in Settings.model_fields.items()
     }
+
+
+def test_the_fields_of_a_job_file_are_those_of_the_code() -> None:
+    described = {row[0]: row[1] for row in table(DOCS / "training.md", header="Field")}
+    assert described == dict(_fields(JobFile)) | {"job": "the file's name"}
+
+
+def _fields(part: type[Part], above: str = "") -> Iterator[tuple[str, str]]:
+    """The name and default of every field below a part of a job file that is not a part itself."""
+    for name, field in part.model_fields.items():
+        inner = [one for one in _types(field.annotation) if issubclass(one, Part)]
+        if inner:
+            yield from _fields(inner[0], f"{above}{name}.")
+        else:
+            default = field.get_default(call_default_factory=True)
+            yield f"{above}{field.alias or name}", "needed" if field.is_required() else _default(default)
+
+
+def _types(annotation: Any) -> Iterator[type]:
+    """The classes an annotation is made of."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _types(argument)
+
+
+def _default(value: Any) -> str:
+    if not value:
+        return "-" if value is None else "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{one}: {weight:g}" for one, weight in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_the_records_table_is_that_of_the_code() -> None:
+    described = [(row[0], row[1]) for row in table(DOCS / "training.md", header="Column")]
+    assert described == [(field.name, _kind(field)) for field in records.SCHEMA]
+
+
+def _kind(field: pa.Field) -> str:
+    texts = pa.types.is_dictionary(field.type) or pa.types.is_large_string(field.type)
+    return "JSON" if field.name in records.JSON else "text" if texts else str(field.type).replace("double", "float64")
+
+
+def test_the_gates_table_is_that_of_the_code() -> None:
+    assert {row[0] for row in table(DOCS / "operations.md", header="Gate")} == gates.GATES.keys()
 
 
 def test_the_metrics_table_is_that_of_the_code() -> None:
@@ -216,8 +269,14 @@ def test_the_example_adapter_keeps_the_contract_of_all_adapters(name: str, examp
 
 
 def test_the_adapters_table_is_that_of_the_code() -> None:
-    described = {row[0]: int(row[2]) for row in table(DOCS / "adapters.md", header="Adapter")}
-    assert described == {name: _row_bytes(adapters.get(name)) for name in adapters.names()}
+    described = {row[0]: (*row[1:4], row[7]) for row in table(DOCS / "adapters.md", header="Adapter")}
+    assert described == {name: _facts(adapters.get(name)) for name in adapters.names()}
+
+
+def _facts(kind: type[Model]) -> tuple[str, str, str, str]:
+    """Who fits it, what a row is, its bytes, and what is needed to serve it."""
+    row = (kind.__doc__ or "").splitlines()[0].replace("`", "")
+    return kind.library or "Myriad", row, str(_row_bytes(kind)), kind.serving_library or "-"
 
 
 def _row_bytes(kind: type[Model]) -> int:

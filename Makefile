@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: install demo test bench-scale bench-speed bench-peers bench-quality locust lock clean
+.PHONY: install demo test bench-scale bench-speed bench-peers bench-quality bench-adapters locust lock clean
 
 install: $(VENV)/installed
 
@@ -34,6 +34,9 @@ bench-peers: install
 
 bench-quality: install
 	$(BIN)/python -m bench.quality $(ARGS)
+
+bench-adapters: install
+	$(BIN)/python -m bench.adapters $(ARGS)
 
 locust: install
 	$(BIN)/locust -f bench/locustfile.py --web-host 127.0.0.1 $(ARGS)

@@ -29,7 +29,7 @@ from storage.memory import MemoryStore
 from storage.release import Releases
 from tests.adapters.contract import CHECKS
 from tests.conftest import END, Server, history
-from tests.docs.commands import PAGES, ROOT, SHOWN_BUCKET, Shell, blocks, commands, compare
+from tests.docs.commands import PAGES, ROOT, SHOWN_BUCKET, Block, Shell, blocks, commands, compare
 from tests.docs.conftest import Demo
 from training import gates, records
 from training.candidate import only
@@ -43,6 +43,8 @@ PROSE = [*PAGES, ROOT / "CHANGELOG.md"]
 ADAPTER_FILE = re.compile(r"# adapters/(\w+)\.py\n")
 JOB_FILE = re.compile(r"# (\w+\.yaml)\n")
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
+MADE_IN_PYTHON = "myriad import "
+"""A command whose files the page's code makes."""
 FORBIDDEN = re.compile(r"/work\b|/tmp/|/home/|/root\b|\bsession\b|pypi|pythonhosted|npmjs|docker\.io|(?<![\w&/])#\d+\b")
 
 
@@ -63,6 +65,19 @@ def table(page: Path, *, header: str) -> list[list[str]]:
             break
         rows.append([cell.strip().replace("`", "") for cell in line.strip("|").split("|")])
     return rows
+
+
+def is_code(block: Block) -> bool:
+    """Whether it is Python to run as it stands."""
+    return block.language == "python" and not ADAPTER_FILE.match(block.text)
+
+
+def printed_by(block: Block, page: Path, scope: dict[str, Any]) -> str:
+    """What code prints, after the code before it on its page."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block.text, str(page), "exec"), scope)
+    return printed.getvalue()
 
 
 @pytest.fixture
@@ -98,8 +113,10 @@ def test_every_command_on_a_page_runs_and_prints_what_is_shown(
         request.getfixturevalue("s3")
         with contextlib.suppress(ClientError):
             boto3.client("s3").create_bucket(Bucket=SHOWN_BUCKET.removeprefix("s3://").strip("/"))
-    shell = Shell(here, demo.output, serve)
+    shell, scope = Shell(here, demo.output, serve), dict[str, Any]()
     for block in blocks(page):
+        if MADE_IN_PYTHON in page.read_text() and is_code(block):
+            printed_by(block, page, scope)
         if named := JOB_FILE.match(block.text):
             (here / named.group(1)).write_text(block.text)
         if block.language in ("bash", "console"):
@@ -109,15 +126,12 @@ def test_every_command_on_a_page_runs_and_prints_what_is_shown(
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_the_python_on_a_page_runs_and_prints_what_is_shown(page: Path, here: Path) -> None:
-    scope: dict[str, Any] = {}
-    printed = io.StringIO()
+    scope, printed = dict[str, Any](), ""
     for block in blocks(page):
-        if block.language == "python" and not ADAPTER_FILE.match(block.text):
-            printed = io.StringIO()
-            with contextlib.redirect_stdout(printed):
-                exec(compile(block.text, str(page), "exec"), scope)
+        if is_code(block):
+            printed = printed_by(block, page, scope)
         elif block.language == "text":
-            compare(block.text, printed.getvalue(), page.name)
+            compare(block.text, printed, page.name)
 
 
 @pytest.mark.parametrize("page", PROSE, ids=names)

@@ -1,13 +1,17 @@
 """`myriad train`."""
 
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
+from models.errors import StoreError
 from storage.base import open_store
 from storage.release import Releases
 from tests.cli.conftest import Trained, ran, told
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fleet.yaml"
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +60,76 @@ def test_an_update_keeps_the_other_series(hour: Path, tmp_path: Path, trained: T
     result = told("train", hour, "--store", url, "--processes", 1, "--update")
     assert result["series"] == 8
     assert told("releases", "show", "--store", url)["release"] == result["release"]
+
+
+@pytest.fixture
+def job(trained: Trained, tmp_path: Path) -> Path:
+    """The example job beside telemetry it is about."""
+    (tmp_path / "demo-data").mkdir()
+    shutil.copy(trained.history, tmp_path / "demo-data" / "history.parquet")
+    return Path(shutil.copy(EXAMPLE, tmp_path))
+
+
+def test_a_job_is_checked_without_a_look_at_its_history(job: Path) -> None:
+    shutil.rmtree(job.parent / "demo-data")
+    result = told("train", job, "--check")
+    assert result == {"job": "fleet", "store": f"file://{job.parent}/demo-data/fleet", "windows": "1m,15m,1h"}
+    assert [path.name for path in job.parent.iterdir()] == [EXAMPLE.name]
+
+
+def test_a_dry_run_of_a_job_counts_its_series_by_metric_and_fits_nothing(job: Path) -> None:
+    metrics = dict.fromkeys(["cpu_util", "mem_util", "net_rx_mb", "req_latency_ms"], 2)
+    assert told("train", job, "--dry-run") == {"job": "fleet", "series": 8, **metrics}
+    assert [path.name for path in (job.parent / "demo-data").iterdir()] == ["history.parquet"]
+
+
+def test_the_example_job_is_carried_out(job: Path) -> None:
+    result = told("train", job, "--processes", 1)
+    manifest = Releases(open_store(f"file://{job.parent}/demo-data/fleet")).list()[0]
+    assert result["release"] == manifest.id
+    assert (result["series"], result["not_fitted"]) == (8 + 8 + 4, 0)
+    assert {region: len(shards) for region, shards in manifest.regions.items()} == {
+        "*": 1, "eu-west-1": 1, "us-east-1": 2,
+    }  # fmt: skip
+    assert manifest.provenance["job"] == "fleet"
+
+
+def test_a_job_goes_on_in_the_directory_it_was_begun_in(
+    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection to the store breaks once the shards are there, before the release is."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Releases, "publish", _unavailable)
+        result = ran("train", job, "--processes", 1, "--work", tmp_path / "work")
+    assert result.exit_code == 1
+    again = told("train", job, "--processes", 1, "--work", tmp_path / "work")
+    assert again["resumed"] == again["artifacts"]
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def _unavailable(*_: object) -> None:
+    raise StoreError("file:///store", "CURRENT", "it cannot be reached")
+
+
+def test_a_job_whose_gate_does_not_hold_ends_with_the_reason_and_publishes_nothing(job: Path) -> None:
+    job.write_text(job.read_text().replace("bytes: 4096", "bytes: 10"))
+    result = ran("train", job, "--processes", 1)
+    assert result.exit_code == 1
+    assert "bytes: a model takes" in result.stderr
+    assert not (job.parent / "demo-data" / "fleet" / "CURRENT").exists()
+
+
+def test_another_store_may_be_named_for_a_job(job: Path, tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/elsewhere"
+    assert told("train", job, "--check", "--store", url)["store"] == url
+
+
+def test_what_is_wrong_with_a_job_is_told_with_its_line(job: Path) -> None:
+    job.write_text(job.read_text().replace("folds: 3", "folds: 0"))
+    result = ran("train", job, "--check")
+    assert result.exit_code == 1
+    assert f"{job.name}:" in result.stderr
+    assert "selection.folds: must be at least 1" in result.stderr
 
 
 @pytest.mark.parametrize(

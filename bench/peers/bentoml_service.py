@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml  # type: ignore[import-not-found]
-import joblib  # type: ignore[import-not-found]
+import joblib
 import numpy as np
 from pydantic import BaseModel
 

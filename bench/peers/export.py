@@ -4,7 +4,7 @@ import pickle
 import sys
 from pathlib import Path
 
-import joblib  # type: ignore[import-not-found]
+import joblib
 
 
 def main(directory: Path) -> None:

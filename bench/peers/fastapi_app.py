@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import joblib  # type: ignore[import-not-found]
+import joblib
 import pandas as pd
 from fastapi import FastAPI
 from pydantic import BaseModel

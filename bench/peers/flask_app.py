@@ -4,7 +4,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-import joblib  # type: ignore[import-not-found]
+import joblib
 import pandas as pd
 from flask import Flask, Response, jsonify, request
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import joblib  # type: ignore[import-not-found]
+import joblib
 import mlflow.pyfunc  # type: ignore[import-not-found]
 import pandas as pd
 

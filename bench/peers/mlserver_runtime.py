@@ -7,7 +7,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-import joblib  # type: ignore[import-not-found]
+import joblib
 import numpy as np
 from mlserver import MLModel  # type: ignore[import-not-found]
 from mlserver.codecs import NumpyCodec, StringCodec  # type: ignore[import-not-found]

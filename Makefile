@@ -36,7 +36,7 @@ bench-quality: install
 	$(BIN)/python -m bench.quality $(ARGS)
 
 bench-adapters: install
-	$(BIN)/python -m bench.adapters $(ARGS)
+	$(BIN)/python -m bench.adapter_table $(ARGS)
 
 locust: install
 	$(BIN)/locust -f bench/locustfile.py --web-host 127.0.0.1 $(ARGS)

@@ -319,9 +319,12 @@ def realised_rates(kind: type[Model], noise: Noise) -> dict[str, float]:
     count = FRESH_SERIES.get(kind.name(), USUAL_FRESH_SERIES)
     past, new = noisy(noise, 0, 28, END, count), noisy(noise, 1, 14, END + 14 * DAY, count)
     series = [Series("here", f"host-{i}", "metric") for i in range(len(past))]
-    plan = Plan(windows=WINDOWS, candidates=only(*[kind.name()] * 3), weights=(1.0, 2.0, 4.0), rate=RATE)
     store = MemoryStore()
-    with patch.object(adapters, "get", {kind.name(): kind}.__getitem__):
+    with (
+        patch.object(adapters, "get", {kind.name(): kind}.__getitem__),
+        patch.object(adapters, "names", lambda: (kind.name(),)),
+    ):
+        plan = Plan(windows=WINDOWS, candidates=only(*[kind.name()] * 3), weights=(1.0, 2.0, 4.0), rate=RATE)
         publish(Releases(store), fit(plan, series, past).entries, plan, None, {})
         predictor = Predictor.open(store)
         answers = {how: predictor.score(Query(Names.of(series), new, None, how)) for how in COMBINES}

@@ -1,6 +1,6 @@
 """Adapters: what a row of each holds, how long it takes to fit and to score with, as a table of docs/adapters.md.
 
-`python -m bench.adapters --help`.
+`python -m bench.adapter_table --help`.
 """
 
 import time

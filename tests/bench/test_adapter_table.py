@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import adapters
-from bench import adapters as bench
+from bench import adapter_table as bench
 
 FIGURES = ("fit_ms", "alone_us", "batch_us")
 ROOT = Path(__file__).parents[2]

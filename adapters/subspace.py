@@ -1,0 +1,82 @@
+"""subspace: what a trailing stretch of a series makes of its next value, by the few shapes such stretches have.
+
+The stretches of the history are points in a space of as many dimensions as they have values. Most of how they differ
+lies in few directions, their principal components, found by an eigendecomposition of their covariance; what is left
+is noise, the same in all directions (Tipping and Bishop, "Probabilistic principal component analysis", 1999). The value
+that is expected is the mean of the last one, given those before it. As `pca`, with longer stretches and no library.
+"""
+
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters import _features, _scaled
+from adapters._features import LAGS, Matrix
+from adapters._scaled import DEPTHS, Vector
+from models.base import Arrays, Fit, Model, Param, Prediction
+from models.points import Points
+
+STRETCH = tuple(range(1, 17))
+"""Points back: so many before the one that is expected."""
+COLUMNS = len(STRETCH) + 4
+COMPONENTS = 6
+SOFTENED = 1e-6
+"""Added to variances, in squared units: those of a constant are 0."""
+
+
+class Subspace(Model):
+    """A linear expectation of a value from the 16 before it, for each depth of what is known of them."""
+
+    version = 100 * _features.VERSION + 1
+
+    params: ClassVar = {
+        **_scaled.PARAMS,
+        "weights": Param("<f4", (DEPTHS, COLUMNS), digits=16),  # of lags and calendar, by depth
+        "intercept": Param("<f4", (DEPTHS,), digits=16),  # in units, by depth
+    }
+
+    @classmethod
+    def fit(cls, history: Points, *, components: int = COMPONENTS) -> Fit[Self]:
+        """The subspace of up to 2000 stretches of each series; at least 100 points are needed."""
+        return _scaled.fit_each(cls, history, lambda one: _row(one, components))
+
+    def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
+        """The expectation at each point from those before it that were posted with it."""
+        weights, intercept = self.arrays["weights"], self.arrays["intercept"]
+        return _scaled.prediction(
+            self, rows, points, lambda at, x, depth: _linear(x, weights[at, depth], intercept[at, depth]), STRETCH
+        )
+
+
+def _row(history: Points, components: int) -> Arrays:
+    own = _scaled.scale(history)
+    learnt = _scaled.examples(history, own, STRETCH)
+    seen = np.concatenate([learnt.values[:, None], learnt.before, learnt.calendar], axis=1)
+    mean, covariance = seen.mean(axis=0), _of_few_directions(np.cov(seen, rowvar=False), components)
+    each = [_given(mean, covariance, depth) for depth in range(DEPTHS)]
+    weights, intercept = np.array([w for w, _ in each]), np.array([c for _, c in each])
+    spread = _scaled.spreads(learnt, lambda x, depth: _linear(x, weights[depth], intercept[depth]))
+    return own.row(spread, weights=weights, intercept=intercept)
+
+
+def _of_few_directions(covariance: Matrix, components: int) -> Matrix:
+    """The covariance with all but the largest principal components replaced by noise of their mean variance."""
+    sizes, directions = np.linalg.eigh(covariance)
+    noise = max(float(sizes[:-components].mean()), 0.0)
+    kept = np.where(np.arange(len(sizes)) >= len(sizes) - components, sizes, noise)
+    return np.asarray((directions * kept) @ directions.T)
+
+
+def _given(mean: Vector, covariance: Matrix, depth: int) -> tuple[Vector, float]:
+    """Weights and intercept of the mean of the last value given the calendar and the lags of a depth."""
+    lags = sum(lag <= LAGS[depth - 1] for lag in STRETCH) if depth else 0
+    there = np.concatenate([np.arange(1, 1 + lags), np.arange(1 + len(STRETCH), 1 + COLUMNS)])
+    among = covariance[np.ix_(there, there)] + SOFTENED * np.eye(len(there))
+    weights = np.zeros(COLUMNS)
+    weights[there - 1] = np.linalg.solve(among, covariance[there, 0])
+    return weights, float(mean[0] - weights @ mean[1:])
+
+
+def _linear(features: Matrix, weights: Matrix, intercept: Vector) -> Vector:
+    return np.asarray((features * weights).sum(axis=1) + intercept)

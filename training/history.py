@@ -67,5 +67,5 @@ def _readable(path: Path) -> Iterator[None]:
         raise InvalidPoints(f"{path}: only .parquet and .csv files can be read")
     try:
         yield
-    except (pa.ArrowException, OSError) as exc:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
         raise InvalidPoints(f"{path}: cannot be read: {exc}") from exc

@@ -25,6 +25,8 @@ CLIP = 1000.0
 ROUNDING = 1e-9
 SMALLEST_SPREAD = 1e-3
 """In units: what is predicted better than this is so to rounding."""
+SOFTENED = 1e-6
+"""Added to variances, in squared units: those of a constant are 0."""
 DEPTHS = len(LAGS) + 1
 
 Vector = NDArray[np.float64]
@@ -154,6 +156,28 @@ def spreads(learnt: Examples, expect: Callable[[Matrix, Depth], Vector]) -> Vect
     ]
     # Knowing more is never taken for worse; see `scale` for the factor.
     return np.maximum.accumulate(np.sqrt(np.pi / 2) * np.maximum(strayed, SMALLEST_SPREAD)[::-1])[::-1]
+
+
+def given(mean: Vector, covariance: Matrix, depth: int, lags: tuple[int, ...] = LAGS) -> tuple[Vector, float]:
+    """Weights and intercept of the mean of a window's value given its calendar and its lags of a depth.
+
+    Args:
+        mean: of windows: a value, its lags and its calendar, (1 + lags + 4,).
+        covariance: of them.
+        depth: how many of `LAGS` are reached.
+        lags: of the windows, rising.
+    """
+    reached = sum(lag <= LAGS[depth - 1] for lag in lags) if depth else 0
+    there = np.concatenate([np.arange(1, 1 + reached), np.arange(1 + len(lags), len(mean))])
+    among = covariance[np.ix_(there, there)] + SOFTENED * np.eye(len(there))
+    weights = np.zeros(len(mean) - 1)
+    weights[there - 1] = np.linalg.solve(among, covariance[there, 0])
+    return weights, float(mean[0] - weights @ mean[1:])
+
+
+def linear(features: Matrix, weights: Matrix, intercept: Vector) -> Vector:
+    """The weighted sum of the features of each point, (n,)."""
+    return np.asarray((features * weights).sum(axis=1) + intercept)
 
 
 def _without_gap(points: Points) -> NDArray[np.int64]:

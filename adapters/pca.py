@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from adapters import _features, _scaled
 from adapters._features import LAGS, Matrix
-from adapters._scaled import DEPTHS, Vector
+from adapters._scaled import DEPTHS
 from models.base import Arrays, Fit, Model, Param, Prediction
 from models.errors import NotReducible
 from models.points import Points
@@ -22,8 +22,6 @@ from models.points import Points
 COMPONENTS = 8
 """Of 12: fewer lose how a window bends; more make the errors of long windows smaller than effects that matter."""
 FEATURES = len(LAGS) + 4
-SOFTENED = 1e-6
-"""Added to variances, in squared units: those of a constant are 0."""
 
 
 class Pca(Model):
@@ -58,17 +56,17 @@ class Pca(Model):
                 "fit one to adapters.pca.windows(history)"
             )
         own = _scaled.scale(history)
-        each = [_given(fitted.mean_, fitted.get_covariance(), depth) for depth in range(DEPTHS)]
+        each = [_scaled.given(fitted.mean_, fitted.get_covariance(), depth) for depth in range(DEPTHS)]
         weights, intercept = np.array([w for w, _ in each]), np.array([c for _, c in each])
         learnt = _scaled.examples(history, own)
-        spread = _scaled.spreads(learnt, lambda x, depth: _linear(x, weights[depth], intercept[depth]))
+        spread = _scaled.spreads(learnt, lambda x, depth: _scaled.linear(x, weights[depth], intercept[depth]))
         return own.row(spread, weights=weights, intercept=intercept)
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """The expectation at each point from those before it that were posted with it."""
         weights, intercept = self.arrays["weights"], self.arrays["intercept"]
         return _scaled.prediction(
-            self, rows, points, lambda at, x, depth: _linear(x, weights[at, depth], intercept[at, depth])
+            self, rows, points, lambda at, x, depth: _scaled.linear(x, weights[at, depth], intercept[at, depth])
         )
 
 
@@ -82,16 +80,3 @@ def _fitted(matrix: Matrix, components: int) -> Any:
     from sklearn.decomposition import PCA
 
     return PCA(components, svd_solver="covariance_eigh").fit(matrix)
-
-
-def _given(mean: Vector, covariance: Matrix, depth: int) -> tuple[Vector, float]:
-    """Weights and intercept of the mean of a window's value given its calendar and its `depth` nearest lags."""
-    there = np.concatenate([np.arange(1, 1 + depth), np.arange(1 + len(LAGS), 1 + FEATURES)])
-    among = covariance[np.ix_(there, there)] + SOFTENED * np.eye(len(there))
-    weights = np.zeros(FEATURES)
-    weights[there - 1] = np.linalg.solve(among, covariance[there, 0])
-    return weights, float(mean[0] - weights @ mean[1:])
-
-
-def _linear(features: Matrix, weights: Matrix, intercept: Vector) -> Vector:
-    return np.asarray((features * weights).sum(axis=1) + intercept)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters import _features, _scaled
-from adapters._features import LAGS, Matrix
-from adapters._scaled import DEPTHS, Vector
+from adapters._features import Matrix
+from adapters._scaled import DEPTHS
 from models.base import Arrays, Fit, Model, Param, Prediction
 from models.points import Points
 
@@ -21,8 +21,6 @@ STRETCH = tuple(range(1, 17))
 """Points back: so many before the one that is expected."""
 COLUMNS = len(STRETCH) + 4
 COMPONENTS = 6
-SOFTENED = 1e-6
-"""Added to variances, in squared units: those of a constant are 0."""
 
 
 class Subspace(Model):
@@ -45,7 +43,11 @@ class Subspace(Model):
         """The expectation at each point from those before it that were posted with it."""
         weights, intercept = self.arrays["weights"], self.arrays["intercept"]
         return _scaled.prediction(
-            self, rows, points, lambda at, x, depth: _linear(x, weights[at, depth], intercept[at, depth]), STRETCH
+            self,
+            rows,
+            points,
+            lambda at, x, depth: _scaled.linear(x, weights[at, depth], intercept[at, depth]),
+            STRETCH,
         )
 
 
@@ -54,9 +56,9 @@ def _row(history: Points, components: int) -> Arrays:
     learnt = _scaled.examples(history, own, STRETCH)
     seen = np.concatenate([learnt.values[:, None], learnt.before, learnt.calendar], axis=1)
     mean, covariance = seen.mean(axis=0), _of_few_directions(np.cov(seen, rowvar=False), components)
-    each = [_given(mean, covariance, depth) for depth in range(DEPTHS)]
+    each = [_scaled.given(mean, covariance, depth, STRETCH) for depth in range(DEPTHS)]
     weights, intercept = np.array([w for w, _ in each]), np.array([c for _, c in each])
-    spread = _scaled.spreads(learnt, lambda x, depth: _linear(x, weights[depth], intercept[depth]))
+    spread = _scaled.spreads(learnt, lambda x, depth: _scaled.linear(x, weights[depth], intercept[depth]))
     return own.row(spread, weights=weights, intercept=intercept)
 
 
@@ -66,17 +68,3 @@ def _of_few_directions(covariance: Matrix, components: int) -> Matrix:
     noise = max(float(sizes[:-components].mean()), 0.0)
     kept = np.where(np.arange(len(sizes)) >= len(sizes) - components, sizes, noise)
     return np.asarray((directions * kept) @ directions.T)
-
-
-def _given(mean: Vector, covariance: Matrix, depth: int) -> tuple[Vector, float]:
-    """Weights and intercept of the mean of the last value given the calendar and the lags of a depth."""
-    lags = sum(lag <= LAGS[depth - 1] for lag in STRETCH) if depth else 0
-    there = np.concatenate([np.arange(1, 1 + lags), np.arange(1 + len(STRETCH), 1 + COLUMNS)])
-    among = covariance[np.ix_(there, there)] + SOFTENED * np.eye(len(there))
-    weights = np.zeros(COLUMNS)
-    weights[there - 1] = np.linalg.solve(among, covariance[there, 0])
-    return weights, float(mean[0] - weights @ mean[1:])
-
-
-def _linear(features: Matrix, weights: Matrix, intercept: Vector) -> Vector:
-    return np.asarray((features * weights).sum(axis=1) + intercept)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from adapters import _trees
 from adapters._features import DAY, LAGS, VERSION, WEEK, calendar, features
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.errors import HistoryUnusable, NotReducible
+from models.base import Arrays, Fit, Model, Param, Prediction, long_enough
+from models.errors import NotReducible
 from models.points import Points, magnitudes
 
 COLUMNS = len(LAGS) + 4
@@ -104,12 +104,7 @@ class OneStep(Model):
 
 def each(kind: type[M], history: Points, row: Callable[[Points], Arrays]) -> Fit[M]:
     """The rows, (1, ...), that `row` makes of each history of at least 60 points."""
-    refused = {
-        int(i): HistoryUnusable(f"{n} points are too few to learn from lags; {MIN_POINTS} are needed")
-        for i, n in enumerate(history.lengths)
-        if n < MIN_POINTS
-    }
-    kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
+    kept, refused = long_enough(history, MIN_POINTS, "to learn from lags")
     rows = [row(history.take([i])) for i in kept.tolist()]
     nothing = {name: np.empty((0, *param.shape), param.dtype) for name, param in kind.params.items()}
     together = {name: np.concatenate([nothing[name], *(one[name] for one in rows)]) for name in kind.params}

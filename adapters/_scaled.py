@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters._features import LAGS, Matrix, calendar, lagged
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.errors import HistoryUnusable
+from models.base import Arrays, Fit, Model, Param, Prediction, long_enough
 from models.points import Points, magnitudes
 
 MIN_POINTS = 100
@@ -78,12 +77,7 @@ class Examples(NamedTuple):
 
 def fit_each(kind: type[K], history: Points, row: Callable[[Points], Arrays]) -> Fit[K]:
     """A row of each series of at least `MIN_POINTS` points, by itself."""
-    refused = {
-        int(i): HistoryUnusable(f"{n} points are too few to learn from lags; {MIN_POINTS} are needed")
-        for i, n in enumerate(history.lengths)
-        if n < MIN_POINTS
-    }
-    kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
+    kept, refused = long_enough(history, MIN_POINTS, "to learn from lags")
     rows = [row(history.take([i])) for i in kept]
     arrays = {
         name: np.concatenate([np.empty((0, *param.shape), param.dtype), *(one[name] for one in rows)])

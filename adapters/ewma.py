@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters._follow import CLIP, Start, Vector, follow, latest, padded
-from models.base import Fit, Model, Param, Prediction
-from models.errors import HistoryUnusable
+from models.base import Fit, Model, Param, Prediction, long_enough
 from models.points import Points, magnitudes
 
 MIN_POINTS = 30
@@ -33,12 +32,7 @@ class Ewma(Model):
     @classmethod
     def fit(cls, history: Points) -> Fit[Self]:
         """The smoothing constant with the smallest clipped one-step errors; at least 30 points are needed."""
-        refused = {
-            int(i): HistoryUnusable(f"{n} points are too few for a moving level; {MIN_POINTS} are needed")
-            for i, n in enumerate(history.lengths)
-            if n < MIN_POINTS
-        }
-        kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
+        kept, refused = long_enough(history, MIN_POINTS, "for a moving level")
         recent = latest(history.take(kept), FIT_POINTS)
         size = magnitudes(recent)
         values = padded(recent.with_values(recent.values / size[recent.owner]))

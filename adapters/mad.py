@@ -8,8 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Fit, Model, Param, Prediction
-from models.errors import HistoryUnusable
+from models.base import Fit, Model, Param, Prediction, long_enough
 from models.points import Points, magnitudes
 
 MIN_POINTS = 30
@@ -39,12 +38,7 @@ class Mad(Model):
     @classmethod
     def fit(cls, history: Points) -> Fit[Self]:
         """The centre and the spread of each series; at least 30 points are needed."""
-        refused = {
-            int(i): HistoryUnusable(f"{n} points are too few for a median; {MIN_POINTS} are needed")
-            for i, n in enumerate(history.lengths)
-            if n < MIN_POINTS
-        }
-        kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
+        kept, refused = long_enough(history, MIN_POINTS, "for a median")
         points = history.take(kept)
         size = magnitudes(points)
         fitted = [_center_and_spread(points.series(i)[1] / size[i]) for i in range(len(points))]

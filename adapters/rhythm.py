@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters._follow import Start, Vector, follow, latest, padded
-from models.base import Fit, Model, Param, Prediction
-from models.errors import HistoryUnusable
+from models.base import Fit, Model, Param, Prediction, long_enough
 from models.points import Points, magnitudes
 from models.windows import own_step
 
@@ -57,12 +56,7 @@ class Rhythm(Model):
     @classmethod
     def fit(cls, history: Points) -> Fit[Self]:
         """A profile where days repeat themselves, and the half-life with the smallest errors; 30 points are needed."""
-        refused = {
-            int(i): HistoryUnusable(f"{n} points are too few for a moving level; {MIN_POINTS} are needed")
-            for i, n in enumerate(history.lengths)
-            if n < MIN_POINTS
-        }
-        kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
+        kept, refused = long_enough(history, MIN_POINTS, "for a moving level")
         points = history.take(kept)
         size, steps = magnitudes(points), own_step(points)
         values = points.values / size[points.owner]  # squares of huge and tiny values stay finite

@@ -10,8 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Fit, Model, Param, Prediction
-from models.errors import HistoryUnusable
+from models.base import Fit, Model, Param, Prediction, long_enough
 from models.points import Points, magnitudes
 
 HOUR, HALF, DAY_HOURS, WEEK_DAYS, WEEK_HOURS = 3600, 1800, 24, 7, 168
@@ -50,12 +49,7 @@ class Seasonal(Model):
     @classmethod
     def fit(cls, history: Points) -> Fit[Self]:
         """Robust hour-of-week levels and hour-of-day spreads; at least 30 points are needed."""
-        refused = {
-            int(i): HistoryUnusable(f"{n} points are too few for a seasonal profile; {MIN_POINTS} are needed")
-            for i, n in enumerate(history.lengths)
-            if n < MIN_POINTS
-        }
-        kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
+        kept, refused = long_enough(history, MIN_POINTS, "for a seasonal profile")
         points = history.take(kept)
         size = magnitudes(points)
         values = points.values / size[points.owner]  # squares of huge and tiny values stay finite

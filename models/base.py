@@ -71,6 +71,14 @@ class Fit(Generic[M]):
     refused: dict[int, HistoryUnusable]
 
 
+def long_enough(history: Points, least: int, purpose: str) -> tuple[NDArray[np.int64], dict[int, HistoryUnusable]]:
+    """The histories of at least so many points, int64 (kept,), and why the others are too short, by position."""
+    lengths = history.lengths.tolist()
+    why = "{} points are too few {}; {} are needed"
+    refused = {i: HistoryUnusable(why.format(n, purpose, least)) for i, n in enumerate(lengths) if n < least}
+    return np.array([i for i in range(len(lengths)) if i not in refused], np.int64), refused
+
+
 class Model(ABC):
     """Fitted models of one kind, a row each; immutable and safe to use from many threads.
 

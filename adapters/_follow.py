@@ -64,6 +64,21 @@ def follow(points: Points, start: Start, bounds: tuple[float, float]) -> tuple[V
     return expected, spread
 
 
+def running(points: Points, usual: Vector, widening: Vector, clip: float, bounds: tuple[float, float]) -> Vector:
+    """How many times as large as usual the values before each one have been of late, float64 (n,).
+
+    Args:
+        points: tidied; values not negative, NaN changes nothing.
+        usual: of each series, positive, float64 (series,).
+        widening: what a value counts for, a share, float64 (series,).
+        clip: a value counts for no more than so many times what is usual of late.
+        bounds: of what is returned.
+    """
+    values = padded(points.with_values(points.values / usual[points.owner]))
+    inside = np.arange(len(values))[None, :] < points.lengths[:, None]
+    return (_running_together if len(points) > FEW_SERIES else _running_each)(values, widening, clip, bounds).T[inside]
+
+
 def padded(points: Points) -> Vector:
     """The values as a (longest, series) matrix, NaN below the end of a series."""
     matrix = np.full((len(points), int(points.lengths.max(initial=0))), np.nan)
@@ -129,3 +144,29 @@ def _run_each(values: Vector, start: Start, bounds: tuple[float, float]) -> tupl
         if path:
             expected[:, i], spreads[:, i] = zip(*path, strict=True)
     return expected, spreads
+
+
+def _running_together(values: Vector, widening: Vector, clip: float, bounds: tuple[float, float]) -> Vector:
+    """As `running`, over values in units of what is usual, (steps, series), NaN = gap."""
+    late, path = np.ones(values.shape[1]), np.empty_like(values)
+    for step, seen in enumerate(values):
+        path[step] = late
+        moved = late + widening * (np.minimum(seen, clip * late) - late)
+        late = np.where(np.isnan(seen), late, np.minimum(np.maximum(moved, bounds[0]), bounds[1]))
+    return path
+
+
+def _running_each(values: Vector, widening: Vector, clip: float, bounds: tuple[float, float]) -> Vector:
+    """As `_running_together`, to the last bit, one series after the other."""
+    path = np.empty_like(values)
+    narrowest, widest = bounds
+    for i, share in enumerate(widening.tolist()):
+        late, mine = 1.0, []
+        for seen in values[:, i].tolist():
+            mine.append(late)
+            if seen == seen:
+                most = clip * late
+                late = late + share * ((most if seen > most else seen) - late)
+                late = narrowest if late < narrowest else widest if late > widest else late
+        path[:, i] = mine
+    return path

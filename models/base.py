@@ -158,6 +158,15 @@ class Model(ABC):
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """What row `rows[i]` says of series i of the points, which are tidied and may have NaN values."""
 
+    def learnt(self, held_out: Points, floor: NDArray[np.float64]) -> Arrays:  # noqa: ARG002  for those who learn more
+        """What only points it was not fitted to can tell of each row, in arrays named as in `params`; nothing for most.
+
+        Args:
+            held_out: a series a row, tidied, values finite; a series may have none.
+            floor: no deviation smaller than this, in the series' unit, matters; float64 (rows,).
+        """
+        return {}
+
     def check(self) -> None:
         """Look at every parameter once.
 
@@ -171,10 +180,14 @@ class Model(ABC):
             if param.positive and not (array > 0).all():
                 raise ArtifactCorrupt(self.name(), f"array {name} has a value that is not positive")
 
+    def having(self, learnt: Arrays) -> Self:
+        """The same rows with other values for some arrays."""
+        return type(self)({**self.arrays, **learnt}) if learnt else self
+
     def calibrated(self, threshold: NDArray[np.float64], floor: NDArray[np.float64]) -> Self:
         """The same rows scoring 1 at `threshold` spreads, but never for less than `floor`; both float64 (rows,)."""
         common = {"threshold": threshold, "floor": floor}
-        return type(self)({**self.arrays, **{name: self.common[name].cast(common[name]) for name in common}})
+        return self.having({name: self.common[name].cast(common[name]) for name in common})
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Self:
         """These rows, in this order."""

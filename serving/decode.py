@@ -67,6 +67,7 @@ class Parsed:
         combine: how to make one score of them.
         single: whether one series was asked for by itself.
         bands: whether the answer is to have the bands.
+        hosts: whether it is to have the hosts' scores.
     """
 
     labels: list[Labels]
@@ -77,6 +78,7 @@ class Parsed:
     combine: Combine
     single: bool
     bands: bool
+    hosts: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class _Loose(Struct, forbid_unknown_fields=True):
     windows: list[str] | None = None
     combine: Combine = "weighted"
     bands: bool = False
+    hosts: bool = False
 
     region: str | None = None
     host: str | None = None
@@ -177,8 +180,7 @@ def parse(body: bytes, bounds: Bounds) -> Parsed:
     windows = tuple(Window.parse(text) for text in request.windows) if request.windows is not None else None
     if single:
         labels, windows = _named(request, windows)
-    if windows == ():
-        raise BadRequest("no window is asked for", "$.windows")
+    _check_asked(request, windows, single=single)
     bounds.check(len(labels), sum(map(len, points)))
     series: dict[int, Series] = {}
     for i, label in enumerate(labels):
@@ -189,7 +191,14 @@ def parse(body: bytes, bounds: Bounds) -> Parsed:
             if single:
                 raise
             bad[i] = str(exc)
-    return Parsed(labels, series, points, bad, windows, request.combine, single, request.bands)
+    return Parsed(labels, series, points, bad, windows, request.combine, single, request.bands, request.hosts)
+
+
+def _check_asked(request: PredictRequest, windows: tuple[Window, ...] | None, *, single: bool) -> None:
+    if windows == ():
+        raise BadRequest("no window is asked for", "$.windows")
+    if request.hosts and (single or windows is not None or request.combine != "weighted"):
+        raise BadRequest("a host's score is of several series, all windows and their weighted combination", "$.hosts")
 
 
 def join(requests: Sequence[Parsed]) -> Joined:
@@ -292,7 +301,7 @@ def _salvaged(
     loose = decoded(_LOOSE, body, "$")
     if loose.region is not None or loose.model_id is not None or (loose.series is UNSET) == (loose.datapoints is UNSET):
         raise _explained(error) from error
-    request = PredictRequest(windows=loose.windows, combine=loose.combine, bands=loose.bands)
+    request = PredictRequest(windows=loose.windows, combine=loose.combine, bands=loose.bands, hosts=loose.hosts)
     if isinstance(loose.series, UnsetType):
         rows = [_row(raw, f"$.datapoints[{at}]") for at, raw in enumerate(loose.datapoints or ())]
         return request, *_by_label(rows)

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.decode import BadRequest, Joined, Posted
-from serving.schemas import ModelUsed, PredictAnswer, SeriesAnswer, WindowMissing
+from serving.hosts import host_scores
+from serving.schemas import HostAnswer, ModelUsed, PredictAnswer, SeriesAnswer, WindowMissing
 from serving.scoring import STATUSES, Scores, Status
 
 _ENCODER = msgspec.json.Encoder()
@@ -54,7 +55,19 @@ def _encoded(posted: Posted, told: _Told, stale: bool) -> bytes:
         answers[i] = _answer(posted, told, k)
     bad = str(Status.BAD_SERIES)
     whole = [answer or SeriesAnswer(*parsed.labels[i], bad, detail=posted.bad[i]) for i, answer in enumerate(answers)]
-    return _ENCODER.encode(PredictAnswer(told.scores.manifest.id, whole, stale))
+    hosts = _hosts(posted, told.scores) if parsed.hosts else []
+    return _ENCODER.encode(PredictAnswer(told.scores.manifest.id, whole, hosts, stale))
+
+
+def _hosts(posted: Posted, scores: Scores) -> list[HostAnswer]:
+    found = host_scores(scores, range(posted.first, posted.first + len(posted.good)))
+    return [
+        HostAnswer(
+            *(one.region, one.host, str(one.status), one.timestamps.tolist(), one.scores.tolist()),
+            *(one.metrics.tolist(), one.of),
+        )
+        for one in found
+    ]
 
 
 def _answer(posted: Posted, told: _Told, which: int) -> SeriesAnswer:

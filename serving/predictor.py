@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import pyarrow as pa
 
 import adapters
@@ -18,6 +19,7 @@ from models.points import Points
 from models.table import COLUMNS, labels_of
 from models.windows import Window
 from serving.cache import LoadFailed, ShardCache
+from serving.hosts import host_scores
 from serving.metrics import Metrics
 from serving.resolution import Opened, Remembered, Resolution
 from serving.scoring import FEW_SERIES, Place, Query, Scores, scored
@@ -231,6 +233,33 @@ class Predictor:
         """
         columns = self.predict_table(_table(frame), windows, combine)
         return columns.to_pandas().set_index(frame.index)
+
+    def predict_hosts(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """A score for each host as a whole, from all windows of all its metrics.
+
+        Args:
+            frame: as for `predict`.
+
+        Returns:
+            A row for each host and timestamp: `region`, `host`, `timestamp` in epoch seconds, `score`, NaN where too
+            few of its metrics have one, `metrics`, how many have, and `of`, how many have models. No row for a host
+            whose own metrics have no models.
+
+        Raises:
+            InvalidPoints: a column is missing or of the wrong type.
+        """
+        scores, _ = self.score_table(_table(frame), None, "weighted")
+        found = host_scores(scores)
+        lengths = [len(one.timestamps) for one in found]
+        columns = {
+            "region": np.repeat(np.array([one.region for one in found], object), lengths),
+            "host": np.repeat(np.array([one.host for one in found], object), lengths),
+            "timestamp": np.concatenate([*(one.timestamps for one in found), np.empty(0, np.int64)]),
+            "score": np.concatenate([*(one.scores for one in found), np.empty(0)]),
+            "metrics": np.concatenate([*(one.metrics for one in found), np.empty(0, np.int64)]),
+            "of": np.repeat(np.array([one.of for one in found], np.int64), lengths),
+        }
+        return pa.table(columns).to_pandas()
 
     def predict_table(
         self, table: pa.Table, windows: list[str] | None = None, combine: Combine = "weighted"

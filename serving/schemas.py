@@ -38,6 +38,7 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
     windows: list[str] | None = None
     combine: Combine = "weighted"
     bands: bool = False
+    hosts: bool = False
 
 
 class ModelUsed(Struct):
@@ -74,12 +75,28 @@ class SeriesAnswer(Struct, omit_defaults=True):
     stale: bool = False
 
 
+class HostAnswer(Struct):
+    """The score of a host as a whole at each timestamp, null where too few of its metrics have one.
+
+    `metrics` says how many have a score at each, `of` how many have models.
+    """
+
+    region: str
+    host: str
+    status: str
+    timestamp: list[int]
+    score: list[float]
+    metrics: list[int]
+    of: int
+
+
 class PredictAnswer(Struct, omit_defaults=True):
-    """The answer for many series, in the order in which they were first posted.
+    """The answer for many series, in the order in which they were first posted, and for their hosts if asked for.
 
     It is stale where the store could not be asked lately whether the release is still the current one.
     """
 
     release: str
     series: list[SeriesAnswer]
+    hosts: list[HostAnswer] = []
     stale: bool = False

@@ -13,6 +13,7 @@ Tensors of a shard's safetensors file, for n series and W windows, series in ord
     index/row           u32 (n, W)      the model's row among those of its window and adapter
     index/combined      f16 (n, 3, 2^W) what an uncalibrated combination is divided by: for weighted, min and max,
                                         and for each subset of the windows as a bit mask
+                                        (of a series whose metric is *: what `models.hosts` says)
     WINDOW/ADAPTER/PARAM                the parameters of one window's models of one adapter, a row each
 """
 
@@ -178,6 +179,14 @@ class Shard:
         for i in np.flatnonzero(there).tolist():
             found[i] = self._named(int(positions[i]), names[i])
         return found
+
+    def metrics_of(self, host: Series) -> int:
+        """How many series of a host have models; those of a host whose hash begins alike count too."""
+        upper = np.uint64(host.hash) >> np.uint64(32)
+        first, end = (
+            int(np.searchsorted(self.hashes >> np.uint64(32), upper, side=side)) for side in ("left", "right")
+        )
+        return int((self.adapter[first:end] != NO_MODEL).any(axis=1).sum())
 
     def _named(self, position: int, series: Series) -> int:
         """The position of a series among those from `position` on that have the same hash, or -1."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models import calibration
 from models.base import Model
-from models.ensemble import COMBINES, DEFAULT_WEIGHTS, combine, subsets
+from models.ensemble import COMBINES, DEFAULT_WEIGHTS, combine, subset, subsets
 from models.key import Series
 from models.points import Points
 from models.windows import DEFAULT_WINDOWS, MIN_COVERAGE, Window, aggregate, own_step
@@ -70,11 +70,19 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What fitting gave: the series that have a model at some window, what has none and why, a record of each."""
+    """What fitting gave.
+
+    Attributes:
+        entries: the series that have a model at some window.
+        refusals: what has none, and why.
+        records: of each.
+        held_out: the score of each held-out point, a series an entry; None where nobody is to ask.
+    """
 
     entries: Entries
     refusals: list[Refusal] = field(default_factory=list)
     records: pa.Table = field(default_factory=records.SCHEMA.empty_table)
+    held_out: Points | None = None
 
 
 def fit(plan: Plan, series: Sequence[Series], history: Points, borrowed: NDArray[np.int64] | None = None) -> Fitted:
@@ -153,7 +161,16 @@ def _fit_values(
         adapters=plan.adapter_names,
         models={at: several[0].stack(several) for at, several in models.items()},
     )
-    return Fitted(entries, refusals, records.merge(told))
+    return Fitted(entries, refusals, records.merge(told), _scored(plan, history, scores, combined).take(some))
+
+
+def _scored(plan: Plan, history: Points, scores: NDArray[np.float64], combined: NDArray[np.float16]) -> Points:
+    """The held-out points with the score that all windows together would have given them."""
+    there = np.isfinite(scores)
+    held = np.atleast_1d(there.any(axis=0))
+    some, bits = history.where(held), subset(there[:, held], range(len(plan.windows)))
+    joint = combine(scores[:, held], plan.weights, "weighted")
+    return some.with_values(joint / combined[some.owner, COMBINES.index("weighted"), bits])
 
 
 def combined_thresholds(

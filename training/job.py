@@ -15,6 +15,7 @@ from storage.shard import concatenated
 from training import records
 from training.fit import Fitted, Plan, Refusal, fit, fit_pooled
 from training.hierarchy import pools
+from training.hosts import with_hosts
 
 SERIES_AT_ONCE = 80
 
@@ -49,6 +50,7 @@ def train(
     refusals += [refusal for fitted in done for refusal in fitted.refusals]
     if not any(fitted.entries.series for fitted in done):
         raise HistoryUnusable(refusals[0].why if refusals else "there are no datapoints")
+    done = with_hosts(plan, done)
     told = records.merge([fitted.records for fitted in done])
     return Fitted(concatenated([fitted.entries for fitted in done]), refusals, told)
 

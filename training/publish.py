@@ -90,9 +90,9 @@ def put_shard(releases: Releases, entries: Entries, before: Artifact | None = No
         new = set(entries.series)
         stay = np.array([i for i, series in enumerate(old.series) if series not in new], np.int64)
         entries = concatenated([old.take(stay), entries])
-    raw = pack_shard(entries)
-    models = int((entries.adapter != NO_MODEL).sum())
-    return releases.put_artifact(raw, compress(raw), len(entries.series), models)
+    raw, modelled = pack_shard(entries), entries.adapter != NO_MODEL
+    series, models = int(modelled.any(axis=1).sum()), int(modelled.sum())
+    return releases.put_artifact(raw, compress(raw), series, models)
 
 
 def commit(

@@ -18,6 +18,7 @@ from training import records
 from training.config import JobFile
 from training.fit import Fitted, Plan, fit, fit_pooled
 from training.hierarchy import Reference, filled_up
+from training.hosts import with_hosts
 from training.maintenance import left_out
 from training.publish import put_shard
 from training.sources import Partition
@@ -112,6 +113,7 @@ def carried_out(task: Task) -> Done:
     for found in _gathered(task):
         told.append(_refused(found.refused))
         done += _fitted(task, found)
+    done = with_hosts(calibrated_as(task.job), done)
     for series, points in task.pooled:
         if plan := planned(task.job, series.metric):
             done.append(fit_pooled(plan, series, points))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import adapters
 from models import calibration
-from models.base import Fit, Model
+from models.base import Arrays, Fit, Model
 from models.key import Series
 from models.points import Points, magnitudes
 from models.windows import Window
@@ -67,12 +67,21 @@ class _Trial:
         half: the uncalibrated half of the band.
         error: in typical steps, float64 (S,).
         refused: why it has no model of a series.
+        kept: the series it has a model of, ascending.
+        learnt: of these from the rest, a row each.
     """
 
     strayed: Vector
     half: Vector
     error: Vector
     refused: Mapping[int, str]
+    kept: NDArray[np.int64]
+    learnt: Arrays
+
+    def learnt_of(self, series: NDArray[np.int64]) -> Arrays:
+        """The rows of some of the series."""
+        rows = np.searchsorted(self.kept, series)
+        return {name: array[rows] for name, array in self.learnt.items()}
 
 
 def fit_window(plan: "Plan", candidates: Sequence[Candidate], history: Points) -> WindowFit:
@@ -92,7 +101,10 @@ def fit_window(plan: "Plan", candidates: Sequence[Candidate], history: Points) -
         fitted[some] = at
     thresholds, floors, realised, scores = _calibrated(plan, history, trials, fitted)
     return WindowFit(
-        models=[fit.model.calibrated(*thresholds[:, some]) for fit, some in zip(fits, members, strict=True)],
+        models=[
+            fit.model.having(trial.learnt_of(some)).calibrated(*thresholds[:, some])
+            for fit, trial, some in zip(fits, trials, members, strict=True)
+        ],
         members=members,
         refused={i: _why(i, best, trials, fits) for i in np.flatnonzero(fitted == NONE).tolist()},
         errors=errors,
@@ -158,14 +170,16 @@ def _tried(
     fit = _fit(candidate, history.where(before))
     asked = after & np.isin(history.owner, fit.kept)
     rest = history.where(asked).take(fit.kept)
-    prediction = fit.model.predict(np.arange(len(fit.kept)), rest)
+    learnt = fit.model.learnt(rest, calibration.effect_floor(history.take(fit.kept)))
+    prediction = fit.model.having(learnt).predict(np.arange(len(fit.kept)), rest)
     strayed, half = np.full((2, len(history.values)), np.nan)
     strayed[asked] = np.abs(rest.values - prediction.expected)
     half[asked] = (prediction.upper - prediction.lower) / 2
     steps = np.minimum(strayed[asked] / typical[fit.kept][rest.owner], MOST_STEPS)
     error = np.full(len(history), np.inf)
     error[fit.kept] = np.bincount(rest.owner, steps, len(fit.kept)) / np.maximum(rest.lengths, 1)
-    return _Trial(strayed, half, error, {i: str(why) for i, why in fit.refused.items()})
+    refused = {i: str(why) for i, why in fit.refused.items()}
+    return _Trial(strayed, half, error, refused, fit.kept, learnt)
 
 
 def _chained(plan: "Plan", candidates: Sequence[Candidate], history: Points, typical: Vector, last: Vector) -> Vector:

@@ -21,8 +21,10 @@ from serving.predictor import Predictor
 from serving.scoring import Query, Scores
 from storage.memory import MemoryStore
 from storage.release import Releases
+from storage.shard import concatenated
 from training.candidate import only
 from training.fit import Plan, fit
+from training.hosts import with_hosts
 from training.publish import publish
 
 Weights = tuple[float, ...]
@@ -45,8 +47,8 @@ def released(plan: Plan, series: list[Series], train: Points) -> Predictor | Non
     fitted = fit(plan, series, train)
     if not fitted.entries.series:
         return None
-    store = MemoryStore()
-    publish(Releases(store), fitted.entries, plan, None, {"history": "train part"})
+    store, whole = MemoryStore(), concatenated([one.entries for one in with_hosts(plan, [fitted])])
+    publish(Releases(store), whole, plan, None, {"history": "train part"})
     return Predictor.open(store)
 
 

@@ -40,12 +40,17 @@ import adapters
 from serving.predictor import Predictor
 
 store, names, asked = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
-calls = Counter()
+calls, busy = Counter(), []  # a blend calls its members
 
 def counted(kind):
     def predict(self, *given, predict=kind.predict):
-        calls[kind.name()] += 1
-        return predict(self, *given)
+        if not busy:
+            calls[kind.name()] += 1
+        busy.append(kind)
+        try:
+            return predict(self, *given)
+        finally:
+            busy.pop()
     kind.predict = predict
 
 for name in names:

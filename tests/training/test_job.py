@@ -32,7 +32,8 @@ def test_two_processes_fit_what_one_does(table: pa.Table) -> None:
         for workers in done
     }
     assert arrays(fitted[1].entries) == arrays(fitted[2].entries)
-    assert len(fitted[1].entries.series) == 24 + 2 * 4 + 4
+    of_hosts = 6
+    assert len(fitted[1].entries.series) == 24 + 2 * 4 + 4 + of_hosts
     assert sum(done[1]) == sum(done[2]) == 36
 
 
@@ -51,7 +52,8 @@ def test_rows_may_be_in_any_order_with_duplicates_and_gaps(table: pa.Table) -> N
 def test_series_that_cannot_be_are_refused_and_the_others_fitted(table: pa.Table) -> None:
     hosts = ["a/b" if host == "web-001" else host for host in table["host"].to_pylist()]
     fitted = train(PLAN, table.set_column(1, "host", pa.array(hosts)), [], workers=1, progress=int)
-    assert len(fitted.entries.series) == 16
+    of_hosts = 4
+    assert len(fitted.entries.series) == 16 + of_hosts
     assert len(fitted.refusals) == 8
     assert all("'a/b'" in refusal.why and refusal.window is None for refusal in fitted.refusals)
 

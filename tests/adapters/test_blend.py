@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from adapters.blend import LINEAR, MEMBERS, Blend
+from models import calibration
+from models.points import Points
+from tests.adapters.trained import said, trained
+from tests.conftest import END, history
+from training.synthetic import DAY
+
+STEP = 300
+
+
+def today(series: int = 1) -> Points:
+    return history(1, series=series, step=STEP, seed=1, until=END + DAY)
+
+
+def shifted(points: Points, by: float, since: int = 0) -> Points:
+    return points.with_values(points.values + by * (np.arange(len(points.values)) >= since))
+
+
+def test_an_incident_scores_above_1_and_the_calm_before_it_does_not() -> None:
+    points = today()
+    values = points.values + 60 * (np.arange(len(points.values)) == 250)
+    scores = said(trained("blend", history(14, step=STEP)), points.with_values(values)).score
+    assert scores[250] > 1
+    assert (scores[:250] > 1).mean() < 0.02
+
+
+def test_a_member_that_is_alone_in_finding_a_value_odd_cannot_outvote_the_others() -> None:
+    model = trained("blend", history(14, step=STEP))
+    far, further = (said(model, shifted(today(), by, since=200)).score[200] for by in (300, 3e6))
+    assert further / far < 1 + np.log(3e6 / 300) / LINEAR
+
+
+def test_a_lasting_shift_is_forgiven_sooner_than_by_what_forgives_nothing() -> None:
+    past, week = history(21, step=STEP), history(7, step=STEP, seed=2, until=END + 7 * DAY)
+    moved = shifted(week, 25)
+    blended, fixed = (said(trained(name, past), moved).score[-288:].mean() for name in ("blend", "seasonal"))
+    first = said(trained("blend", past), moved).score[:12].mean()
+    assert blended < 0.5 * first
+    assert blended < 0.5 * fixed
+
+
+def test_what_members_weigh_is_learnt_from_held_out_points() -> None:
+    past = history(14, series=3, step=STEP)
+    held = calibration.held_out(past)
+    model, rest = Blend.fit(past.where(~held)).model, past.where(held)
+    learnt = model.learnt(rest, calibration.effect_floor(past))
+    for member in MEMBERS:
+        alone = member.fit(past.where(~held)).model.predict(np.arange(3), rest).score
+        limits = [calibration.threshold(one, calibration.DEFAULT_RATE) for one in np.split(alone, rest.offsets[1:-1])]
+        assert learnt[f"{member.name()}_threshold"] == pytest.approx(limits, rel=1e-2)
+    assert (learnt["usual"] < 1).all()
+    assert learnt.keys() <= Blend.params.keys()
+
+
+def test_many_series_are_followed_as_few_are() -> None:
+    model = trained("blend", history(14, step=STEP))
+    points = shifted(today(50), 30, since=100)
+    together = model.predict(np.zeros(50, np.int64), points)
+    alone = model.predict(np.zeros(1, np.int64), points.take([7]))
+    assert np.array_equal(together.score[points.owner == 7], alone.score)
+
+
+def test_a_value_between_two_that_are_expected_is_inside_the_band() -> None:
+    model = trained("blend", history(14, step=STEP))
+    moved = shifted(today(), 40)
+    expected = said(model, moved).expected
+    assert said(model, moved.with_values(expected)).score[0] == 0

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.points import Points
+from models.points import Points, ranges
 
 CLIP = 4.0
 """Innovations count for no more than this many spreads."""
@@ -88,8 +88,9 @@ def padded(points: Points) -> Vector:
 
 def latest(points: Points, count: int) -> Points:
     """The last `count` points of each series."""
-    position = np.arange(len(points.values)) - points.offsets[:-1][points.owner]
-    return points.where(position >= points.lengths[points.owner] - count)
+    lengths = np.minimum(points.lengths, count)
+    at = ranges(points.offsets[1:] - lengths, lengths)
+    return Points(points.timestamps[at], points.values[at], np.append(0, np.cumsum(lengths)))
 
 
 def _state(start: Start) -> tuple[Vector, Vector, Vector]:

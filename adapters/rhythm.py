@@ -61,8 +61,9 @@ class Rhythm(Model):
         size, steps = magnitudes(points), own_step(points)
         values = points.values / size[points.owner]  # squares of huge and tiny values stay finite
         profile = _profile(points.with_values(values))
-        left = values - _at(profile, points.owner, points.timestamps)
-        level = _followed(padded(latest(points.with_values(left), FIT_POINTS)), steps)
+        recent = latest(points.with_values(values), FIT_POINTS)
+        left = recent.values - _at(profile, recent.owner, recent.timestamps)
+        level = _followed(padded(recent.with_values(left)), steps)
         spread = np.maximum(level.error, ROUNDING)
         arrays = {
             "level": level.last * size,
@@ -113,14 +114,20 @@ def _profile(points: Points) -> Vector:
 
 def _by_day(points: Points) -> Vector:
     """Means of the half hours of each day, (series, days, 48), NaN where there are no points."""
-    day, second = np.divmod(points.timestamps, DAY)
-    first = day[points.offsets[:-1]] if len(points) else day
-    since = day - first[points.owner]
-    days = int(since.max(initial=0)) + 1
-    cell = (points.owner * days + since) * BINS + second // BIN
-    count = np.bincount(cell, minlength=len(points) * days * BINS)
-    total = np.bincount(cell, points.values, len(count))
-    means = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    bins = points.timestamps // BIN
+    new = np.ones(len(bins), bool)
+    np.not_equal(bins[1:], bins[:-1], out=new[1:])
+    new[points.offsets[:-1][points.lengths > 0]] = True
+    starts = np.flatnonzero(new)
+    owner, here = points.owner[starts], bins[starts]
+    first = np.full(len(points), here.max(initial=0))
+    np.minimum.at(first, owner, here)
+    since = here - (first // BINS * BINS)[owner]
+    days = int(since.max(initial=0)) // BINS + 1
+    means = np.full(len(points) * days * BINS, np.nan)
+    if len(starts):
+        count = np.diff(np.append(starts, len(bins)))
+        means[owner * days * BINS + since] = np.add.reduceat(points.values, starts) / count
     return means.reshape(len(points), days, BINS)
 
 

@@ -66,6 +66,4 @@ def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:
 
 def effect_floor(history: Points) -> NDArray[np.float64]:
     """The smallest deviation that may score 1, in the unit of each series, float64 (series,)."""
-    largest = np.zeros(len(history))
-    np.maximum.at(largest, history.owner, np.nan_to_num(np.abs(history.values)))
-    return np.maximum(largest * EFFECT, SMALLEST_EFFECT)
+    return np.maximum(history.largest() * EFFECT, SMALLEST_EFFECT)

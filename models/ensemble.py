@@ -1,6 +1,7 @@
 """Ensemble: one score from the scores of several windows."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,18 +24,25 @@ def combine(scores: NDArray[np.float64], weights: Sequence[float], how: Combine)
     Weights are renewed over the windows that have a score. NaN where none has.
     """
     there = ~np.isnan(scores)
-    if how == "weighted" and there.all():
-        return np.asarray((np.asarray(weights, np.float64)[:, None] / sum(weights) * scores).sum(axis=0))
+    complete = bool(there.all())
     if how == "weighted":
-        shares = there * np.asarray(weights, np.float64)[:, None]
-        total = shares.sum(axis=0)
-        shares = np.divide(shares, total, out=np.full(shares.shape, np.nan), where=total > 0)
-        combined = (shares * np.where(there, scores, 0.0)).sum(axis=0)
-    else:
-        worst, pick = (np.inf, np.min) if how == "min" else (-np.inf, np.max)
-        combined = pick(np.where(there, scores, worst), axis=0)
+        shares = np.asarray(weights, np.float64)
+        if complete:
+            return _sum([share * one for share, one in zip(shares / shares.sum(), scores, strict=True)])
+        each = there * shares[:, None]
+        total = _sum(each)
+        each = np.divide(each, total, out=np.full(each.shape, np.nan), where=total > 0)
+        return _sum(each * np.where(there, scores, 0.0))
+    pick, worst = (np.minimum, np.inf) if how == "min" else (np.maximum, -np.inf)
+    combined = pick.reduce(scores if complete else np.where(there, scores, worst))
+    if not complete:
         combined[~there.any(axis=0)] = np.nan
     return combined
+
+
+def _sum(rows: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The sum over few long rows, which NumPy's own takes twice as long for."""
+    return functools.reduce(np.add, rows)
 
 
 def subset(there: NDArray[np.bool_], positions: Sequence[int]) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ MAX_MAGNITUDE = 1e150
 """The largest absolute value scored: its square still is a finite float64."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Points:
     """Ragged datapoints; series i owns `offsets[i]:offsets[i + 1]`.
 
@@ -50,7 +51,7 @@ class Points:
         """Points per series, int64 (series,)."""
         return self.offsets[1:] - self.offsets[:-1]
 
-    @property
+    @cached_property
     def owner(self) -> NDArray[np.int64]:
         """The series each point belongs to, int64 (n,)."""
         if len(self) == 1:
@@ -65,6 +66,8 @@ class Points:
     def take(self, series: Sequence[int] | NDArray[np.int64]) -> "Points":
         """The points of these series, in this order."""
         chosen = np.asarray(series, np.int64)
+        if np.array_equal(chosen, np.arange(len(self))):
+            return self
         at = ranges(self.offsets[chosen], self.lengths[chosen])
         offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
         return Points(self.timestamps[at], self.values[at], offsets)
@@ -77,12 +80,24 @@ class Points:
 
     def where(self, keep: NDArray[np.bool_]) -> "Points":
         """Only the points at which `keep`, bool (n,), is true; the series stay, some perhaps empty."""
+        if keep.all():
+            return self
         kept_before = np.concatenate([[0], np.cumsum(keep)])
         return Points(self.timestamps[keep], self.values[keep], kept_before[self.offsets].astype(np.int64))
 
     def with_values(self, values: NDArray[np.float64]) -> "Points":
         """The same timestamps with other values."""
-        return Points(self.timestamps, values, self.offsets)
+        changed = Points(self.timestamps, values, self.offsets)
+        if "owner" in self.__dict__:
+            changed.__dict__["owner"] = self.owner
+        return changed
+
+    def largest(self) -> NDArray[np.float64]:
+        """The largest absolute value of each series, 0 where there is none, float64 (series,)."""
+        found = np.zeros(len(self))
+        if (some := np.flatnonzero(self.lengths)).size:
+            found[some] = np.nan_to_num(np.fmax.reduceat(np.abs(self.values), self.offsets[:-1][some]))
+        return found
 
     def tidied(self) -> "Tidied":
         """Each series in time order with one value a timestamp: of duplicates the last posted wins."""
@@ -119,8 +134,7 @@ class Tidied(NamedTuple):
 
 def magnitudes(points: Points) -> NDArray[np.float64]:
     """The largest absolute value of each series, and 1 where that is as good as 0; float64 (series,)."""
-    largest = np.zeros(len(points))
-    np.maximum.at(largest, points.owner, np.nan_to_num(np.abs(points.values)))
+    largest = points.largest()
     return np.where(largest > SMALLEST_MAGNITUDE, largest, 1.0)
 
 

@@ -58,6 +58,8 @@ DEFAULT_WINDOWS = (Window(60), Window(900), Window(3600))
 
 def own_step(points: Points) -> NDArray[np.int64]:
     """The usual distance between the points of each series, in seconds: the median, and at least 1. int64 (series,)."""
+    if points.lengths.min(initial=0) > 1 and (step := _common_step(points)):
+        return np.full(len(points), step)
     return np.array([_median_step(points.series(i)[0]) for i in range(len(points))], np.int64)
 
 

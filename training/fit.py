@@ -194,8 +194,10 @@ def combined_thresholds(
         if len(members) < 2:
             continue
         weights = [plan.weights[i] for i in members]
-        there = np.atleast_1d(np.isfinite(scores[members]).all(axis=0))
-        together, rest = scores[members][:, there], history.where(there)
+        together = scores[members]
+        there = np.atleast_1d(np.isfinite(together).all(axis=0))
+        rest = history.where(there)
+        together = together if rest is history else together[:, there]
         for mode, how in enumerate(COMBINES):
             least = combine(floors[members], weights, how)
             joint = combine(together, weights, how)

@@ -60,7 +60,7 @@ class WindowFit:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """What one candidate, fitted to the first part, made of the rest: NaN where it was not asked, float64 (n,).
+    """What one candidate, fitted to the first part, made of the rest: NaN where it was not asked, float64 (rest,).
 
     Attributes:
         strayed: how far the values were from what was expected.
@@ -99,7 +99,7 @@ def fit_window(plan: "Plan", candidates: Sequence[Candidate], history: Points) -
     fitted = np.full(len(history), NONE)
     for at, some in enumerate(members):
         fitted[some] = at
-    thresholds, floors, realised, scores = _calibrated(plan, history, trials, fitted)
+    thresholds, floors, realised, scores = _calibrated(plan, history, held, trials, fitted)
     return WindowFit(
         models=[
             fit.model.having(trial.learnt_of(some)).calibrated(*thresholds[:, some])
@@ -167,12 +167,11 @@ def _tried(
     candidate: Candidate, history: Points, before: NDArray[np.bool_], after: NDArray[np.bool_], typical: Vector
 ) -> _Trial:
     """A candidate fitted to some points of each history and asked about later ones."""
-    fit = _fit(candidate, history.where(before))
-    asked = after & np.isin(history.owner, fit.kept)
-    rest = history.where(asked).take(fit.kept)
+    fit, late = _fit(candidate, history.where(before)), history.where(after)
+    asked, rest = np.isin(late.owner, fit.kept), late.take(fit.kept)
     learnt = fit.model.learnt(rest, calibration.effect_floor(history.take(fit.kept)))
     prediction = fit.model.having(learnt).predict(np.arange(len(fit.kept)), rest)
-    strayed, half = np.full((2, len(history.values)), np.nan)
+    strayed, half = np.full((2, len(late.values)), np.nan)
     strayed[asked] = np.abs(rest.values - prediction.expected)
     half[asked] = (prediction.upper - prediction.lower) / 2
     steps = np.minimum(strayed[asked] / typical[fit.kept][rest.owner], MOST_STEPS)
@@ -209,37 +208,42 @@ def _cheapest(plan: "Plan", candidates: Sequence[Candidate], errors: Vector) -> 
 
 
 def _calibrated(
-    plan: "Plan", history: Points, trials: Sequence[_Trial], fitted: NDArray[np.int64]
+    plan: "Plan", history: Points, held: NDArray[np.bool_], trials: Sequence[_Trial], fitted: NDArray[np.int64]
 ) -> tuple[Vector, Vector, Vector, Vector]:
     """Thresholds and floors (2, S), scores of a floor's deviation (S,), shares above 1 (S,), scores (n,)."""
-    owner, at = history.owner, np.maximum(fitted, 0)
-    one = np.where(fitted == NONE, np.nan, 1.0)[owner]
+    rest = history.where(held)
+    own, place = np.maximum(fitted, 0)[rest.owner], np.arange(len(rest.values))
     strayed, half = (
-        np.stack([getattr(trial, name) for trial in trials])[at[owner], np.arange(len(owner))] * one
+        np.stack([getattr(trial, name) for trial in trials])[own, place]
+        if len(trials) > 1
+        else getattr(trials[0], name).copy()
         for name in ("strayed", "half")
     )
-    asked = np.isfinite(strayed)
-    rest = history.where(asked)
-    limits = np.ones(len(history))
-    for i, deviations in enumerate(split((strayed / half)[asked], rest)):
-        if len(deviations):
+    strayed[(fitted == NONE)[rest.owner]] = np.nan
+    limits, known = np.ones(len(history)), fitted != NONE
+    for i, deviations in enumerate(split(strayed / half, rest)):
+        if known[i] and len(deviations):
             limits[i] = calibration.threshold(deviations, plan.rate)
     limits = np.clip(limits, np.finfo(np.float32).tiny, calibration.MOST_SPREADS)
     floor = calibration.effect_floor(history)
-    wide = np.maximum(half * limits[owner], floor[owner])
-    scores = strayed / wide
-    of_floor = split((floor[owner] / wide)[asked], rest)
-    floors = np.array([np.median(one) if len(one) else np.nan for one in of_floor])
-    above = np.bincount(rest.owner, scores[asked] > 1, len(history)) / np.maximum(rest.lengths, 1)
+    wide = np.maximum(half * limits[rest.owner], floor[rest.owner])
+    scores = np.full(len(history.values), np.nan)
+    scores[held] = strayed / wide
+    of_floor = split(floor[rest.owner] / wide, rest)
+    floors = np.array([np.median(one) if ok and len(one) else np.nan for ok, one in zip(known, of_floor, strict=True)])
+    above = np.bincount(rest.owner, scores[held] > 1, len(history)) / np.maximum(rest.lengths, 1)
     return np.stack([limits, floor]), floors, above, scores
 
 
 def _typical_steps(history: Points) -> Vector:
     """The mean distance between a value and the next, (S,), and never less than rounding."""
-    inside = np.diff(history.owner) == 0
-    owner = history.owner[1:][inside]
-    size = np.bincount(owner, np.abs(np.diff(history.values)[inside]), len(history))
-    steps = size / np.maximum(np.bincount(owner, minlength=len(history)), 1)
+    distance = np.abs(np.diff(history.values, prepend=0.0))
+    starts = history.offsets[:-1]
+    distance[starts[starts < len(distance)]] = 0.0
+    size = np.zeros(len(history))
+    if (some := np.flatnonzero(history.lengths)).size:
+        size[some] = np.add.reduceat(distance, starts[some])
+    steps = size / np.maximum(history.lengths - 1, 1)
     return np.maximum(steps, ROUNDING * magnitudes(history))
 
 

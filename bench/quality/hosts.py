@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import calibration
+from models.hosts import means
 from models.points import Points
-
-MOST = 3.0
-"""In the mean a metric counts for no more than that."""
 
 LEAST_LIMIT = 1e-9
 
@@ -26,11 +24,9 @@ class HostScores(NamedTuple):
 
 
 def mean(scores: Points) -> HostScores:
-    """The mean over metrics of each score, which counts for 3 at most."""
-    known = np.isfinite(scores.values)
-    times, at = np.unique(scores.timestamps, return_inverse=True)
-    total = np.bincount(at[known], np.minimum(scores.values[known], MOST), len(times))
-    return HostScores(times, total / np.maximum(np.bincount(at[known], minlength=len(times)), 1))
+    """The mean over metrics, as the product takes it."""
+    found = means(scores.timestamps, scores.values, 1)
+    return HostScores(found.timestamps, np.nan_to_num(found.scores))
 
 
 def highest(scores: Points) -> HostScores:
@@ -40,6 +36,9 @@ def highest(scores: Points) -> HostScores:
     np.maximum.at(found, at, np.nan_to_num(scores.values))
     return HostScores(times, found)
 
+
+SERVED = "as served"
+"""What the product gives, whose threshold is learnt while its models are fitted."""
 
 HOWS: dict[str, Callable[[Points], HostScores]] = {"mean": mean, "highest": highest}
 

@@ -11,12 +11,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.quality.hosts import HostScores
 from models import calibration
 from models.ensemble import Combine
 from models.key import Series
 from models.names import Names
 from models.points import Points
 from models.windows import Window, own_step
+from serving.hosts import host_scores
 from serving.predictor import Predictor
 from serving.scoring import Query, Scores
 from storage.memory import MemoryStore
@@ -88,6 +90,15 @@ class Scorer:
         if found is None:
             return np.full((4, self._n), np.nan)
         return np.concatenate([found.score[None], found.by_window])[:, self._new]
+
+    def host(self) -> HostScores:
+        """The scores of the host as a whole, as a service asked for them would have given; NaN is none."""
+        found = self._scored("weighted")
+        if found is None:
+            return HostScores(np.empty(0, np.int64), np.empty(0))
+        (one,) = host_scores(found)
+        new = one.timestamps >= self._points.timestamps[self._new].min()
+        return HostScores(one.timestamps[new], one.scores[new])
 
     def _scored(self, combine: Combine) -> Scores | None:
         if self._predictor is None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.quality.hosts import SERVED
 from bench.quality.report import EQUAL
 from bench.quality.work import OURS
 
@@ -54,7 +55,7 @@ def _tables(results: Results) -> Iterator[Sequence[str]]:
         _difference("Mean over the sets", overall["against"]),
     ]
     for how, methods in overall["hosts"].items():
-        yield _table(f"Hosts, {how} over metrics", methods, HOSTS)
+        yield _table(f"Hosts, {how}" if how == SERVED else f"Hosts, {how} over metrics", methods, HOSTS)
     yield _table("Windows combined", overall["combinations"], COMBINED)
 
 

@@ -12,6 +12,7 @@ from bench.quality.baselines import BASELINES, SLOW, judged
 from bench.quality.combinations import Variant
 from bench.quality.datasets import Host, Where
 from bench.quality.events import Counts, count
+from bench.quality.hosts import HostScores
 from bench.quality.vus import buffer_of, vus_pr
 from models.points import Points
 from training.fit import Plan
@@ -93,6 +94,8 @@ def measure(host: Host, effort: Effort) -> Outcome:
     mine = Scored(every, held.with_values(held_scores), host.test.with_values(by_window[0]))
     started = _lap(outcome, "ours", started)
     _judge(outcome, OURS, mine, host, step, plan.rate)
+    if len(host.series) > 1 and not effort.following:  # with it, points looked back on would count as well
+        _judge_host(outcome, hosts.SERVED, OURS, scorer.host(), host, step)
     started = _lap(outcome, "judging", started)
     if effort.combinations:
         outcome.variants = combinations.of(plan, scorer, by_window, host, step, effort.following)
@@ -148,6 +151,9 @@ def _judge(outcome: Outcome, name: str, scored: Scored, host: Host, step: int, r
     outcome.counts[name], outcome.vus[name] = Counts.total(counts), volumes
     if len(host.series) > 1:
         for how, together in hosts.HOWS.items():
-            times, scores = hosts.calibrated(together, scored.held, scored.test, rate)
-            labels = hosts.labels_at(times, host.test, host.blamed)
-            outcome.whole.setdefault(how, {})[name] = count(times, scores > 1, labels, labels, step)
+            _judge_host(outcome, how, name, hosts.calibrated(together, scored.held, scored.test, rate), host, step)
+
+
+def _judge_host(outcome: Outcome, how: str, name: str, found: HostScores, host: Host, step: int) -> None:
+    labels = hosts.labels_at(found.times, host.test, host.blamed)
+    outcome.whole.setdefault(how, {})[name] = count(found.times, found.scores > 1, labels, labels, step)

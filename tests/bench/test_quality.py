@@ -295,7 +295,8 @@ def test_every_baseline_is_measured_on_the_same_labels(results: dict[str, Any], 
 
 def test_a_host_is_judged_as_one(results: dict[str, Any]) -> None:
     whole = results["sets"]["smd"]["hosts"]
-    assert {whole[how][OURS]["events"] for how in hosts.HOWS} == {2}
+    assert {whole[how][OURS]["events"] for how in (*hosts.HOWS, hosts.SERVED)} == {2}
+    assert whole[hosts.SERVED].keys() == {OURS}
     assert results["sets"]["kpi"]["hosts"] == {}
 
 

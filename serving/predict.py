@@ -16,9 +16,8 @@ from serving.problems import Problem
 from serving.settings import Settings
 from serving.together import Together, told
 
-_COLUMN = re.compile(rb'"(region|host|metric|timestamp|value|[0-9]+[smhd])"\s*:\s*\[')
-"""In a body of rows or series none of these is a list."""
-_ROWS = re.compile(rb'"(datapoints|series)"\s*:')
+_KEY = re.compile(rb'"(?:(datapoints|series)|region|host|metric|timestamp|value|[0-9]+[smhd])"\s*:\s*(\[)?')
+"""The keys that tell: in a body of rows or series the first group comes before any other key that holds a list."""
 SNIFFED = 2048
 INLINE_SERIES = 200
 """Requests with more series are scored in a thread of their own."""
@@ -154,8 +153,11 @@ class PredictEndpoint:
 
 def _in_columns(body: bytes) -> bool:
     """Whether a JSON body has columns: one of their names before a list, and nothing of rows before that."""
-    column = _COLUMN.search(body, 0, SNIFFED)
-    return column is not None and _ROWS.search(body, 0, column.start()) is None
+    for key in _KEY.finditer(body, 0, SNIFFED):
+        rows, is_list = key.groups()
+        if rows or is_list:
+            return not rows
+    return False
 
 
 def _no_query(scope: Scope) -> None:

@@ -1,9 +1,9 @@
 """Together: small requests that arrive in the same turn of the event loop are scored in one call.
 
 Scoring one series costs mostly the calls into NumPy, and sixteen cost little more. So a request waits until all that
-have arrived with it are parsed, which takes no time of its own: an idle service answers each at once, and the busier
-it is the more are scored by one call. Only requests whose models are open are put together: none waits for a load
-that another needs.
+have arrived with it are parsed, and those that arrived meanwhile, which takes no time of its own: an idle service
+answers each at once, and the busier it is the more are scored by one call. Only requests whose models are open are put
+together: none waits for a load that another needs.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Together:
             return await self._alone(parsed)
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._answer_all)
+            loop.call_soon(self._answer_when_all_are_there, 0)
         answer: asyncio.Future[bytes] = loop.create_future()
         self._waiting[parsed.windows, parsed.combine].append((parsed, answer))
         return await answer
@@ -52,7 +52,12 @@ class Together:
             raise answer
         return answer
 
-    def _answer_all(self) -> None:
+    def _answer_when_all_are_there(self, before: int) -> None:
+        """Answer once a turn has brought no more: while some were parsed others have come."""
+        count = sum(map(len, self._waiting.values()))
+        if before < count < FEW_SERIES:
+            asyncio.get_running_loop().call_soon(self._answer_when_all_are_there, count)
+            return
         waiting, self._waiting = self._waiting, defaultdict(list)
         for alike in waiting.values():
             for some in _portions(alike):

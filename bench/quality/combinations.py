@@ -45,6 +45,13 @@ class Variant:
             np.sum([one.false for one in some], axis=0),
         )
 
+    def frontier(self) -> dict[str, dict[str, float]]:
+        """What would be found, and false alarms a week, were the threshold another one."""
+        found = (np.array(self.peaks)[:, None] > GRID).mean(axis=0) if self.peaks else np.full(len(GRID), np.nan)
+        weeks = self.counts.weeks or float("nan")
+        rows = zip(GRID.tolist(), found.tolist(), (self.false / weeks).tolist(), strict=True)
+        return {f"{limit:.2f}": {"recall": share, "false_alarms_a_week": false} for limit, share, false in rows}
+
     def at_found(self, events: int) -> tuple[float, float]:
         """The highest threshold of the grid that finds so many events, and false alarms a week there; else NaN."""
         found = (np.array(self.peaks)[:, None] > GRID).sum(axis=0)

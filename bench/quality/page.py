@@ -22,6 +22,9 @@ EVENTS = {
 HOSTS = {name: EVENTS[name] for name in ("Precision", "Recall", "F1")} | {
     "False alarms a host-week": "false_alarms_a_week"
 }
+FRONTIER = {"Recall": "recall", "False alarms a series-week": "false_alarms_a_week"}
+LOWEST, HIGHEST = 0.7, 4.5
+"""Thresholds shown of those tried."""
 COMBINED = {
     "Recall": "recall",
     "F1": "f1",
@@ -57,6 +60,8 @@ def _tables(results: Results) -> Iterator[Sequence[str]]:
     for how, methods in overall["hosts"].items():
         yield _table(f"Hosts, {how}" if how == SERVED else f"Hosts, {how} over metrics", methods, HOSTS)
     yield _table("Windows combined", overall["combinations"], COMBINED)
+    shown = {limit: row for limit, row in overall["frontier"].items() if LOWEST <= float(limit) <= HIGHEST}
+    yield _table("Alarms above", shown, FRONTIER)
 
 
 def _best(sets: Results) -> Iterator[tuple[str, Results]]:

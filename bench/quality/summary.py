@@ -28,6 +28,7 @@ def summary(outcomes: Sequence[Outcome], rate: float) -> Figures:
         "methods": _means(one["methods"] for one in sets.values()),
         "hosts": {how: _means(one["hosts"][how] for one in sets.values() if one["hosts"]) for how in _hows(sets)},
         "combinations": _means(one["combinations"] for one in sets.values()),
+        "frontier": _means(one["frontier"] for one in sets.values()),
     }
     if best := _best(overall["methods"], [name for name in names if _as_many(name, sets)]):
         overall["against"] = {"best": best, **difference({name: _pairs(by_set[name], best) for name in sets})}
@@ -65,6 +66,7 @@ def _of_set(outcomes: Sequence[Outcome], rate: float) -> Figures:
             if whole.series:
                 figures["hosts"].setdefault(how, {})[name] = _figures(whole, rate)
     figures["combinations"] = _variants(outcomes, rate)
+    figures["frontier"] = _frontier(outcomes)
     eligible = [name for name in figures["methods"] if _as_many(name, {"": figures})]
     if best := _best(figures["methods"], eligible):
         figures["against"] = {"best": best, **difference({"": _pairs(outcomes, best)})}
@@ -102,6 +104,12 @@ def _variants(outcomes: Sequence[Outcome], rate: float) -> Figures:
         equal = {"threshold_at_equal_found": threshold, "false_alarms_a_week_at_equal_found": false}
         figures[name] = {**_figures(variant.counts, rate), **equal}
     return figures
+
+
+def _frontier(outcomes: Sequence[Outcome]) -> Figures:
+    if not all(one.variants for one in outcomes):
+        return {}
+    return dict(Variant.total(one.variants[SERVED] for one in outcomes).frontier())
 
 
 def _means(several: Iterable[Figures]) -> Figures:

@@ -65,6 +65,24 @@ def test_each_is_answered_as_if_it_had_come_alone(published: Published, predicto
     assert predictor.asked == 1
 
 
+def test_those_that_arrive_while_others_are_parsed_are_answered_with_them(
+    published: Published, predictor: Counting
+) -> None:
+    requests = [parse(json.dumps(body).encode(), BOUNDS) for body in bodies(published)[:3]]
+
+    async def one_a_turn() -> list[bytes]:
+        together = Together(predictor)
+        waiting = []
+        for request in requests:
+            waiting.append(asyncio.ensure_future(together.answer(request)))
+            await asyncio.sleep(0)
+        return await asyncio.gather(*waiting)
+
+    predictor.asked = 0
+    assert len(set(asyncio.run(one_a_turn()))) == 3
+    assert predictor.asked == 1
+
+
 def test_those_for_other_windows_or_combinations_are_answered_apart(published: Published, predictor: Counting) -> None:
     usual = bodies(published)[0]
     asked = [usual, {**usual, "windows": ["1m"]}, {**usual, "combine": "max"}, {**usual, "bands": True}]

@@ -65,16 +65,19 @@ class Blend(Model):
 
     def learnt(self, held_out: Points, floor: Vector) -> Arrays:
         """How rarely each member is how far off, and what all are off by as a rule."""
-        rows, calibrated = np.arange(self.rows), []
+        rows, members, scores = np.arange(self.rows), [], []
         for member in self._members():
             uncalibrated = member.calibrated(np.ones(self.rows), np.full(self.rows, SMALLEST))
-            limits = _limits(uncalibrated.predict(rows, held_out).score, held_out)
-            calibrated.append(member.calibrated(limits, floor))
-        together = _together([member.predict(rows, held_out).score for member in calibrated])
+            said = uncalibrated.predict(rows, held_out)
+            limits = _limits(said.score, held_out)
+            members.append(member.calibrated(limits, floor))
+            half = np.maximum(_half(said) * limits[held_out.owner], floor[held_out.owner])
+            scores.append(np.abs(held_out.values - said.expected) / half)
+        together = _together(scores)
         owner, count = held_out.owner, np.maximum(held_out.lengths, 1)
         most = CLIP * np.bincount(owner, together, self.rows) / count
         usual = np.bincount(owner, np.minimum(together, most[owner]), self.rows) / count
-        common = [{name: member.arrays[name] for name in self.common} for member in calibrated]
+        common = [{name: member.arrays[name] for name in self.common} for member in members]
         return {**_named(common), "usual": self.params["usual"].cast(np.maximum(usual, LEAST_USUAL))}
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
@@ -112,9 +115,11 @@ def _named(each: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
 
 def _limits(deviations: Vector, points: Points) -> Vector:
     """The deviation of each series that is as rare as an alarm is to be, (series,)."""
-    each = np.split(deviations, points.offsets[1:-1])
-    limits = [calibration.threshold(one, calibration.DEFAULT_RATE) if len(one) else SPREADS for one in each]
-    return np.clip(np.array(limits), np.finfo(np.float32).tiny, calibration.MOST_SPREADS)
+    limits = np.full(len(points), SPREADS)
+    for i in np.flatnonzero(points.lengths).tolist():
+        deviation = deviations[points.offsets[i] : points.offsets[i + 1]]
+        limits[i] = calibration.threshold(deviation, calibration.DEFAULT_RATE)
+    return np.clip(limits, np.finfo(np.float32).tiny, calibration.MOST_SPREADS)
 
 
 def _together(scores: list[Vector]) -> Vector:
@@ -127,9 +132,14 @@ def _together(scores: list[Vector]) -> Vector:
 
 def _weighed(said: list[Prediction]) -> tuple[Vector, Vector]:
     """What is expected, each member weighing as much as its band is narrow, and the half band they then have."""
-    halves = [np.maximum(one.upper - one.lower, np.spacing(np.abs(one.expected))) / 2 for one in said]
+    halves = [_half(one) for one in said]
     narrowest = np.minimum.reduce(halves)
     weights = [narrowest / half for half in halves]
     total = np.add.reduce(weights)
     expected = np.add.reduce([one.expected * weight for one, weight in zip(said, weights, strict=True)]) / total
     return expected, narrowest * len(said) / total
+
+
+def _half(said: Prediction) -> Vector:
+    """Half of a band; one too narrow for its digits is as wide as they are."""
+    return np.maximum(said.upper - said.lower, np.spacing(np.abs(said.expected))) / 2

@@ -12,7 +12,7 @@ from models.hosts import means, whole
 from models.key import Series
 from models.names import Names
 from serving.scoring import Scores, Status
-from storage.shard import Shard
+from storage.shard import NO_MODEL, Shard
 
 WEIGHTED = COMBINES.index("weighted")
 LEAST_SHARE = 0.5
@@ -76,6 +76,6 @@ def _of_host(scores: Scores, host: Series, series: list[int]) -> HostScores:
 def _found(shard: Shard, host: Series) -> tuple[int, float, int] | None:
     """The step and threshold of a host and how many metrics of it have models; None where it has no threshold."""
     (position,) = shard.find(Names.of([host])).tolist()
-    if position < 0:
+    if position < 0 or (shard.adapter[position] != NO_MODEL).any():  # a metric of that name has been fitted
         return None
     return int(shard.step[position]), float(shard.combined[position, WEIGHTED, -1]), shard.metrics_of(host)

@@ -3,9 +3,13 @@ import pytest
 
 from adapters.blend import LINEAR, MEMBERS, Blend
 from models import calibration
+from models.key import Series
 from models.points import Points
+from models.windows import Window
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
+from training.candidate import only
+from training.fit import Plan, fit
 from training.synthetic import DAY
 
 STEP = 300
@@ -68,3 +72,14 @@ def test_a_value_between_two_that_are_expected_is_inside_the_band() -> None:
     moved = shifted(today(), 40)
     expected = said(model, moved).expected
     assert said(model, moved.with_values(expected)).score[0] == 0
+
+
+def test_histories_too_short_are_refused_and_harm_no_other() -> None:
+    plan = Plan(windows=(Window(STEP),), weights=(1.0,), candidates=only("blend"))
+    long, short = history(14, step=STEP), history(0.05, step=STEP)
+    series = [Series("here", name, "cpu") for name in ("long", "short")]
+    together = fit(plan, series, Points.of(long.series(0), short.series(0)))
+    assert [one.host for one in together.entries.series] == ["long"]
+    alone = fit(plan, series[1:], short)
+    assert not alone.entries.series
+    assert "points are too few" in alone.refusals[0].why

@@ -8,8 +8,11 @@ import pytest
 
 from models.key import Series
 from serving.predictor import Predictor
-from tests.conftest import Published, Server
+from storage.memory import MemoryStore
+from storage.release import Releases
+from tests.conftest import Published, Server, history
 from tests.serving.bodies import answered, frame, many, rows, single
+from tests.training.fleets import fitted, released
 
 HOST = "web-000"
 METRICS = ("cpu_util", "disk_io", "mem_util", "net_bytes")
@@ -101,3 +104,11 @@ def test_the_host_s_entry_is_no_series_to_be_scored(published: Published) -> Non
     place = predictor.place(Series("us-east-1", HOST, "*"))
     assert place is not None
     assert all(place.adapter(window) is None for window in predictor.manifest.parsed_windows)
+
+
+def test_a_metric_named_as_hosts_are_is_not_taken_for_one() -> None:
+    store = MemoryStore()
+    released(Releases(store), fitted("r/a/*", "r/a/cpu"))
+    times, values = history(1 / 24, seed=3).series(0)
+    parts = [{"region": "r", "host": "a", "metric": metric, "timestamp": times, "value": values} for metric in "*c"]
+    assert Predictor.open(store).predict_hosts(pd.concat(map(pd.DataFrame, parts))).empty

@@ -16,6 +16,7 @@ from serving.encode import encode
 from serving.predictor import Predictor
 from serving.scoring import FEW_SERIES, Scores
 
+QUIET_TURNS = 2
 Manner = tuple[tuple[Window, ...] | None, Combine]
 """The windows and combination asked for: requests are put together that have the same."""
 Waiting = list[tuple[Parsed, "asyncio.Future[bytes]"]]
@@ -40,7 +41,7 @@ class Together:
             return await self._alone(parsed)
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._answer_when_all_are_there, 0)
+            loop.call_soon(self._answer_when_all_are_there, 0, 0)
         answer: asyncio.Future[bytes] = loop.create_future()
         self._waiting[parsed.windows, parsed.combine].append((parsed, answer))
         return await answer
@@ -52,11 +53,12 @@ class Together:
             raise answer
         return answer
 
-    def _answer_when_all_are_there(self, before: int) -> None:
-        """Answer once a turn has brought no more: while some were parsed others have come."""
+    def _answer_when_all_are_there(self, before: int, quiet: int) -> None:
+        """Answer after two turns that brought no more: what the first finds on the sockets is parsed in the second."""
         count = sum(map(len, self._waiting.values()))
-        if before < count < FEW_SERIES:
-            asyncio.get_running_loop().call_soon(self._answer_when_all_are_there, count)
+        quiet = quiet + 1 if count == before else 0
+        if quiet < QUIET_TURNS and count < FEW_SERIES:
+            asyncio.get_running_loop().call_soon(self._answer_when_all_are_there, count, quiet)
             return
         waiting, self._waiting = self._waiting, defaultdict(list)
         for alike in waiting.values():

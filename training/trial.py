@@ -169,7 +169,7 @@ def _tried(
     """A candidate fitted to some points of each history and asked about later ones."""
     fit, late = _fit(candidate, history.where(before)), history.where(after)
     asked, rest = np.isin(late.owner, fit.kept), late.take(fit.kept)
-    learnt = fit.model.learnt(rest, calibration.effect_floor(history.take(fit.kept)))
+    learnt = fit.model.learnt(rest, calibration.effect_floor(history)[fit.kept])
     prediction = fit.model.having(learnt).predict(np.arange(len(fit.kept)), rest)
     strayed, half = np.full((2, len(late.values)), np.nan)
     strayed[asked] = np.abs(rest.values - prediction.expected)

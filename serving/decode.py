@@ -16,10 +16,11 @@ from models.points import MAX_MAGNITUDE, Points
 from models.table import LABELS
 from models.timestamps import epoch_seconds
 from models.windows import Window
-from serving.schemas import Datapoint, OneSeries, PredictRequest
+from serving.schemas import Datapoint, OneSeries, Plain, PlainRequest, PredictRequest
 from serving.scoring import Query
 
 Labels = tuple[str, str, str]
+Rows = Sequence[Datapoint] | Sequence[Plain]
 T = TypeVar("T")
 
 
@@ -72,7 +73,7 @@ class Parsed:
 
     labels: list[Labels]
     series: dict[int, Series]
-    points: list[list[Datapoint]]
+    points: Sequence[Rows]
     bad: dict[int, str]
     windows: tuple[Window, ...] | None
     combine: Combine
@@ -137,6 +138,7 @@ class _Labelled(Struct):
     metric: str
 
 
+_PLAIN = msgspec.json.Decoder(PlainRequest)
 _STRICT = msgspec.json.Decoder(PredictRequest)
 _LOOSE = msgspec.json.Decoder(_Loose)
 _ROW = msgspec.json.Decoder(Datapoint)
@@ -156,6 +158,20 @@ def decode(body: bytes, bounds: Bounds) -> Joined:
     if isinstance(posted, BadRequest):
         raise posted
     return joined
+
+
+def plain(body: bytes, bounds: Bounds) -> Parsed | None:
+    """The request in a body, if it is of the usual kind and nothing is wrong with it: None where `parse` is to say."""
+    try:
+        request = _PLAIN.decode(body)
+        series = Series.of(request.region, request.host, request.metric)
+        windows = None if request.windows is None else tuple(Window.parse(text) for text in request.windows)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidKey):
+        return None
+    points = request.datapoints
+    if windows == () or len(points) > bounds.points or bounds.series < 1:
+        return None
+    return Parsed([series], {0: series}, [points], {}, windows, request.combine, True, request.bands, False)
 
 
 def parse(body: bytes, bounds: Bounds) -> Parsed:
@@ -358,7 +374,7 @@ def _explained(error: msgspec.ValidationError, within: str = "$") -> BadRequest:
     return BadRequest(why, within + field.rstrip("`")[1:])
 
 
-def _checked(points: list[list[Datapoint]]) -> tuple[Points, dict[int, InvalidPoints]]:
+def _checked(points: Sequence[Rows]) -> tuple[Points, dict[int, InvalidPoints]]:
     """The datapoints as arrays, and why those of some series cannot be; those are left out."""
     try:
         return _arrays(points), {}
@@ -372,7 +388,7 @@ def _checked(points: list[list[Datapoint]]) -> tuple[Points, dict[int, InvalidPo
     return _arrays([one for i, one in enumerate(points) if i not in wrong]), wrong
 
 
-def _arrays(points: list[list[Datapoint]]) -> Points:
+def _arrays(points: Sequence[Rows]) -> Points:
     if not all(points):
         raise InvalidPoints("there are no datapoints")
     flat = points[0] if len(points) == 1 else [point for one in points for point in one]

@@ -7,7 +7,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.metrics import Metrics
-from serving.problems import problem_of
+from serving.predict import PredictEndpoint
+from serving.problems import Problem, problem_of
 
 log = logging.getLogger("myriad")
 
@@ -18,15 +19,36 @@ ROUTES = frozenset(("predict", "models", "releases", "health", "metrics", "docs"
 class Front:
     """Passes each request on, counts and times it."""
 
-    def __init__(self, app: FastAPI, predict: ASGIApp, metrics: Metrics) -> None:
-        self.app, self._predict, self._metrics = app, Problems(predict, metrics), metrics
+    def __init__(self, app: FastAPI, predict: PredictEndpoint, metrics: Metrics) -> None:
+        self.app, self._predict, self._metrics = app, predict, metrics
         app.add_middleware(Problems, metrics=metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-            return
+        elif scope["path"] == "/predict":
+            await self._predicted(scope, receive, send)
+        else:
+            await self._passed_on(scope, receive, send)
+
+    async def _predicted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, status = time.perf_counter(), 0
+        try:
+            answer = await self._predict(scope, receive)
+            if answer is not None:
+                status = 200
+                await answer(send)
+        except Exception as exc:
+            if status:
+                raise
+            problem = _counted(exc, scope, self._metrics)
+            status = problem.status
+            await problem.response()(scope, receive, send)
+        finally:
+            self._metrics.answered("predict", status, time.perf_counter() - started)
+
+    async def _passed_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.perf_counter(), 0
 
         async def observed(message: Message) -> None:
@@ -35,14 +57,12 @@ class Front:
                 status = message["status"]
             await send(message)
 
-        path = scope["path"]
         try:
-            await (self._predict if path == "/predict" else self.app)(scope, receive, observed)
+            await self.app(scope, receive, observed)
         finally:
-            first = path.strip("/").partition("/")[0]
+            first = scope["path"].strip("/").partition("/")[0]
             route = first if first in ROUTES else "other"
-            self._metrics.requests.labels(route, str(status)).inc()
-            self._metrics.latency.labels(route).observe(time.perf_counter() - started)
+            self._metrics.answered(route, status, time.perf_counter() - started)
 
 
 class Problems:
@@ -63,10 +83,15 @@ class Problems:
         try:
             await self._app(scope, receive, observed)
         except Exception as exc:
-            problem = problem_of(exc)
-            if problem.status == 500:
-                log.exception("a request failed", extra={"path": scope["path"]})
             if begun:
                 raise
-            self._metrics.errors.labels(problem.kind).inc()
-            await problem.response()(scope, receive, send)
+            await _counted(exc, scope, self._metrics).response()(scope, receive, send)
+
+
+def _counted(error: Exception, scope: Scope, metrics: Metrics) -> Problem:
+    """The problem an exception is, logged where it was not foreseen."""
+    problem = problem_of(error)
+    if problem.status == 500:
+        log.error("a request failed", extra={"path": scope["path"]}, exc_info=error)
+    metrics.errors.labels(problem.kind).inc()
+    return problem

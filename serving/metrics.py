@@ -16,6 +16,7 @@ class Metrics:
         self.latency = Histogram(
             "myriad_request_seconds", "Time to answer", ["route"], registry=registry, buckets=SECONDS
         )
+        self._routes: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self.errors = Counter("myriad_errors", "Requests refused, by kind of problem", ["kind"], registry=registry)
         self.points = Counter("myriad_points", "Datapoints received for scoring", registry=registry)
         self.series = Counter("myriad_series", "Series received, by what became of them", ["status"], registry=registry)
@@ -42,6 +43,15 @@ class Metrics:
         self.release_failures = Counter(
             "myriad_release_failures", "Times the current release could not be taken up", registry=registry
         )
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request, answered after so many seconds."""
+        known = self._routes.get((route, status))
+        if known is None:  # finding a counter by its labels costs more than counting
+            known = self.requests.labels(route, str(status)), self.latency.labels(route)
+            self._routes[route, status] = known
+        known[0].inc()
+        known[1].observe(seconds)
 
     def scored(self, tally: Mapping[str, int], points: int) -> None:
         """Count series by what became of them, and the points they were posted with."""

@@ -1,7 +1,6 @@
 """The `/predict` endpoint: a plain ASGI app, so that the hot path pays for what it uses only."""
 
 import asyncio
-import functools
 import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -10,7 +9,8 @@ import pyarrow as pa
 from starlette.types import Receive, Scope, Send
 
 from serving import bulk, coding
-from serving.decode import BadRequest, Bounds, Joined, decode, join, parse
+from serving.bodies import Bodies
+from serving.decode import BadRequest, Bounds, Joined, decode, join, parse, plain
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.settings import Settings
@@ -33,6 +33,17 @@ class Answer:
     media_type: str = bulk.JSON
     encoding: str = "identity"
 
+    async def __call__(self, send: Send) -> None:
+        """Send it."""
+        size = sum(map(len, self.chunks))
+        headers = [(b"content-type", self.media_type.encode()), (b"content-length", b"%d" % size)]
+        if self.encoding != "identity":
+            headers.append((b"content-encoding", self.encoding.encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for chunk in self.chunks[:-1]:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": self.chunks[-1]})
+
 
 class PredictEndpoint:
     """Decodes a body, scores it and encodes the answer; large bodies in a thread of their own."""
@@ -40,10 +51,11 @@ class PredictEndpoint:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self._predictor, self._settings = predictor, settings
         self._bounds = Bounds(settings.max_points, settings.max_series)
+        self._bodies = Bodies(settings.max_body_bytes, settings.body_seconds)
         self._together, self._in_hand = Together(predictor), 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request.
+    async def __call__(self, scope: Scope, receive: Receive) -> Answer | None:
+        """The answer to one request; None where the client went away.
 
         Raises:
             Problem, MyriadError: why it cannot be; `problem_of` makes an answer of it.
@@ -54,41 +66,41 @@ class PredictEndpoint:
             raise Problem(503, "too-many-requests", "too many requests are in hand; try again shortly", retry_after=1)
         self._in_hand += 1
         try:
-            headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+            headers = dict(scope["headers"])
             media_type, encoding = self._checked(headers)
-            body = await self._body(headers, receive)
-            if body is None:
-                return
-            small = encoding == "identity" and len(body) <= self._settings.inline_bytes
-            if media_type != bulk.JSON or not small or _in_columns(body):
-                plain = functools.partial(coding.decoded, body, encoding, self._settings.max_body_bytes)
-                answer = await asyncio.to_thread(lambda: self._whole(plain(), media_type, headers, scope))
-            else:
-                _no_query(scope)
-                parsed = parse(body, self._bounds)
-                if len(parsed.labels) > INLINE_SERIES:
-                    answer = await asyncio.to_thread(self._posted, join([parsed]))
-                else:
-                    answer = Answer([await self._together.answer(parsed)])
-            await self._send(answer, send)
+            body = await self._bodies.read(headers.get(b"content-length", b""), receive)
+            return None if body is None else await self._answer(body, media_type, encoding, scope)
         finally:
             self._in_hand -= 1
 
-    def _whole(self, body: bytes, media_type: str, headers: dict[bytes, str], scope: Scope) -> Answer:
+    async def _answer(self, body: bytes, media_type: str, encoding: str, scope: Scope) -> Answer:
+        if media_type == bulk.JSON and encoding == "identity" and len(body) <= self._settings.inline_bytes:
+            parsed = plain(body, self._bounds)
+            if parsed or not _in_columns(body):
+                _no_query(scope)
+                parsed = parsed or parse(body, self._bounds)
+                if len(parsed.labels) <= INLINE_SERIES:
+                    return Answer([await self._together.answer(parsed)])
+                return await asyncio.to_thread(self._posted, join([parsed]))
+        return await asyncio.to_thread(self._whole, body, media_type, encoding, scope)
+
+    def _whole(self, body: bytes, media_type: str, encoding: str, scope: Scope) -> Answer:
         """The answer to a request that is not small JSON, made without the event loop."""
+        headers = dict(scope["headers"])
+        body = coding.decoded(body, encoding, self._settings.max_body_bytes)
         answered = bulk.JSON
         if media_type == bulk.JSON:
             _no_query(scope)
         if media_type == bulk.JSON and not _in_columns(body):
             chunks = self._posted(decode(body, self._bounds)).chunks
         else:
-            answered = bulk.accepted(headers.get(b"accept", ""), media_type)
+            answered = bulk.accepted(_text(headers, b"accept"), media_type)
             query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
             try:
                 chunks = self._ticked(bulk.read(body, media_type, query, self._bounds), answered)
             except (pa.ArrowException, OverflowError, UnicodeDecodeError) as exc:
                 raise BadRequest(f"the body cannot be read: {exc}") from exc
-        encoding = coding.wanted(headers.get(b"accept-encoding", ""))
+        encoding = coding.wanted(_text(headers, b"accept-encoding"))
         if sum(map(len, chunks)) < LEAST_ENCODED:
             encoding = "identity"
         return Answer(coding.encoded(chunks, encoding), answered, encoding)
@@ -104,22 +116,12 @@ class PredictEndpoint:
         self._predictor.metrics.scored(scores.tally(len(rows.bad)), len(rows.rows))
         return list(bulk.write(asked, rows, scores, answered, stale=self._predictor.stale))
 
-    async def _send(self, answer: Answer, send: Send) -> None:
-        size = sum(map(len, answer.chunks))
-        headers = [(b"content-type", answer.media_type.encode()), (b"content-length", str(size).encode())]
-        if answer.encoding != "identity":
-            headers.append((b"content-encoding", answer.encoding.encode()))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        for chunk in answer.chunks[:-1]:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": answer.chunks[-1]})
-
-    def _checked(self, headers: dict[bytes, str]) -> tuple[str, str]:
+    def _checked(self, headers: dict[bytes, bytes]) -> tuple[str, str]:
         """The body's type and encoding, if they are known here."""
         if self._predictor.current is None:
             raise Problem(503, "no-release", "no release has been loaded yet", retry_after=5)
-        media_type = headers.get(b"content-type", bulk.JSON).partition(";")[0].strip().lower()
-        encoding = headers.get(b"content-encoding", "identity").strip().lower()
+        media_type = _text(headers, b"content-type", bulk.JSON).partition(";")[0].strip().lower()
+        encoding = _text(headers, b"content-encoding", "identity").strip().lower()
         if media_type not in (bulk.JSON, *bulk.BULK):
             known = ", ".join((bulk.JSON, *bulk.BULK))
             raise Problem(415, "unsupported-media-type", f"the body is {media_type[:60]}; send one of {known}")
@@ -127,28 +129,6 @@ class PredictEndpoint:
             known = ", ".join(coding.ENCODINGS)
             raise Problem(415, "unsupported-media-type", f"the body is encoded as {encoding[:60]}; send one of {known}")
         return media_type, encoding
-
-    async def _body(self, headers: dict[bytes, str], receive: Receive) -> bytes | None:
-        """The body as it was sent; None where the client went away."""
-        limit = self._settings.max_body_bytes
-        too_large = Problem(413, "too-large", f"the body has more than the {limit} bytes allowed")
-        length = headers.get(b"content-length", "")
-        if length.isdigit() and int(length) > limit:
-            raise too_large
-        chunks, size, more = [], 0, True
-        try:
-            async with asyncio.timeout(self._settings.body_seconds):
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        return None
-                    chunks.append(message.get("body", b""))
-                    more, size = message.get("more_body", False), size + len(chunks[-1])
-                    if size > limit:
-                        raise too_large
-        except TimeoutError as exc:
-            raise Problem(408, "timeout", f"the body took more than {self._settings.body_seconds:g} seconds") from exc
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _in_columns(body: bytes) -> bool:
@@ -158,6 +138,10 @@ def _in_columns(body: bytes) -> bool:
         if rows or is_list:
             return not rows
     return False
+
+
+def _text(headers: dict[bytes, bytes], name: bytes, default: str = "") -> str:
+    return headers[name].decode("latin-1") if name in headers else default
 
 
 def _no_query(scope: Scope) -> None:

@@ -17,6 +17,25 @@ class Datapoint(Struct, gc=False):
     metric: str | None = None
 
 
+class Plain(Struct, gc=False, forbid_unknown_fields=True):
+    """A datapoint that says nothing else: the usual ones, which take half the time to decode."""
+
+    timestamp: int | float | str
+    value: float
+
+
+class PlainRequest(Struct, forbid_unknown_fields=True):
+    """The usual request: one series, whose datapoints say nothing else."""
+
+    region: str
+    host: str
+    metric: str
+    datapoints: list[Plain]
+    windows: list[str] | None = None
+    combine: Combine = "weighted"
+    bands: bool = False
+
+
 class OneSeries(Struct, forbid_unknown_fields=True):
     """The datapoints of one series."""
 

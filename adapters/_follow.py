@@ -16,7 +16,7 @@ from models.points import Points, ranges
 
 CLIP = 4.0
 """Innovations count for no more than this many spreads."""
-FEW_SERIES = 40
+FEW_SERIES = 20
 """Up to so many series are followed one after the other: NumPy's calls would cost more than the arithmetic."""
 SERIES_AT_ONCE = 2048
 MEAN_DEVIATION = float(np.sqrt(2 / np.pi))
@@ -100,24 +100,48 @@ def _state(start: Start) -> tuple[Vector, Vector, Vector]:
     return (start.uncertainty * start.spread / noise) ** 2, drift, noise
 
 
+def _gains(there: NDArray[np.bool_], start: Start) -> tuple[Vector, Vector]:
+    """The level's gain at each step and the spread before it for a width of 1, both (steps, series).
+
+    They depend on which values are there, bool (steps, series), and not on the values.
+    """
+    variance, drift, noise = _state(start)
+    gains, ahead = np.empty(there.shape), np.empty(there.shape)
+    for gain, forward, known, whole in zip(gains, ahead, there, there.all(axis=1).tolist(), strict=True):
+        np.add(variance, 1, out=forward)
+        np.divide(variance, forward, out=gain)
+        variance = (gain if whole else np.where(known, gain, variance)) + drift
+    return gains, noise * np.sqrt(ahead)
+
+
 def _run_together(values: Vector, start: Start, bounds: tuple[float, float]) -> tuple[Vector, Vector]:
     """Expected values and spreads before each observation, (steps, series), over values of that shape, NaN = gap."""
-    level, (variance, drift, noise) = start.level, _state(start)
-    width = np.ones_like(level)
-    expected, spreads = np.empty_like(values), np.empty_like(values)
-    for step, observed in enumerate(values):
-        spread_now = width * noise * np.sqrt(variance + 1)
-        expected[step], spreads[step] = level, spread_now
-        there = np.isfinite(observed)
-        error = np.where(there, observed - level, 0.0)
-        limit = CLIP * spread_now
-        clipped = np.minimum(np.maximum(error, -limit), limit)
-        gain = variance / (variance + 1)
-        level = level + gain * clipped
-        size = np.abs(clipped) / (MEAN_DEVIATION * spread_now)
-        wider = np.minimum(np.maximum(width * (1 + start.widening * (size - 1)), bounds[0]), bounds[1])
-        width = np.where(there, wider, width)
-        variance = np.where(there, gain, variance) + drift
+    there = np.isfinite(values)
+    gains, spreads = _gains(there, start)
+    expected, gap = np.empty_like(values), ~there
+    level, width, off, size = start.level.copy(), *np.ones((3, values.shape[1]))
+    narrower, wider = 1 - start.widening, start.widening / MEAN_DEVIATION
+    narrowest, widest, most, least = (np.array(bound) for bound in (*bounds, CLIP, -CLIP))
+    gaps = gap.any(axis=1).tolist()
+    with np.errstate(over="ignore"):  # what is that far off is clipped
+        for step, (observed, spread, gain) in enumerate(zip(values, spreads, gains, strict=True)):
+            expected[step] = level
+            np.multiply(spread, width, out=spread)
+            np.subtract(observed, level, out=off)
+            np.divide(off, spread, out=off)
+            np.minimum(off, most, out=off)
+            np.maximum(off, least, out=off)
+            np.abs(off, out=size)
+            np.multiply(size, wider, out=size)
+            np.add(size, narrower, out=size)
+            if gaps[step]:
+                off[gap[step]], size[gap[step]] = 0.0, 1.0
+            np.multiply(gain, spread, out=gain)
+            np.multiply(gain, off, out=gain)
+            np.add(level, gain, out=level)
+            np.multiply(width, size, out=width)
+            np.maximum(width, narrowest, out=width)
+            np.minimum(width, widest, out=width)
     return expected, spreads
 
 
@@ -125,20 +149,20 @@ def _run_each(values: Vector, start: Start, bounds: tuple[float, float]) -> tupl
     """As `_run_together`, to the last bit, one series after the other: many times as fast for few."""
     expected, spreads = np.empty_like(values), np.empty_like(values)
     narrowest, widest = bounds
-    states = (array.tolist() for array in (start.level, start.widening, *_state(start)))
-    for i, (level, widening, variance, drift, noise) in enumerate(zip(*states, strict=True)):
+    each = (start.level, 1 - start.widening, start.widening / MEAN_DEVIATION, *_state(start), values.T)
+    for i, (level, narrower, wider, variance, drift, noise, mine) in enumerate(
+        zip(*(array.tolist() for array in each), strict=True)
+    ):
         width, path = 1.0, []
-        for observed in values[:, i].tolist():
+        for observed in mine:
             ahead = variance + 1
-            spread_now = width * noise * sqrt(ahead)
-            path.append((level, spread_now))
-            gain = variance / ahead
+            spread, gain = noise * sqrt(ahead) * width, variance / ahead
+            path.append((level, spread))
             if observed == observed:
-                error, limit = observed - level, CLIP * spread_now
-                clipped = limit if error > limit else -limit if error < -limit else error
-                level = level + gain * clipped
-                size = abs(clipped) / (MEAN_DEVIATION * spread_now)
-                width = width * (1 + widening * (size - 1))
+                off = (observed - level) / spread
+                off = CLIP if off > CLIP else -CLIP if off < -CLIP else off
+                level += gain * spread * off
+                width *= abs(off) * wider + narrower
                 width = narrowest if width < narrowest else widest if width > widest else width
                 variance = gain
             variance += drift

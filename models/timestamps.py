@@ -23,7 +23,10 @@ def epoch_seconds(times: Sequence[object] | NDArray[Any]) -> NDArray[np.int64]:
     Raises:
         InvalidPoints: one is none of these, or before 1970 or after 2200; it says which.
     """
-    seconds = seconds_of(times)
+    numbers = np.asarray(times)
+    if numbers.dtype == np.int64 and numbers.size and numbers.min() >= 0 and numbers.max() <= LATEST:
+        return numbers
+    seconds = seconds_of(numbers if numbers.dtype.kind in "iuf" else times)
     if len(wrong := np.flatnonzero(seconds < 0)):
         at = int(wrong[0])
         value = np.asarray(times, object)[at]

@@ -1,16 +1,21 @@
 """Encoding: from scores to the bodies of answers."""
 
+import functools
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.key import Series
+from models.windows import Window
 from serving.decode import BadRequest, Joined, Posted
 from serving.hosts import host_scores
 from serving.schemas import HostAnswer, ModelUsed, PredictAnswer, SeriesAnswer, WindowMissing
 from serving.scoring import STATUSES, Scores, Status
 
+REMEMBERED = 10_000
+"""Series whose models are kept as they are told, about 700 bytes each."""
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -28,7 +33,8 @@ class _Told:
         self.statuses = [str(STATUSES[code]) for code in scores.statuses.tolist()]
         self.windows = [str(window) for window in scores.windows]
         self.offsets = scores.points.offsets.tolist()
-        self.complete: list[bool] = np.all(scores.scored, axis=0).tolist()
+        self.levels: list[int] = scores.resolution.level.tolist()
+        self.complete: list[bool] = scores.scored.all(axis=0).tolist()
         self.timestamps: list[int] = scores.points.timestamps.tolist()
         self.score: list[float] = scores.score.tolist()
         self.by_window, self.expected = scores.by_window.tolist(), scores.expected.tolist()
@@ -81,16 +87,25 @@ def _answer(posted: Posted, told: _Told, which: int) -> SeriesAnswer:
         anomaly_scores=columns | told.cut(k, told.by_window),
         duplicates=told.duplicates[k],
     )
-    if place := scores.place(k):
+    if used := scores.adapters(k):
         answer.expected = told.cut(k, told.expected)
-        name, release, fallback = str(place.series), scores.manifest.id, place.level > 0
-        answer.models = [
-            ModelUsed(f"{name}/{window}", adapter, release, fallback)
-            for window in scores.windows
-            if (adapter := place.adapter(window))
-        ]
+        answer.models = _models_used(scores.names[k], told.levels[k], used, scores.windows, scores.manifest.id)
         if posted.parsed.bands:
             answer.lower, answer.upper = told.band(k, scores.lower), told.band(k, scores.upper)
     if not told.complete[k]:
         answer.missing = [WindowMissing(str(window), why) for window, why in scores.missing(k).items()]
     return answer
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _models_used(
+    series: Series, level: int, adapters: tuple[str | None, ...], windows: tuple[Window, ...], release: str
+) -> Any:
+    """The models that took part, encoded already: the same ones do every time."""
+    name, fallback = str(series.fallback(level)), level > 0
+    used = [
+        ModelUsed(f"{name}/{window}", adapter, release, fallback)
+        for window, adapter in zip(windows, adapters, strict=True)
+        if adapter
+    ]
+    return msgspec.Raw(_ENCODER.encode(used))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
@@ -192,10 +192,10 @@ class Predictor:
             scores: Scores = done.value
             return scores
 
-    def at_hand(self, series: Series) -> bool:
-        """Whether it is known where the series' models are, and that shard is open."""
-        seat = self._remembered.seat(self.manifest.id, series)
-        return seat is not None and self._cache.is_open(seat.artifact)
+    def at_hand(self, series: Iterable[Series]) -> bool:
+        """Whether it is known where the models of all these series are, and those shards are open."""
+        seats = self._remembered.seats(self.manifest.id, series)
+        return seats is not None and all(self._cache.is_open(seat.artifact) for seat in seats)
 
     def _steps(self, query: Query) -> Generator[list[Artifact], Opened, Scores]:
         """The steps to a query's scores; where each of a few series is found is remembered."""
@@ -203,11 +203,11 @@ class Predictor:
         if len(query.names) > FEW_SERIES:
             return (yield from scored(manifest, query))
         series = query.names.series
-        seats = [seat for one in series if (seat := self._remembered.seat(manifest.id, one))]
-        if known := len(seats) == len(series):
+        seats = self._remembered.seats(manifest.id, series)
+        if seats is not None:
             query = replace(query, seats=seats, resolution=Resolution.of(seats))
         scores = yield from scored(manifest, query)
-        if not known:
+        if seats is None:
             found = zip(series, scores.seats or (), strict=True)
             self._remembered.keep_seats(manifest.id, {one: seat for one, seat in found if seat})
         return scores

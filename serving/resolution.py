@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -40,27 +40,30 @@ class Seat(NamedTuple):
         position: in the index of its shard.
         level: 0 for its own, above that for a fallback's.
         step: seconds between the points of its history.
-        combined: what a combination is divided by, float16 (3, 2^W).
-        models: at each of the release's windows the adapter and the row, as `Model.record`; None where there is none.
+        combined: what a combination is divided by, for each way to combine a row of float16 (2^W), as bytes.
+        adapters: of the models at each of the release's windows, None where there is none.
+        records: their rows, as `Model.record`; empty where there is none.
     """
 
     artifact: Artifact
     position: int
     level: int
     step: int
-    combined: NDArray[np.float16]
-    models: tuple[tuple[str, bytes] | None, ...]
+    combined: tuple[bytes, ...]
+    adapters: tuple[str | None, ...]
+    records: tuple[bytes, ...]
 
     @classmethod
     def of(cls, artifact: Artifact, shard: Shard, position: int, level: int) -> "Seat":
         """The seat at a position of a shard."""
         codes, rows = shard.adapter[position].tolist(), shard.row[position].tolist()
-        models = [
-            None if code == NO_MODEL else (shard.adapters[code], shard.models[window, code].record(row))
+        adapters = tuple(None if code == NO_MODEL else shard.adapters[code] for code in codes)
+        records = tuple(
+            b"" if code == NO_MODEL else shard.models[window, code].record(row)
             for window, (code, row) in enumerate(zip(codes, rows, strict=True))
-        ]
-        combined = shard.combined[position].copy()
-        return cls(artifact, position, level, int(shard.step[position]), combined, tuple(models))
+        )
+        combined = tuple(row.tobytes() for row in shard.combined[position])
+        return cls(artifact, position, level, int(shard.step[position]), combined, adapters, records)
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,20 @@ class Resolution:
         artifact = [codes.setdefault(seat.artifact.hash, len(codes)) for seat in seats]
         artifacts = {seat.artifact.hash: seat.artifact for seat in seats}
         position, level = [seat.position for seat in seats], [seat.level for seat in seats]
-        return cls(
+        resolution = cls(
             tuple(artifacts.values()),
             np.array(artifact, np.int64),
             np.array(position, np.int64),
             np.array(level, np.uint8),
             {},
         )
+        resolution.__dict__["occupied"] = range(len(artifacts))
+        return resolution
+
+    @cached_property
+    def occupied(self) -> Iterable[int]:
+        """The artifacts that series were found in and that could be opened."""
+        return self.members.keys()
 
     @cached_property
     def members(self) -> dict[int, NDArray[np.int64]]:
@@ -204,10 +214,15 @@ class Remembered:
             with self._lock:
                 self._tables[release, key] = resolution
 
-    def seat(self, release: str, series: Series) -> Seat | None:
-        """Where one series was found in a release."""
+    def seats(self, release: str, series: Iterable[Series]) -> list[Seat] | None:
+        """Where each of some series was found in a release; None where that is not known of all of them."""
+        found = []
         with self._lock:
-            return self._seats.get((release, series))
+            for one in series:
+                if (seat := self._seats.get((release, one))) is None:
+                    return None
+                found.append(seat)
+        return found
 
     def keep_seats(self, release: str, seats: Mapping[Series, Seat]) -> None:
         """Remember where each of them was found."""

@@ -150,6 +150,16 @@ class Scores:
         level = int(self.resolution.level[i])
         return Place(self.names[i].fallback(level), level, self.shards[at], position)
 
+    def adapters(self, i: int) -> tuple[str | None, ...]:
+        """Those of the models of series i at the windows asked for, None at one without; empty if it has no place."""
+        if self.seats is not None:
+            seat, there = self.seats[i], self.manifest.parsed_windows
+            if seat is None:
+                return ()
+            return seat.adapters if self.windows == there else tuple(seat.adapters[there.index(w)] for w in self.windows)
+        place = self.place(i)
+        return tuple(map(place.adapter, self.windows)) if place else ()
+
     def missing(self, i: int) -> dict[Window, str]:
         """The windows at which no point of series i has a score, and why."""
         place, reasons = self.place(i), {}
@@ -175,9 +185,9 @@ def scored(manifest: Manifest, query: Query) -> Generator[list[Artifact], Opened
         resolution, opened = yield from resolve(manifest, query.names)
     else:
         resolution = query.resolution
-        opened = yield [resolution.artifacts[at] for at in resolution.members]
+        opened = yield [resolution.artifacts[at] for at in resolution.occupied]
     shards, failed = dict[int, Shard](), dict[int, LoadFailed]()
-    for at in resolution.members:
+    for at in resolution.occupied:
         shard = opened[resolution.artifacts[at].hash]
         if isinstance(shard, LoadFailed):
             failed[at] = shard
@@ -204,14 +214,17 @@ def _scores(
 ) -> Scores:
     points, release_windows, mode = query.points, manifest.parsed_windows, COMBINES.index(query.combine)
     windows = tuple(release_windows[i] for i in chosen)
-    steps, divisors = np.ones(len(points), np.int64), np.ones((len(points), 1 << len(release_windows)))
     seats = _seats(query, resolution, shards) if len(points) <= FEW_SERIES else None
-    for i, seat in enumerate(seats or ()):
-        if seat:
-            steps[i], divisors[i] = seat.step, seat.combined[mode]
-    for one, shard in shards.items() if seats is None else ():
-        some, positions = resolution.members[one], resolution.position[resolution.members[one]]
-        steps[some], divisors[some] = shard.step[positions], shard.combined[positions, mode]
+    if seats is None:
+        steps, divisors = np.ones(len(points), np.int64), np.ones((len(points), 1 << len(release_windows)))
+        for one, shard in shards.items():
+            some, positions = resolution.members[one], resolution.position[resolution.members[one]]
+            steps[some], divisors[some] = shard.step[positions], shard.combined[positions, mode]
+    else:
+        nothing = np.ones(1 << len(release_windows), np.float16).tobytes()
+        steps = np.array([seat.step if seat else 1 for seat in seats], np.int64)
+        together = b"".join([seat.combined[mode] if seat else nothing for seat in seats])
+        divisors = np.frombuffer(together, np.float16).reshape(len(seats), 1 << len(release_windows)).astype(np.float64)
     values = _values(query, windows, steps, manifest.coverage)
     outcome = np.full((4, *values.shape), np.nan)
     if seats is None:
@@ -220,10 +233,14 @@ def _scores(
         _predict_together(seats, chosen, points, values, outcome)
     by_window, expected, lower, upper = outcome
     there = ~np.isnan(by_window)
-    if not there.all():
+    complete = bool(there.all())
+    if not complete:
         outcome[1:, ~there] = np.nan  # nothing was expected of a window without a value
     joint = combine(by_window, [manifest.weights[i] for i in chosen], query.combine)
-    joint /= divisors[points.owner, subset(there, chosen)]
+    if complete:
+        joint /= divisors[:, sum(1 << i for i in chosen)][points.owner]
+    else:
+        joint /= divisors[points.owner, subset(there, chosen)]
     return Scores(
         manifest=manifest,
         windows=windows,
@@ -236,13 +253,15 @@ def _scores(
         upper=upper,
         resolution=resolution,
         shards=shards,
-        scored=_counted(there, points.offsets),
+        scored=np.tile(points.lengths, (len(chosen), 1)) if complete else _counted(there, points.offsets),
         seats=seats,
     )
 
 
 def _seats(query: Query, resolution: Resolution, shards: dict[int, Shard]) -> list[Seat | None]:
     """The models of each series by themselves, None where there are none."""
+    if query.seats and not resolution.failed:
+        return list(query.seats)
     found = zip(resolution.artifact.tolist(), resolution.position.tolist(), resolution.level.tolist(), strict=True)
     return [
         None
@@ -256,8 +275,6 @@ def _seats(query: Query, resolution: Resolution, shards: dict[int, Shard]) -> li
 
 def _counted(there: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many points of each series are there, int64 (W, series), from bool (W, n)."""
-    if there.all():
-        return np.tile(offsets[1:] - offsets[:-1], (len(there), 1))
     before = np.zeros((len(there), there.shape[1] + 1), np.int64)
     np.cumsum(there, axis=1, out=before[:, 1:])
     return before[:, offsets[1:]] - before[:, offsets[:-1]]
@@ -319,8 +336,8 @@ def _predict_together(
     found: dict[str, list[tuple[int, bytes]]] = {}
     for window, at in enumerate(chosen):
         for i, seat in enumerate(seats):
-            if seat and (model := seat.models[at]):
-                found.setdefault(model[0], []).append((window * len(seats) + i, model[1]))
+            if seat and (adapter := seat.adapters[at]):
+                found.setdefault(adapter, []).append((window * len(seats) + i, seat.records[at]))
     deep, n = values.shape
     offsets = np.append((np.arange(deep)[:, None] * n + points.offsets[:-1]).ravel(), deep * n)
     whole = Points(np.concatenate([points.timestamps] * deep), values.ravel(), offsets)

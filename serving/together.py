@@ -37,7 +37,7 @@ class Together:
             BadRequest: the one series it is about is bad.
             InvalidKey: a window is not one of the release's.
         """
-        if not all(map(self._predictor.at_hand, parsed.series.values())):
+        if not self._predictor.at_hand(parsed.series.values()):
             return await self._alone(parsed)
         loop = asyncio.get_running_loop()
         if not self._waiting:

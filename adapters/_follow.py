@@ -107,7 +107,7 @@ def _gains(there: NDArray[np.bool_], start: Start) -> tuple[Vector, Vector]:
     """
     variance, drift, noise = _state(start)
     gains, ahead = np.empty(there.shape), np.empty(there.shape)
-    for gain, forward, known, whole in zip(gains, ahead, there, there.all(axis=1).tolist(), strict=True):
+    for gain, forward, known, whole in zip(gains, ahead, there, np.all(there, axis=1).tolist(), strict=True):
         np.add(variance, 1, out=forward)
         np.divide(variance, forward, out=gain)
         variance = (gain if whole else np.where(known, gain, variance)) + drift
@@ -122,7 +122,7 @@ def _run_together(values: Vector, start: Start, bounds: tuple[float, float]) -> 
     level, width, off, size = start.level.copy(), *np.ones((3, values.shape[1]))
     narrower, wider = 1 - start.widening, start.widening / MEAN_DEVIATION
     narrowest, widest, most, least = (np.array(bound) for bound in (*bounds, CLIP, -CLIP))
-    gaps = gap.any(axis=1).tolist()
+    gaps = np.any(gap, axis=1).tolist()
     with np.errstate(over="ignore"):  # what is that far off is clipped
         for step, (observed, spread, gain) in enumerate(zip(values, spreads, gains, strict=True)):
             expected[step] = level

@@ -34,8 +34,8 @@ class Bodies:
         """
         if length.isdigit() and int(length) > self._max_bytes:
             raise self._too_large()
-        task = asyncio.current_task()
-        assert task is not None
+        if (task := asyncio.current_task()) is None:
+            raise RuntimeError("a body is read in a task")
         self._until[task] = time.monotonic() + self._seconds
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._give_up_on_the_slow)

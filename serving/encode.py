@@ -34,7 +34,7 @@ class _Told:
         self.windows = [str(window) for window in scores.windows]
         self.offsets = scores.points.offsets.tolist()
         self.levels: list[int] = scores.resolution.level.tolist()
-        self.complete: list[bool] = scores.scored.all(axis=0).tolist()
+        self.complete: list[bool] = np.all(scores.scored, axis=0).tolist()
         self.timestamps: list[int] = scores.points.timestamps.tolist()
         self.score: list[float] = scores.score.tolist()
         self.by_window, self.expected = scores.by_window.tolist(), scores.expected.tolist()

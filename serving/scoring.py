@@ -153,10 +153,12 @@ class Scores:
     def adapters(self, i: int) -> tuple[str | None, ...]:
         """Those of the models of series i at the windows asked for, None at one without; empty if it has no place."""
         if self.seats is not None:
-            seat, there = self.seats[i], self.manifest.parsed_windows
-            if seat is None:
+            if (seat := self.seats[i]) is None:
                 return ()
-            return seat.adapters if self.windows == there else tuple(seat.adapters[there.index(w)] for w in self.windows)
+            there = self.manifest.parsed_windows
+            if self.windows == there:
+                return seat.adapters
+            return tuple(seat.adapters[there.index(window)] for window in self.windows)
         place = self.place(i)
         return tuple(map(place.adapter, self.windows)) if place else ()
 

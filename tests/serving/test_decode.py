@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.errors import InvalidKey, MyriadError
 from models.windows import Window
-from serving.decode import BadRequest, Bounds, Malformed, Posted, TooLarge, decode, join, parse
+from serving.decode import BadRequest, Bounds, Malformed, Posted, TooLarge, decode, join, parse, plain
 from serving.scoring import Query
 
 BOUNDS = Bounds(points=100, series=10)
@@ -348,3 +349,26 @@ def test_requests_joined_are_each_what_they_are_alone() -> None:
     assert (str(empty), empty.field) == ("there are no datapoints", "$.datapoints")
     assert [series.host for series in joined.query.names.series] == ["h", "neighbour", "neighbour"]
     assert joined.query.points.values.tolist() == [1.0, 2.0] * 3
+
+
+@given(_one | st.builds(dict, st.just(SINGLE), windows=st.just(["1m"]) | _junk, bands=_junk, combine=_words))
+@settings(max_examples=400, deadline=None)
+def test_the_usual_request_is_the_same_whichever_way_it_is_decoded(body: Any) -> None:
+    text = json.dumps(body).encode()
+    usual = plain(text, BOUNDS)
+    if usual is None:
+        return
+    whole = parse(text, BOUNDS)
+    assert replace(usual, points=[]) == replace(whole, points=[])
+    assert [(p.timestamp, p.value) for p in usual.points[0]] == [(p.timestamp, p.value) for p in whole.points[0]]
+
+
+def test_the_usual_request_is_recognised_and_left_to_the_other_way_where_it_is_wrong() -> None:
+    assert plain(json.dumps({**SINGLE, "windows": ["1m"], "combine": "max"}).encode(), BOUNDS)
+    point = POINTS[0]
+    several: list[dict[str, Any]] = [
+        {"windows": []}, {"windows": ["x"]}, {"host": "a/b"}, {"hosts": True}, {"datapoints": [point] * 101},
+        {"datapoints": [{**point, "region": "r"}]}, {"datapoints": [{**point, "value": None}]},
+    ]  # fmt: skip
+    for wrong in several:
+        assert plain(json.dumps({**SINGLE, **wrong}).encode(), BOUNDS) is None

@@ -51,6 +51,9 @@ def follow(points: Points, start: Start, bounds: tuple[float, float]) -> tuple[V
         start: of each series.
         bounds: of the spread, as shares of the fitted one.
     """
+    if points.lengths.max(initial=0) <= 1:  # a tick: no point has one before it
+        variance, _, noise = _state(start)
+        return start.level[points.owner], (noise * np.sqrt(variance + 1))[points.owner]
     expected, spread = np.empty_like(points.values), np.empty_like(points.values)
     for first in range(0, len(points), SERIES_AT_ONCE):
         chunk = np.arange(first, min(first + SERIES_AT_ONCE, len(points)))

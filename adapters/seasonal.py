@@ -74,15 +74,17 @@ class Seasonal(Model):
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """The interpolated level at each point's time, with the spread of its hour."""
         starts, lengths = _runs(points)
-        row, half = np.repeat(rows, points.lengths)[starts], points.timestamps[starts] // HALF
+        row, halves = np.repeat(rows, points.lengths)[starts], points.timestamps[starts] // HALF
+        # In a tick all points are of one half an hour: its effects are columns, and taking from these is faster.
+        half = int(halves[0]) if len(halves) and (halves == halves[0]).all() else halves
         unit = self.arrays["unit"][row]
-        effects = self.arrays["hour"], self.arrays["day"], self.arrays["week"]
-        low, rise = _between(effects, row, half)
-        spread = unit * self.arrays["spread"][row, half // 2 % DAY_HOURS]
-        level, slope = self.arrays["center"][row] + unit * low, unit * rise
-        since = (points.timestamps - HALF) % HOUR / HOUR
-        expected = np.repeat(level, lengths) + np.repeat(slope, lengths) * since
-        return self.banded(points.values, expected, np.repeat(self.half_band(row, spread), lengths))
+        low, rise = _between((self.arrays["hour"], self.arrays["day"], self.arrays["week"]), row, half)
+        spread = unit * _taken(self.arrays["spread"], row, half // 2 % DAY_HOURS)
+        level, slope, band = self.arrays["center"][row] + unit * low, unit * rise, self.half_band(row, spread)
+        if len(starts) < len(points.timestamps):
+            level, slope, band = (np.repeat(each, lengths) for each in (level, slope, band))
+        expected = level + slope * ((points.timestamps - HALF) % HOUR / HOUR)
+        return self.banded(points.values, expected, band)
 
 
 def _runs(points: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -177,18 +179,24 @@ def _at(effects: Effects, rows: NDArray[np.int64], timestamps: NDArray[np.int64]
     return low + rise * ((timestamps - HALF) % HOUR / HOUR)
 
 
-def _between(effects: Effects, rows: NDArray[np.int64], half: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
+def _between(effects: Effects, rows: NDArray[np.int64], half: "NDArray[np.int64] | int") -> tuple[Matrix, Matrix]:
     """The sum of the effects in the middle of the last hour begun half an hour before, and the rise to the next."""
     hour = (half - 1) // 2
     low = _level(effects, rows, hour)
     return low, _level(effects, rows, hour + 1) - low
 
 
-def _level(effects: Effects, rows: NDArray[np.int64], hour: NDArray[np.int64]) -> Matrix:
+def _level(effects: Effects, rows: NDArray[np.int64], hour: "NDArray[np.int64] | int") -> Matrix:
     by_hour, by_day, by_week = effects
     in_week = hour % WEEK_HOURS
-    level = by_hour[rows, in_week % DAY_HOURS].astype(np.float64)
-    return level + by_day[rows, in_week // DAY_HOURS] + by_week[rows, in_week]
+    level = _taken(by_hour, rows, in_week % DAY_HOURS).astype(np.float64)
+    return level + _taken(by_day, rows, in_week // DAY_HOURS) + _taken(by_week, rows, in_week)
+
+
+def _taken(
+    array: NDArray[np.floating], rows: NDArray[np.int64], column: "NDArray[np.int64] | int"
+) -> NDArray[np.floating]:
+    return array[:, column][rows] if isinstance(column, int) else array[rows, column]
 
 
 def _nanmedian(values: Matrix, axis: int | tuple[int, int] = -1) -> Matrix:

@@ -66,11 +66,16 @@ class Points:
     def take(self, series: Sequence[int] | NDArray[np.int64]) -> "Points":
         """The points of these series, in this order."""
         chosen = np.asarray(series, np.int64)
-        if np.array_equal(chosen, np.arange(len(self))):
+        if len(chosen) == len(self) and np.array_equal(chosen, np.arange(len(self))):
             return self
-        at = ranges(self.offsets[chosen], self.lengths[chosen])
-        offsets = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
+        at = self.spans(chosen)
+        offsets = np.zeros(len(chosen) + 1, np.int64)
+        np.cumsum(self.offsets[chosen + 1] - self.offsets[chosen], out=offsets[1:])
         return Points(self.timestamps[at], self.values[at], offsets)
+
+    def spans(self, series: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the points of these series are, int64 (their points,)."""
+        return ranges(self.offsets[series], self.offsets[series + 1] - self.offsets[series])
 
     def joined(self, other: "Points") -> "Points":
         """These series and then the others."""

@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from models.ensemble import COMBINES, Combine, combine, subset
 from models.errors import InvalidKey
 from models.key import Series
 from models.names import Names
-from models.points import Points, ranges
+from models.points import Points
 from models.windows import Window, aggregate
 from serving.cache import LoadFailed
 from serving.resolution import NOWHERE, Opened, Resolution, Seat, resolve
@@ -304,27 +305,47 @@ def _predict_in_place(
     for one, shard in shards.items():
         positions = resolution.position[resolution.members[one]]
         part, at = _part(points, resolution.members[one])
+        codes, rows = shard.adapter[positions], shard.row[positions].astype(np.int64)
+        groups, grouped = list[_Group](), None
         for window, release_window in enumerate(chosen):
-            seen = part.with_values(values[window, at])
-            if not np.isnan(seen.values).all():
-                _predict(shard, release_window, positions, seen, outcome[:, window], at)
+            seen, column = values[window, at], codes[:, release_window]
+            if np.isnan(seen).all():
+                continue
+            if grouped is None or (column != grouped).any():  # most series have one adapter at all windows
+                groups, grouped = _by_adapter(part, column), column
+            for group in groups:
+                model = shard.models[release_window, group.code]
+                prediction = model.predict(
+                    rows[group.series, release_window], group.points.with_values(seen[group.inside])
+                )
+                where = group.inside if isinstance(at, slice) else at[group.inside]
+                _write(prediction, outcome[:, window], where)
 
 
-def _predict(
-    shard: Shard,
-    window: int,
-    positions: NDArray[np.int64],
-    points: Points,
-    outcome: NDArray[np.float64],
-    at: "NDArray[np.int64] | slice",
-) -> None:
-    """Write what one shard's models at one window say of the points into `outcome[:, at]`."""
-    codes, rows = shard.adapter[positions, window], shard.row[positions, window].astype(np.int64)
-    for code in {*codes.tolist()} - {NO_MODEL}:
-        mine = np.flatnonzero(codes == code)
-        part, inner = _part(points, mine)
-        where = at if isinstance(inner, slice) else np.arange(outcome.shape[1])[at][inner]
-        _write(shard.models[window, code].predict(rows[mine], part), outcome, where)
+class _Group(NamedTuple):
+    """Series of a shard whose models at a window are of one adapter.
+
+    Attributes:
+        code: of the adapter.
+        series: among those of the shard that are asked about, int64 (k,).
+        points: of these series.
+        inside: where they are among the points of the shard.
+    """
+
+    code: int
+    series: NDArray[np.int64]
+    points: Points
+    inside: "NDArray[np.int64] | slice"
+
+
+def _by_adapter(points: Points, codes: NDArray[np.uint8]) -> list[_Group]:
+    """The series with a model, in groups of one adapter each."""
+    groups = []
+    for code in np.flatnonzero(np.bincount(codes)).tolist():
+        if code != NO_MODEL:
+            series = np.flatnonzero(codes == code)
+            groups.append(_Group(code, series, *_part(points, series)))
+    return groups
 
 
 def _predict_together(
@@ -359,4 +380,4 @@ def _part(points: Points, series: NDArray[np.int64]) -> "tuple[Points, NDArray[n
     """The points of some series, and where they are; `series` is in ascending order."""
     if len(series) == len(points):
         return points, slice(None)
-    return points.take(series), ranges(points.offsets[series], points.lengths[series])
+    return points.take(series), points.spans(series)

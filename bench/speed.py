@@ -99,7 +99,7 @@ def run(report: Report, effort: Effort, directory: Path) -> None:
     if effort.largest:
         largest = _published(effort.largest, directory)
         with ticking.arms(largest, directory) as arms:
-            _ticks(report, largest, arms, _size(largest), min(effort.rounds, 3))
+            _ticks(report, largest, arms, _size(largest), min(effort.rounds, 2))
     report.judge(_goals(report, size))
 
 

@@ -55,7 +55,7 @@ class Series(NamedTuple):
         return Series(self.region if level == 1 else ANY, ANY, self.metric)
 
     def __str__(self) -> str:
-        return "/".join(map(_quoted, self))
+        return "/".join(map(quoted, self))
 
     @property
     def hash(self) -> int:
@@ -125,7 +125,8 @@ def shard_of(host_hash: _Hash, shards: int) -> _Hash:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _quoted(part: str) -> str:
+def quoted(part: str) -> str:
+    """A part as it stands in the text of a series or a key."""
     return quote(part, safe=ANY)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import InvalidKey
-from models.key import ANY, Series, mix, part_hash, series_hash
+from models.key import ANY, Series, mix, part_hash, quoted, series_hash
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,26 @@ class Names:
         names = [[part[code] for code in codes] for part, codes in zip(self.parts, self.codes.tolist(), strict=True)]
         return [Series(*one) for one in zip(*names, strict=True)]
 
+    @cached_property
+    def quoted(self) -> tuple[list[str], list[str], list[str]]:
+        """The parts as they stand in the text of a series; they have to be possible ones."""
+        regions, hosts, metrics = ([quoted(part) for part in parts] for parts in self.parts)
+        return regions, hosts, metrics
+
+    @property
+    def texts(self) -> list[str]:
+        """The text of each series, as `str` of it."""
+        parts = ([part[code] for code in codes] for part, codes in zip(self.quoted, self.codes.tolist(), strict=True))
+        return [f"{region}/{host}/{metric}" for region, host, metric in zip(*parts, strict=True)]
+
     def take(self, series: NDArray[np.int64]) -> "Names":
         """Some of the series, in this order."""
         some = Names(self.parts, self.codes[:, series])
         for name in ("host_hashes", "hashes"):
             if name in self.__dict__:  # hashed already: not once more for every shard
                 some.__dict__[name] = self.__dict__[name][series]
+        if "quoted" in self.__dict__:
+            some.__dict__["quoted"] = self.quoted
         return some
 
     def fallback(self, level: int) -> "Names":

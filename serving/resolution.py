@@ -160,7 +160,7 @@ def resolve(manifest: Manifest, names: Names) -> Generator[list[Artifact], Opene
 def _by_artifact(manifest: Manifest, names: Names) -> list[tuple[Artifact, NDArray[np.int64]]]:
     """The artifacts that would hold models of these series, each with the positions of its series."""
     found = []
-    _ = names.hashes  # of all at once, before they are taken apart
+    _ = names.hashes, names.quoted  # of all at once, before they are taken apart
     for region, members in _grouped(names.codes[0]).items():
         shards = manifest.regions.get(names.parts[0][region])
         if not shards:

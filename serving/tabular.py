@@ -66,7 +66,7 @@ def tabular(
         by_series = grouped(table, grouping)
         points, bad = by_series.points, by_series.bad
         there = np.isfinite(points.values)
-    good = np.setdiff1d(np.arange(len(grouping.names)), list(bad))
+    good = np.delete(np.arange(len(grouping.names)), list(bad))
     names = grouping.names
     if bad:
         there &= np.isin(points.owner, good)

@@ -31,6 +31,7 @@ from models.ensemble import COMBINES, MAX_WINDOWS
 from models.errors import ArtifactCorrupt, InvalidKey, MyriadError
 from models.key import Series
 from models.names import Names
+from models.points import ranges
 from models.windows import Window
 from storage.artifact import pack, views
 
@@ -176,8 +177,13 @@ class Shard:
         found = np.full(len(names), -1)
         there = positions < len(self.hashes)
         there[there] = self.hashes[positions[there]] == hashes[there]
-        for i in np.flatnonzero(there).tolist():
-            found[i] = self._named(int(positions[i]), names[i])
+        likely = np.flatnonzero(there)
+        texts, at = names.take(likely).texts, positions[likely]
+        if self._texts(at) == "".join(texts).encode() and self._lengths(at).tolist() == list(map(len, texts)):
+            found[likely] = at
+            return found
+        for i, position, text in zip(likely.tolist(), at.tolist(), texts, strict=True):
+            found[i] = self._named(position, text.encode())
         return found
 
     def metrics_of(self, host: Series) -> int:
@@ -188,14 +194,22 @@ class Shard:
         )
         return int((self.adapter[first:end] != NO_MODEL).any(axis=1).sum())
 
-    def _named(self, position: int, series: Series) -> int:
-        """The position of a series among those from `position` on that have the same hash, or -1."""
-        name, hash_ = str(series).encode(), self.hashes[position]
+    def _named(self, position: int, name: bytes) -> int:
+        """The position of the series of that text among those from `position` on that have the same hash, or -1."""
+        hash_ = self.hashes[position]
         while position < len(self.hashes) and self.hashes[position] == hash_:
             if self._name_bytes(position) == name:
                 return position
             position += 1
         return -1
+
+    def _lengths(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        return (self._name_offsets[positions + 1] - self._name_offsets[positions]).astype(np.int64)
+
+    def _texts(self, positions: NDArray[np.int64]) -> bytes:
+        """The texts of some series, one after the other."""
+        starts = self._name_offsets[positions].astype(np.int64)
+        return self._names[ranges(starts, self._lengths(positions))].tobytes()
 
     def _name_bytes(self, position: int) -> bytes:
         return self._names[self._name_offsets[position] : self._name_offsets[position + 1]].tobytes()

@@ -53,8 +53,8 @@ def _ticks(axes: Axes, sizes: Mapping[int, Groups]) -> None:
     """Of the largest ticks."""
     groups = sizes[max(sizes)]
     count = max(int(name.split("_")[1]) for name in groups if name.startswith("tick_"))
-    shown = {name.replace("_", " "): groups[f"tick_{count}_{name}"]["following_series_a_second"] for name in FORMATS}
-    shown["in process"] = groups[f"tick_{count}_in_process"]["following_series_a_second"]
+    ticks = {name.replace("_", " "): groups.get(f"tick_{count}_{name}") for name in (*FORMATS, "in_process")}
+    shown = {name: tick["following_series_a_second"] for name, tick in ticks.items() if tick}
     _across(axes, shown, f"A point of each of {count:,} series", "series/s")
 
 

@@ -73,7 +73,7 @@ def write(bulk: Bulk, asked: Tabular, scores: Scores, media_type: str, *, stale:
     if bulk.bands:
         columns += [f"{kind}_{window}" for kind in ("expected", "lower", "upper") for window in scored]
     labels = bulk.table.select([*LABELS, "timestamp"])
-    told = answer(asked, scores, bands=bulk.bands)
+    told = answer(asked, scores)
     table = pa.table({name: labels[name] if name in labels.column_names else told[name] for name in columns})
     facts = {"release": scores.manifest.id, "windows": scored, **({"stale": True} if stale else {})}
     writers: dict[str, Callable[[pa.Table, dict[str, Any]], Iterator[bytes]]]

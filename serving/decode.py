@@ -234,7 +234,8 @@ def join(requests: Sequence[Parsed]) -> Joined:
         series += [request.series[i] for i in good]
         first += len(good)
     tidied = arrays.tidied()
-    query = Query(Names.of(series), tidied.points, requests[0].windows, requests[0].combine)
+    bands = any(request.bands for request in requests)
+    query = Query(Names.of(series), tidied.points, requests[0].windows, requests[0].combine, bands=bands)
     return Joined(query, tidied.duplicates.tolist(), posted)
 
 
@@ -286,10 +287,10 @@ def _parted(request: PredictRequest) -> tuple[list[Labels], list[list[Datapoint]
 
 
 def _label(row: Datapoint, at: int) -> Labels:
-    for part in LABELS:
-        if getattr(row, part) is None:
-            raise BadRequest(f"{part} is missing, in the datapoint and in the request", f"$.datapoints[{at}].{part}")
-    return row.region or "", row.host or "", row.metric or ""
+    if row.region is not None and row.host is not None and row.metric is not None:
+        return row.region, row.host, row.metric
+    part = next(part for part in LABELS if getattr(row, part) is None)
+    raise BadRequest(f"{part} is missing, in the datapoint and in the request", f"$.datapoints[{at}].{part}")
 
 
 def _by_label(

@@ -16,6 +16,8 @@ from serving.scoring import STATUSES, Scores, Status
 
 REMEMBERED = 10_000
 """Series whose models are kept as they are told, about 700 bytes each."""
+SERIES_AT_ONCE = 1000
+"""Answers are made and encoded so many at a time: the event loop stands still meanwhile, and garbage stays young."""
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -56,13 +58,20 @@ def _encoded(posted: Posted, told: _Told, stale: bool) -> bytes:
         answer = _answer(posted, told, 0)
         answer.stale = stale
         return _ENCODER.encode(answer)
-    answers: list[SeriesAnswer | None] = [None] * len(parsed.labels)
-    for k, i in enumerate(posted.good):
-        answers[i] = _answer(posted, told, k)
-    bad = str(Status.BAD_SERIES)
-    whole = [answer or SeriesAnswer(*parsed.labels[i], bad, detail=posted.bad[i]) for i, answer in enumerate(answers)]
     hosts = _hosts(posted, told.scores) if parsed.hosts else []
-    return _ENCODER.encode(PredictAnswer(told.scores.manifest.id, whole, hosts, stale))
+    around = _ENCODER.encode(PredictAnswer(told.scores.manifest.id, [], hosts, stale))
+    before, after = around.split(b"[]", 1)
+    which = {i: k for k, i in enumerate(posted.good)}
+    pieces = []
+    for first in range(0, len(parsed.labels), SERIES_AT_ONCE):
+        some = range(first, min(first + SERIES_AT_ONCE, len(parsed.labels)))
+        answers = [_answer(posted, told, which[i]) if i in which else _refused(posted, i) for i in some]
+        pieces.append(_ENCODER.encode(answers)[1:-1])
+    return b"".join((before, b"[", b",".join(pieces), b"]", after))
+
+
+def _refused(posted: Posted, i: int) -> SeriesAnswer:
+    return SeriesAnswer(*posted.parsed.labels[i], str(Status.BAD_SERIES), detail=posted.bad[i])
 
 
 def _hosts(posted: Posted, scores: Scores) -> list[HostAnswer]:
@@ -87,25 +96,30 @@ def _answer(posted: Posted, told: _Told, which: int) -> SeriesAnswer:
         anomaly_scores=columns | told.cut(k, told.by_window),
         duplicates=told.duplicates[k],
     )
-    if used := scores.adapters(k):
+    if used := scores.adapters[k]:
         answer.expected = told.cut(k, told.expected)
-        answer.models = _models_used(scores.names[k], told.levels[k], used, scores.windows, scores.manifest.id)
-        if posted.parsed.bands:
-            answer.lower, answer.upper = told.band(k, scores.lower), told.band(k, scores.upper)
+        models_used = _models_used if scores.seats is None else _remembered
+        answer.models = models_used(scores.names[k], told.levels[k], used, scores.windows, scores.manifest.id)
+        if posted.parsed.bands and scores.bands is not None:
+            answer.lower, answer.upper = (told.band(k, edge) for edge in scores.bands)
     if not told.complete[k]:
         answer.missing = [WindowMissing(str(window), why) for window, why in scores.missing(k).items()]
     return answer
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
 def _models_used(
     series: Series, level: int, adapters: tuple[str | None, ...], windows: tuple[Window, ...], release: str
-) -> Any:
-    """The models that took part, encoded already: the same ones do every time."""
+) -> list[ModelUsed]:
+    """The models that took part."""
     name, fallback = str(series.fallback(level)), level > 0
-    used = [
+    return [
         ModelUsed(f"{name}/{window}", adapter, release, fallback)
         for window, adapter in zip(windows, adapters, strict=True)
         if adapter
     ]
-    return msgspec.Raw(_ENCODER.encode(used))
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _remembered(*asked: Any) -> Any:
+    """As `_models_used`, encoded already: of a series asked about by itself the same ones take part every time."""
+    return msgspec.Raw(_ENCODER.encode(_models_used(*asked)))

@@ -1,4 +1,4 @@
-"""The `/predict` endpoint: a plain ASGI app, so that the hot path pays for what it uses only."""
+"""The `/predict` endpoint, outside of FastAPI's routes, so that the hot path pays for what it uses only."""
 
 import asyncio
 import re
@@ -112,7 +112,7 @@ class PredictEndpoint:
         return Answer([answer])
 
     def _ticked(self, asked: bulk.Bulk, answered: str) -> list[bytes]:
-        scores, rows = self._predictor.score_table(asked.table, asked.windows, asked.combine)
+        scores, rows = self._predictor.score_table(asked.table, asked.windows, asked.combine, bands=asked.bands)
         self._predictor.metrics.scored(scores.tally(len(rows.bad)), len(rows.rows))
         return list(bulk.write(asked, rows, scores, answered, stale=self._predictor.stale))
 

@@ -273,13 +273,13 @@ class Predictor:
         return answer(asked, scores)
 
     def score_table(
-        self, table: pa.Table, windows: tuple[Window, ...] | None, combine: Combine
+        self, table: pa.Table, windows: tuple[Window, ...] | None, combine: Combine, *, bands: bool = False
     ) -> tuple[Scores, Tabular]:
         """The scores of a table's points, and how its rows became those."""
         key, grouping = self._remembered.grouping(labels_of(table))
         manifest = self.manifest
         known = self._remembered.table(manifest.id, key)
-        asked = tabular(table, windows, combine, grouping, known)
+        asked = tabular(table, windows, combine, grouping, known, bands=bands)
         scores = self._run(scored(manifest, asked.query))
         if known is None and len(asked.bad) == len(grouping.bad):
             self._remembered.keep_table(manifest.id, key, scores.resolution)

@@ -54,6 +54,7 @@ class Query:
         windows: to score at; all of the release's where None.
         combine: how to make one score of them.
         values: of each window at each point, where they have been aggregated already, float64 (n,).
+        bands: whether the bands are wanted too.
         resolution: where the series' models are, where that is known for the release being served.
         seats: of few series, where they are known; the resolution is then theirs.
     """
@@ -63,6 +64,7 @@ class Query:
     windows: tuple[Window, ...] | None = None
     combine: Combine = "weighted"
     values: dict[Window, NDArray[np.float64]] | None = None
+    bands: bool = False
     resolution: Resolution | None = None
     seats: Sequence[Seat] | None = None
 
@@ -100,9 +102,8 @@ class Scores:
         points: those asked about.
         score: the calibrated combination, float64 (n,); NaN where no window could be scored.
         by_window: each window's own score, float64 (W, n).
-        expected: by window, as are `lower` and `upper`, the band outside which a window's score is above 1.
-        lower: see expected.
-        upper: see expected.
+        expected: of each window, float64 (W, n).
+        bands: where asked for, the lower and upper edges outside of which a window's score is above 1, (2, W, n).
         resolution: where the models are.
         shards: those that could be opened, by position among the resolution's artifacts.
         scored: how many points of each series have a score at each window, int64 (W, series).
@@ -116,8 +117,7 @@ class Scores:
     score: NDArray[np.float64]
     by_window: NDArray[np.float64]
     expected: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
+    bands: NDArray[np.float64] | None
     resolution: Resolution
     shards: dict[int, Shard]
     scored: NDArray[np.int64]
@@ -151,30 +151,36 @@ class Scores:
         level = int(self.resolution.level[i])
         return Place(self.names[i].fallback(level), level, self.shards[at], position)
 
-    def adapters(self, i: int) -> tuple[str | None, ...]:
-        """Those of the models of series i at the windows asked for, None at one without; empty if it has no place."""
+    @cached_property
+    def adapters(self) -> list[tuple[str | None, ...]]:
+        """Those of the models of each series at the windows asked for, None at one without; empty where it has none."""
+        columns = [self.manifest.parsed_windows.index(window) for window in self.windows]
         if self.seats is not None:
-            if (seat := self.seats[i]) is None:
-                return ()
-            there = self.manifest.parsed_windows
-            if self.windows == there:
-                return seat.adapters
-            return tuple(seat.adapters[there.index(window)] for window in self.windows)
-        place = self.place(i)
-        return tuple(map(place.adapter, self.windows)) if place else ()
+            return [tuple([seat.adapters[at] for at in columns]) if seat else () for seat in self.seats]
+        found = list[tuple[str | None, ...]]([()]) * len(self.points)
+        for at, shard in self.shards.items():
+            series = self.resolution.members[at]
+            names = {**dict(enumerate(shard.adapters)), NO_MODEL: None}
+            codes = shard.adapter[self.resolution.position[series]][:, columns].tolist()
+            known = {few: tuple(names[code] for code in few) for few in {*map(tuple, codes)}}
+            for i, few in zip(series.tolist(), codes, strict=True):
+                found[i] = known[tuple(few)]
+        return found
+
+    @cached_property
+    def _too_few(self) -> str:
+        return f"no point has {self.manifest.coverage:.0%} of the points before it in the window"
 
     def missing(self, i: int) -> dict[Window, str]:
         """The windows at which no point of series i has a score, and why."""
-        place, reasons = self.place(i), {}
-        failure = self.resolution.failed.get(int(self.resolution.artifact[i]))
-        for at, window in enumerate(self.windows):
-            if place is None:
-                reasons[window] = str(failure) if failure else "there is no model"
-            elif place.adapter(window) is None:
-                reasons[window] = "there is no model at this window"
-            elif not self.scored[at, i]:
-                reasons[window] = f"no point has {self.manifest.coverage:.0%} of the points before it in the window"
-        return reasons
+        if not (used := self.adapters[i]):
+            failure = self.resolution.failed.get(int(self.resolution.artifact[i]))
+            return dict.fromkeys(self.windows, str(failure) if failure else "there is no model")
+        return {
+            window: self._too_few if adapter else "there is no model at this window"
+            for window, adapter, count in zip(self.windows, used, self.scored[:, i].tolist(), strict=True)
+            if not (adapter and count)
+        }
 
 
 def scored(manifest: Manifest, query: Query) -> Generator[list[Artifact], Opened, Scores]:
@@ -229,12 +235,12 @@ def _scores(
         together = b"".join([seat.combined[mode] if seat else nothing for seat in seats])
         divisors = np.frombuffer(together, np.float16).reshape(len(seats), 1 << len(release_windows)).astype(np.float64)
     values = _values(query, windows, steps, manifest.coverage)
-    outcome = np.full((4, *values.shape), np.nan)
+    outcome = np.full((4 if query.bands else 2, *values.shape), np.nan)
     if seats is None:
         _predict_in_place(shards, resolution, chosen, points, values, outcome)
     else:
         _predict_together(seats, chosen, points, values, outcome)
-    by_window, expected, lower, upper = outcome
+    by_window, expected = outcome[:2]
     there = ~np.isnan(by_window)
     complete = bool(there.all())
     if not complete:
@@ -252,8 +258,7 @@ def _scores(
         score=joint,
         by_window=by_window,
         expected=expected,
-        lower=lower,
-        upper=upper,
+        bands=outcome[2:] if query.bands else None,
         resolution=resolution,
         shards=shards,
         scored=np.tile(points.lengths, (len(chosen), 1)) if complete else _counted(there, points.offsets),
@@ -301,7 +306,7 @@ def _predict_in_place(
     values: NDArray[np.float64],
     outcome: NDArray[np.float64],
 ) -> None:
-    """Write what the models say of many series into `outcome` (4, W, n): a call a shard, window and adapter."""
+    """Write what the models say of many series into `outcome` (2 or 4, W, n): a call a shard, window and adapter."""
     for one, shard in shards.items():
         positions = resolution.position[resolution.members[one]]
         part, at = _part(points, resolution.members[one])
@@ -368,12 +373,13 @@ def _predict_together(
         owners, records = zip(*several, strict=True)
         part, where = _part(whole, np.array(owners, np.int64))
         gathered = adapters.get(adapter).of_records(records)
-        _write(gathered.predict(np.arange(len(records)), part), outcome.reshape(4, -1), where)
+        _write(gathered.predict(np.arange(len(records)), part), outcome.reshape(len(outcome), -1), where)
 
 
 def _write(prediction: Prediction, outcome: NDArray[np.float64], at: "NDArray[np.int64] | slice") -> None:
     outcome[0, at], outcome[1, at] = prediction.score, prediction.expected
-    outcome[2, at], outcome[3, at] = prediction.lower, prediction.upper
+    if len(outcome) > 2:
+        outcome[2, at], outcome[3, at] = prediction.lower, prediction.upper
 
 
 def _part(points: Points, series: NDArray[np.int64]) -> "tuple[Points, NDArray[np.int64] | slice]":

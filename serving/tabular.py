@@ -43,6 +43,8 @@ def tabular(
     combine: Combine,
     grouping: Grouping,
     resolution: Resolution | None = None,
+    *,
+    bands: bool = False,
 ) -> Tabular:
     """A table with the columns region, host, metric, timestamp, and value or a column a window like `1m`.
 
@@ -52,6 +54,7 @@ def tabular(
         combine: how.
         grouping: of the table's rows.
         resolution: where the grouping's series are, those left out that are bad.
+        bands: whether they are wanted.
 
     Raises:
         InvalidPoints: a column is missing or of a type it cannot be, or a timestamp is not one.
@@ -79,17 +82,16 @@ def tabular(
     last[tidy.place] = rows
     values = {window: column[last] for window, column in aggregated.items()} or None
     usual = resolution if len(bad) == len(grouping.bad) else None
-    query = Query(names, tidy.points, windows, combine, values, usual)
+    query = Query(names, tidy.points, windows, combine, values, bands, usual)
     return Tabular(query, grouping, good, bad, rows, tidy.place)
 
 
-def answer(asked: Tabular, scores: Scores, *, bands: bool = False) -> pa.Table:
+def answer(asked: Tabular, scores: Scores) -> pa.Table:
     """The answer's columns, a row for each of the table's: score, one a window, what was expected, and status.
 
     Args:
         asked: the table.
         scores: of its points.
-        bands: whether to add the bands.
     """
     total = len(asked.grouping.order)
 
@@ -103,9 +105,9 @@ def answer(asked: Tabular, scores: Scores, *, bands: bool = False) -> pa.Table:
     columns = {"score": spread(scores.score)}
     columns |= {str(w): spread(scores.by_window[k]) for k, w in enumerate(scores.windows)}
     columns |= {f"expected_{w}": spread(scores.expected[k]) for k, w in enumerate(scores.windows)}
-    if bands:
-        columns |= {f"lower_{w}": spread(scores.lower[k]) for k, w in enumerate(scores.windows)}
-        columns |= {f"upper_{w}": spread(scores.upper[k]) for k, w in enumerate(scores.windows)}
+    if scores.bands is not None:
+        for edge, values in zip(("lower", "upper"), scores.bands, strict=True):
+            columns |= {f"{edge}_{w}": spread(values[k]) for k, w in enumerate(scores.windows)}
     codes = np.full(len(asked.grouping.names), STATUSES.index(Status.BAD_SERIES), np.int8)
     codes[asked.good] = scores.statuses
     status = np.empty(total, np.int8)

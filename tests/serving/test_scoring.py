@@ -45,11 +45,13 @@ def asked(
     points: Points | None = None,
     windows: Sequence[Window] | None = None,
     combine: Combine = "weighted",
+    bands: bool = False,
 ) -> Scores:
     """The scores of an hour of points of each of the series."""
     given = points or history(1 / 24, series=len(names), seed=3)
     chosen = None if windows is None else tuple(windows)
-    return predictor.score(Query(Names.of([Series.parse(name) for name in names]), given, chosen, combine))
+    series = Names.of([Series.parse(name) for name in names])
+    return predictor.score(Query(series, given, chosen, combine, bands=bands))
 
 
 def status(scores: Scores, i: int = 0) -> Status:
@@ -153,8 +155,10 @@ def test_a_window_without_a_model_is_left_out_and_named() -> None:
 def test_a_score_is_above_1_exactly_outside_the_band(predictor: Predictor) -> None:
     times, values = history(1 / 24, seed=3).series(0)
     values = values + np.where(np.arange(60) % 7 == 0, 40.0, 0.0)
-    scores = asked(predictor, "r/a/cpu", points=Points.of((times, values)), windows=[MINUTE])
-    outside = (values < scores.lower[0]) | (values > scores.upper[0])
+    scores = asked(predictor, "r/a/cpu", points=Points.of((times, values)), windows=[MINUTE], bands=True)
+    assert scores.bands is not None
+    (lower,), (upper,) = scores.bands
+    outside = (values < lower) | (values > upper)
     assert 0 < outside.sum() < 60
     np.testing.assert_array_equal(scores.by_window[0] > 1, outside)
 
@@ -169,12 +173,12 @@ def test_a_series_asked_for_twice_is_answered_twice(predictor: Predictor) -> Non
 def test_answers_do_not_depend_on_neighbours_to_the_last_bit(predictor: Predictor) -> None:
     names = ["r/b/cpu", "r/a/cpu", "r/a/gpu", "q/z/cpu", "r/a/cpu"]
     parts = [history(hours / 24, seed=seed).series(0) for seed, hours in enumerate((1.0, 0.5, 2.0, 0.05, 3.0))]
-    together = asked(predictor, *names, points=Points.of(*parts))
+    together = asked(predictor, *names, points=Points.of(*parts), bands=True)
     for i, (name, part) in enumerate(zip(names, parts, strict=True)):
-        alone = asked(predictor, name, points=Points.of(part))
+        alone = asked(predictor, name, points=Points.of(part), bands=True)
         span = slice(together.points.offsets[i], together.points.offsets[i + 1])
         assert status(together, i) == status(alone)
-        for field in ("score", "by_window", "expected", "lower", "upper"):
+        for field in ("score", "by_window", "expected", "bands"):
             assert _bytes(getattr(together, field)[..., span]) == _bytes(getattr(alone, field))
 
 
@@ -184,10 +188,10 @@ def _bytes(values: NDArray[np.float64]) -> bytes:
 
 def test_few_series_score_as_they_would_among_many_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["r/a/cpu", "r/b/cpu", "q/a/cpu", "r/a/nothing"]
-    few = asked(serving(OWN, REGION, GLOBAL), *names)
+    few = asked(serving(OWN, REGION, GLOBAL), *names, bands=True)
     for module in ("serving.scoring", "serving.predictor"):
         monkeypatch.setattr(f"{module}.FEW_SERIES", 0)
-    many = asked(serving(OWN, REGION, GLOBAL), *names)
+    many = asked(serving(OWN, REGION, GLOBAL), *names, bands=True)
     assert (many.seats, few.seats is not None) == (None, True)
-    for part in ("score", "by_window", "expected", "lower", "upper", "scored", "statuses"):
+    for part in ("score", "by_window", "expected", "bands", "scored", "statuses"):
         assert getattr(few, part).tobytes() == getattr(many, part).tobytes()

@@ -17,14 +17,18 @@ def test_columns_give_the_series_and_its_hashes(series: list[Series]) -> None:
     assert [names[i] for i in range(len(names))] == series
     assert names.hashes.tolist() == [one.hash for one in series]
     assert names.host_hashes.tolist() == [one.host_hash for one in series]
+    assert names.texts == [str(one) for one in series]
 
 
 @given(SERIES, st.randoms())
 def test_some_of_them_are_those_in_that_order(series: list[Series], chance: object) -> None:
     some = list(range(len(series)))
     chance.shuffle(some)  # type: ignore[attr-defined]
-    taken = Names.of(series).take(np.array(some, np.int64))
+    names = Names.of(series)
+    assert len(names.quoted) == 3  # from now on known to what is taken from them
+    taken = names.take(np.array(some, np.int64))
     assert [taken[i] for i in range(len(taken))] == [series[i] for i in some]
+    assert taken.texts == [str(series[i]) for i in some]
     assert taken.hashes.tolist() == [series[i].hash for i in some]
 
 

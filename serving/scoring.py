@@ -221,19 +221,10 @@ def _chosen(manifest: Manifest, windows: tuple[Window, ...] | None) -> list[int]
 def _scores(
     manifest: Manifest, query: Query, chosen: list[int], resolution: Resolution, shards: dict[int, Shard]
 ) -> Scores:
-    points, release_windows, mode = query.points, manifest.parsed_windows, COMBINES.index(query.combine)
-    windows = tuple(release_windows[i] for i in chosen)
+    points = query.points
+    windows = tuple(manifest.parsed_windows[i] for i in chosen)
     seats = _seats(query, resolution, shards) if len(points) <= FEW_SERIES else None
-    if seats is None:
-        steps, divisors = np.ones(len(points), np.int64), np.ones((len(points), 1 << len(release_windows)))
-        for one, shard in shards.items():
-            some, positions = resolution.members[one], resolution.position[resolution.members[one]]
-            steps[some], divisors[some] = shard.step[positions], shard.combined[positions, mode]
-    else:
-        nothing = np.ones(1 << len(release_windows), np.float16).tobytes()
-        steps = np.array([seat.step if seat else 1 for seat in seats], np.int64)
-        together = b"".join([seat.combined[mode] if seat else nothing for seat in seats])
-        divisors = np.frombuffer(together, np.float16).reshape(len(seats), 1 << len(release_windows)).astype(np.float64)
+    steps, divisors = _known(manifest, query, resolution, shards, seats)
     values = _values(query, windows, steps, manifest.coverage)
     outcome = np.full((4 if query.bands else 2, *values.shape), np.nan)
     if seats is None:
@@ -264,6 +255,28 @@ def _scores(
         scored=np.tile(points.lengths, (len(chosen), 1)) if complete else _counted(there, points.offsets),
         seats=seats,
     )
+
+
+def _known(
+    manifest: Manifest,
+    query: Query,
+    resolution: Resolution,
+    shards: dict[int, Shard],
+    seats: list[Seat | None] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Of each series the step, int64 (series,), and what its combinations are divided by, float64 (series, 2^W)."""
+    mode, subsets, n = COMBINES.index(query.combine), 1 << len(manifest.windows), len(query.points)
+    if seats is not None:
+        nothing = np.ones(subsets, np.float16).tobytes()
+        divisors = b"".join([seat.combined[mode] if seat else nothing for seat in seats])
+        steps = np.array([seat.step if seat else 1 for seat in seats], np.int64)
+        return steps, np.frombuffer(divisors, np.float16).reshape(n, subsets).astype(np.float64)
+    steps, each = np.ones(n, np.int64), np.ones((n, subsets))
+    for one, shard in shards.items():
+        series = resolution.members[one]
+        positions = resolution.position[series]
+        steps[series], each[series] = shard.step[positions], shard.combined[positions, mode]
+    return steps, each
 
 
 def _seats(query: Query, resolution: Resolution, shards: dict[int, Shard]) -> list[Seat | None]:

@@ -166,12 +166,13 @@ def plain(body: bytes, bounds: Bounds) -> Parsed | None:
         request = _PLAIN.decode(body)
         series = Series.of(request.region, request.host, request.metric)
         windows = None if request.windows is None else tuple(Window.parse(text) for text in request.windows)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidKey):
+        bounds.check(1, len(request.datapoints))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidKey, TooLarge):
         return None
-    points = request.datapoints
-    if windows == () or len(points) > bounds.points or bounds.series < 1:
+    if windows == ():
         return None
-    return Parsed([series], {0: series}, [points], {}, windows, request.combine, True, request.bands, False)
+    points = [request.datapoints]
+    return Parsed([series], {0: series}, points, {}, windows, request.combine, True, request.bands, False)
 
 
 def parse(body: bytes, bounds: Bounds) -> Parsed:

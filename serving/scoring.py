@@ -237,10 +237,7 @@ def _scores(
     if not complete:
         outcome[1:, ~there] = np.nan  # nothing was expected of a window without a value
     joint = combine(by_window, [manifest.weights[i] for i in chosen], query.combine)
-    if complete:
-        joint /= divisors[:, sum(1 << i for i in chosen)][points.owner]
-    else:
-        joint /= divisors[points.owner, subset(there, chosen)]
+    joint /= divisors[points.owner, sum(1 << i for i in chosen) if complete else subset(there, chosen)]
     return Scores(
         manifest=manifest,
         windows=windows,

@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# The folders that are imported as `myriad.*`.
+PACKAGES := models formats adapters storage training serving cli
 
 .PHONY: install demo test bench-scale bench-speed bench-peers bench-quality bench-adapters locust lock clean
 
@@ -12,6 +14,8 @@ $(VENV)/installed: requirements/dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	rm -rf $(VENV)/typing && mkdir -p $(VENV)/typing/myriad
+	ln -s $(foreach path,$(PACKAGES) $(wildcard myriad/*.py myriad/py.typed),$(CURDIR)/$(path)) $(VENV)/typing/myriad/
 	touch $@
 
 demo: install

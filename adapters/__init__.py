@@ -10,20 +10,12 @@ import pkgutil
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from adapters._export import Exported, export, windowed
-from models.base import Model
-from models.errors import MyriadError
+from myriad.models.base import Model
+from myriad.models.errors import UnknownAdapter
 
-__all__ = ["GROUP", "Exported", "UnknownAdapter", "export", "get", "names", "windowed"]
+__all__ = ["GROUP", "get", "names"]
 
 GROUP = "myriad.adapters"
-
-
-class UnknownAdapter(MyriadError, ValueError):
-    """No adapter has that name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"there is no adapter {name!r}; there are {', '.join(names())}")
 
 
 @functools.cache
@@ -44,7 +36,7 @@ def get(name: str) -> type[Model]:
     elif name in _others():
         module = _others()[name].load()
     else:
-        raise UnknownAdapter(name)
+        raise UnknownAdapter(name, names())
     (found,) = (
         thing
         for thing in vars(module).values()

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.points import Points
+from myriad.models.points import Points
 
 VERSION = 1
 """Raised when a feature changes its meaning; an adapter that uses them has it in its own `version`."""

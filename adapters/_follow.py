@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.points import Points, ranges
+from myriad.models.points import Points, ranges
 
 CLIP = 4.0
 """Innovations count for no more than this many spreads."""

@@ -13,9 +13,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Arrays, Fit, Model
-from models.errors import HistoryUnusable, NotReducible
-from models.points import Points, magnitudes
+from myriad.models.base import Arrays, Fit, Model
+from myriad.models.errors import HistoryUnusable, NotReducible
+from myriad.models.points import Points, magnitudes
 
 HOUR, HALF, DAY_HOURS, WEEK_HOURS = 3600, 1800, 24, 168
 ROUNDING = 1e-9

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters import _trees
-from adapters._features import DAY, LAGS, VERSION, WEEK, calendar, features
-from models.base import Arrays, Fit, Model, Param, Prediction, long_enough
-from models.errors import NotReducible
-from models.points import Points, magnitudes
+from myriad.adapters import _trees
+from myriad.adapters._features import DAY, LAGS, VERSION, WEEK, calendar, features
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction, long_enough
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points, magnitudes
 
 COLUMNS = len(LAGS) + 4
 MIN_POINTS = 60

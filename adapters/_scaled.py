@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._features import LAGS, Matrix, calendar, lagged
-from models.base import Arrays, Fit, Model, Param, Prediction, long_enough
-from models.points import Points, magnitudes
+from myriad.adapters._features import LAGS, Matrix, calendar, lagged
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction, long_enough
+from myriad.models.points import Points, magnitudes
 
 MIN_POINTS = 100
 MOST_EXAMPLES = 2000

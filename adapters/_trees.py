@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.base import Arrays, Param
-from models.errors import NotReducible
+from myriad.models.base import Arrays, Param
+from myriad.models.errors import NotReducible
 
 TREES = 20
 """At most so many in a row."""

@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._follow import running
-from adapters.mad import Mad
-from adapters.rhythm import Rhythm
-from adapters.seasonal import Seasonal
-from models import calibration
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.points import Points
-from models.windows import own_step
+from myriad.adapters._follow import running
+from myriad.adapters.mad import Mad
+from myriad.adapters.rhythm import Rhythm
+from myriad.adapters.seasonal import Seasonal
+from myriad.models import calibration
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.points import Points
+from myriad.models.windows import own_step
 
 MEMBERS: tuple[type[Model], ...] = (Rhythm, Mad, Seasonal)
 LINEAR = 2.0

@@ -5,9 +5,9 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._follow import CLIP, Start, Vector, follow, latest, padded
-from models.base import Fit, Model, Param, Prediction, long_enough
-from models.points import Points, magnitudes
+from myriad.adapters._follow import CLIP, Start, Vector, follow, latest, padded
+from myriad.models.base import Fit, Model, Param, Prediction, long_enough
+from myriad.models.points import Points, magnitudes
 
 MIN_POINTS = 30
 ALPHAS = (0.01, 0.03, 0.1, 0.3, 0.6, 0.9)

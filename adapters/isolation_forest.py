@@ -11,9 +11,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters import _trees
-from adapters._features import LAGS, VERSION, lagged
-from adapters._onestep import (
+from myriad.adapters import _trees
+from myriad.adapters._features import LAGS, VERSION, lagged
+from myriad.adapters._onestep import (
     FIT_POINTS,
     LEAST_SPREAD,
     Features,
@@ -27,9 +27,9 @@ from adapters._onestep import (
     scale,
     usual_at,
 )
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.errors import NotReducible
-from models.points import Points
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
 
 NEAREST = (3, 5, 7)
 """What is expected is the median of so many of the nearest lags: as many as came closest in the history. Of three at

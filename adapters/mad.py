@@ -8,8 +8,8 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Fit, Model, Param, Prediction, long_enough
-from models.points import Points, magnitudes
+from myriad.models.base import Fit, Model, Param, Prediction, long_enough
+from myriad.models.points import Points, magnitudes
 
 MIN_POINTS = 30
 BACK = 30

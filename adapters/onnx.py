@@ -13,12 +13,12 @@ import numpy as np
 from cachetools import LRUCache, cached
 from numpy.typing import NDArray
 
-from adapters import _features, _scaled
-from adapters._features import LAGS, Matrix
-from adapters._scaled import Depth, Vector
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.errors import ArtifactCorrupt, NotReducible
-from models.points import Points
+from myriad.adapters import _features, _scaled
+from myriad.adapters._features import LAGS, Matrix
+from myriad.adapters._scaled import Depth, Vector
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.errors import ArtifactCorrupt, NotReducible
+from myriad.models.points import Points
 
 CAPACITY = 1 << 14
 """Bytes a graph may take."""

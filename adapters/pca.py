@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters import _features, _scaled
-from adapters._features import LAGS, Matrix
-from adapters._scaled import DEPTHS
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters import _features, _scaled
+from myriad.adapters._features import LAGS, Matrix
+from myriad.adapters._scaled import DEPTHS
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
 
 COMPONENTS = 8
 """Of 12: fewer lose how a window bends; more make the errors of long windows smaller than effects that matter."""

@@ -19,10 +19,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._hourly import DAY_HOURS, HALF, HOUR, WEEK_HOURS, deviation, fit_each, hourly_means, quiet
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters._hourly import DAY_HOURS, HALF, HOUR, WEEK_HOURS, deviation, fit_each, hourly_means, quiet
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
 
 DAY = DAY_HOURS * HOUR
 MIN_HOURS = 3 * DAY_HOURS

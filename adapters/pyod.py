@@ -16,12 +16,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters import _features, _scaled
-from adapters._features import LAGS, Matrix
-from adapters._scaled import Scale, Vector
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.errors import ArtifactCorrupt, NotReducible
-from models.points import Points
+from myriad.adapters import _features, _scaled
+from myriad.adapters._features import LAGS, Matrix
+from myriad.adapters._scaled import Scale, Vector
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.errors import ArtifactCorrupt, NotReducible
+from myriad.models.points import Points
 
 SAMPLES = 96
 """Windows a density may be made of."""

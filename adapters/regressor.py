@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters import _trees
-from adapters._onestep import COLUMNS, OneStep, check_columns, each, leaning_line, without_line
-from models.base import Arrays, Fit
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters import _trees
+from myriad.adapters._onestep import COLUMNS, OneStep, check_columns, each, leaning_line, without_line
+from myriad.models.base import Arrays, Fit
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
 
 Vector = NDArray[np.float64]
 

@@ -10,10 +10,10 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._follow import Start, Vector, follow, latest, padded
-from models.base import Fit, Model, Param, Prediction, long_enough
-from models.points import Points, magnitudes
-from models.windows import own_step
+from myriad.adapters._follow import Start, Vector, follow, latest, padded
+from myriad.models.base import Fit, Model, Param, Prediction, long_enough
+from myriad.models.points import Points, magnitudes
+from myriad.models.windows import own_step
 
 DAY, BINS = 86400, 48
 BIN = DAY // BINS

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters import _features, _scaled
-from adapters._features import LAGS, Matrix, calendar
-from adapters._scaled import Vector
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters import _features, _scaled
+from myriad.adapters._features import LAGS, Matrix, calendar
+from myriad.adapters._scaled import Vector
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
 
 FURTHEST = LAGS[-1]
 EVERY = tuple(range(1, FURTHEST + 1))

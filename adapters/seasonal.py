@@ -10,8 +10,8 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Fit, Model, Param, Prediction, long_enough
-from models.points import Points, magnitudes
+from myriad.models.base import Fit, Model, Param, Prediction, long_enough
+from myriad.models.points import Points, magnitudes
 
 HOUR, HALF, DAY_HOURS, WEEK_DAYS, WEEK_HOURS = 3600, 1800, 24, 7, 168
 MIN_POINTS = 30

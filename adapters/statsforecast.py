@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._hourly import (
+from myriad.adapters._hourly import (
     DAY_HOURS,
     HALF,
     HOUR,
@@ -31,9 +31,9 @@ from adapters._hourly import (
     quiet,
     unit_of,
 )
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.errors import HistoryUnusable, NotReducible
-from models.points import Points
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.errors import HistoryUnusable, NotReducible
+from myriad.models.points import Points
 
 HOURS = 2 * WEEK_HOURS
 MIN_HOURS = 3 * DAY_HOURS

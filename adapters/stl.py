@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._hourly import (
+from myriad.adapters._hourly import (
     DAY_HOURS,
     HALF,
     HOUR,
@@ -28,9 +28,9 @@ from adapters._hourly import (
     unit_of,
     week_profile,
 )
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.errors import NotReducible
-from models.points import Points
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
 
 MIN_HOURS = 3 * DAY_HOURS
 MIN_WEEKS = 3

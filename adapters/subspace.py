@@ -11,11 +11,11 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters import _features, _scaled
-from adapters._features import Matrix
-from adapters._scaled import DEPTHS
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.points import Points
+from myriad.adapters import _features, _scaled
+from myriad.adapters._features import Matrix
+from myriad.adapters._scaled import DEPTHS
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.points import Points
 
 STRETCH = tuple(range(1, 17))
 """Points back: so many before the one that is expected."""

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from adapters import _trees
-from adapters._onestep import Examples, OneStep, check_columns, without_line
-from models.base import Arrays, Fit
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters import _trees
+from myriad.adapters._onestep import Examples, OneStep, check_columns, without_line
+from myriad.models.base import Arrays, Fit
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
 
 OBJECTIVES: Mapping[str, dict[str, Any]] = {
     "squared": {"objective": "reg:squarederror"},

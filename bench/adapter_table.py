@@ -11,12 +11,12 @@ from typing import Any
 import click
 import numpy as np
 
-import adapters
 from bench.report import Report
-from models.base import Model
-from models.calibration import effect_floor
-from models.points import Points
-from training.synthetic import DAY, fleet
+from myriad import adapters
+from myriad.models.base import Model
+from myriad.models.calibration import effect_floor
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY, fleet
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "adapters.md"

@@ -10,15 +10,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-import adapters
-from models.key import Series
-from serving.predictor import Predictor
-from storage.artifact import compress, pack
-from storage.base import open_store
-from storage.local import LocalTier
-from storage.release import Artifact, Manifest, Releases
-from storage.shard import Shard
-from training.reference import FITTED_AT
+from myriad import adapters
+from myriad.models.key import Series
+from myriad.serving.predictor import Predictor
+from myriad.storage.artifact import compress, pack
+from myriad.storage.local import LocalTier
+from myriad.storage.release import Artifact, Manifest, Releases
+from myriad.storage.shard import Shard
+from myriad.storage.url import open_store
+from myriad.training.fleets.reference import FITTED_AT
 
 LOCAL_BYTES = 1 << 40
 """Of a local directory: never the limit here."""

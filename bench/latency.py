@@ -14,7 +14,7 @@ from bench.fleet import LOCAL_BYTES, Fleet, elsewhere, scratch, single
 from bench.report import quantiles
 from bench.service import Client, Service, serving
 from bench.weed import BUCKET
-from storage.release import Artifact
+from myriad.storage.release import Artifact
 
 MOST_STARTS = 8
 

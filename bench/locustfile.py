@@ -12,7 +12,7 @@ from locust import FastHttpUser, constant_pacing, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
-from training import reference, synthetic
+from myriad.training.fleets import reference, synthetic
 
 POINTS = 60
 ROLES = ("web", "api", "db", "cache", "batch")

@@ -16,13 +16,13 @@ import numpy as np
 
 from bench.fleet import LOCAL_BYTES, Fleet, compressed, opener
 from bench.service import MYRIAD
-from models.base import Model
-from storage.artifact import compress, views
-from storage.base import open_store
-from storage.release import Artifact, Manifest, Releases
-from storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of
-from training.publish import publish
-from training.reference import PLAN
+from myriad.models.base import Model
+from myriad.storage.artifact import compress, views
+from myriad.storage.release import Artifact, Manifest, Releases
+from myriad.storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of
+from myriad.storage.url import open_store
+from myriad.training.fleets.reference import PLAN
+from myriad.training.publish import publish
 
 SAMPLE = 300
 """Series whose models are pickled."""

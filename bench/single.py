@@ -17,10 +17,11 @@ from bench.latency import posted, started
 from bench.load import opened
 from bench.service import HEADERS, Service
 from bench.wrk import Drive, Wrk, missing
-from models.key import Series
-from serving.decode import Bounds, decode
-from serving.encode import encode
-from serving.predictor import Predictor
+from myriad.formats.base import Bounds
+from myriad.models.key import Series
+from myriad.serving.decode import decode
+from myriad.serving.encode import encode
+from myriad.serving.predictor import Predictor
 
 CONNECTIONS = (1, 16)
 MANY = 32

@@ -19,8 +19,8 @@ from unittest import mock
 
 from bench.fleet import LOCAL_BYTES, Fleet
 from bench.ticking import BOUNDS
-from serving.app import create_app
-from serving.settings import Settings
+from myriad.serving.app import create_app
+from myriad.serving.settings import Settings
 
 STAGES: Mapping[str, Sequence[str]] = {
     "decode": ("predict:decode", "predict:parse", "together:join", "coding:decoded", "bulk:read", "predictor:tabular"),

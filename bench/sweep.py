@@ -12,15 +12,15 @@ from cachetools import LRUCache
 
 from bench.fleet import Fleet, opener
 from bench.report import quantiles
-from models.names import Names
-from models.points import Points
-from serving.cache import ShardCache
-from serving.metrics import Metrics
-from serving.resolution import Opened
-from serving.scoring import Query, Scores, scored
-from storage.release import Artifact
-from storage.shard import Shard
-from training.reference import FITTED_AT
+from myriad.models.names import Names
+from myriad.models.points import Points
+from myriad.serving.cache import ShardCache
+from myriad.serving.metrics import Metrics
+from myriad.serving.resolution import Opened
+from myriad.serving.scoring import Query, Scores, scored
+from myriad.storage.release import Artifact
+from myriad.storage.shard import Shard
+from myriad.training.fleets.reference import FITTED_AT
 
 PASSES = 4
 EXPONENT = 1.1

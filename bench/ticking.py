@@ -19,7 +19,7 @@ from bench.latency import started
 from bench.load import opened
 from bench.service import Client, Service
 from bench.ticks import FORMATS, IN_COLUMNS, Format, Source
-from serving.predictor import Predictor
+from myriad.serving.predictor import Predictor
 
 BOUNDS: Mapping[str, Any] = {
     "max_body_bytes": 1 << 30,

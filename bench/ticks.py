@@ -12,11 +12,11 @@ import pyarrow as pa
 import zstandard
 from numpy.typing import NDArray
 
-from models.key import Series
-from models.names import Names
-from models.table import LABELS
-from serving.bulk import ARROW, JSON, NDJSON
-from training.reference import FITTED_AT
+from myriad.formats.columns.table import LABELS
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.serving.bulk import ARROW, JSON, NDJSON
+from myriad.training.fleets.reference import FITTED_AT
 
 WINDOWS = ("1m", "15m", "1h")
 ZSTD = b"\x28\xb5\x2f\xfd"

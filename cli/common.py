@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from models.ensemble import MAX_WINDOWS
-from models.windows import Window
+from myriad.models.ensemble import MAX_WINDOWS
+from myriad.models.windows import Window
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,7 +1,6 @@
 """`myriad demo`: the main job from nothing, on a small synthetic fleet."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -14,21 +13,17 @@ import click
 import httpx
 import numpy as np
 import pyarrow.parquet
-from tqdm import tqdm
 
-from models.key import Series
-from storage.base import open_store
-from storage.release import Releases
-from training.fit import Plan
-from training.job import train
-from training.publish import publish
-from training.synthetic import DAY, Fleet, fleet
+from myriad.cli.train import train
+from myriad.models.key import Series
+from myriad.training.fleets.synthetic import DAY, Fleet, fleet
 
 HISTORY_DAYS = 14
 UNTIL = 1_767_571_200
 """2026-01-05T00:00Z: with the generator's seed it makes every demo the same."""
 HOUR = 3600
 MARK = ".myriad-demo"
+JOB = "fleet.yaml"
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -54,22 +49,15 @@ def demo(*, exit_: bool, port: int, directory: str) -> None:
 
 
 def _published(synthetic: Fleet, root: Path) -> str:
-    """Train on all but the last day, and publish to a store in the directory."""
+    """Train on all but the last day with a job file, and publish to a store in the directory."""
     last_day = int(synthetic.timestamps[-1]) + 60 - DAY
     history = synthetic.table(int(synthetic.timestamps[0]), last_day)
     pyarrow.parquet.write_table(history, root / "history.parquet")
     click.echo(f"wrote {history.num_rows:,} datapoints of {len(synthetic.series)} series to {root / 'history.parquet'}")
-    url, plan, started = f"file://{root / 'store'}", Plan(), time.perf_counter()
-    releases = Releases(open_store(url))
-    with tqdm(total=len(synthetic.series), desc="fitting", unit=" series", disable=None) as bar:
-        fitted = train(plan, history, [], workers=os.cpu_count() or 1, progress=bar.update)
-    manifest = publish(releases, fitted.entries, plan, None, {"history": "synthetic"})
-    models, size = (sum(a.models for a in manifest.artifacts), sum(a.bytes for a in manifest.artifacts))
-    seconds = time.perf_counter() - started
-    click.echo(
-        f"fitted {models} models in {seconds:.1f} s, {size / models:.0f} bytes each; release {manifest.id} at {url}"
-    )
-    return url
+    (root / JOB).write_text("job: demo\nhistory:\n  files: [history.parquet]\nstore: store\n")
+    click.echo(f"\n$ myriad train {root / JOB}")
+    train.main([str(root / JOB), "--work", str(root / "work")], standalone_mode=False)
+    return (root / "store").as_uri()
 
 
 class _Served:
@@ -77,7 +65,7 @@ class _Served:
 
     def __init__(self, store: str, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "cli.main", "serve", "--store", store, "--port", str(port)]
+        command = [sys.executable, "-m", "myriad", "serve", "--store", store, "--port", str(port)]
         self._process = subprocess.Popen([*command, "--log-level", "warning"])  # noqa: S603
 
     def __enter__(self) -> "_Served":

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from adapters import Exported
-from cli.common import json_option, show, store_option, weight_list, window_list
-from models.windows import Window
-from storage.base import open_store
-from storage.release import Releases
-from training.fit import Plan
-from training.imported import imported
+from myriad.cli.common import json_option, show, store_option, weight_list, window_list
+from myriad.models.windows import Window
+from myriad.storage.release import Releases
+from myriad.storage.url import open_store
+from myriad.training.export import Exported
+from myriad.training.imported import imported
+from myriad.training.plan import Plan
 
 
 @click.command("import")
@@ -23,7 +23,7 @@ from training.imported import imported
 def import_(files: tuple[Path, ...], *, store: str, windows: str, weights: str, as_json: bool) -> None:
     """Take fitted models into a new release on top of the current one.
 
-    FILES are what `adapters.export(...).save(path)` wrote. Nothing is fitted, and all other models stay.
+    FILES are what `myriad.export(...).save(path)` wrote. Nothing is fitted, and all other models stay.
     """
     releases, exported = Releases(open_store(store)), [Exported.load(path) for path in files]
     parsed = tuple(map(Window.parse, window_list(windows)))

@@ -11,8 +11,8 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-import cli
-from models.errors import MyriadError
+from myriad import __version__, cli
+from myriad.models.errors import MyriadError
 
 _NOT_COMMANDS = {"main", "common"}
 
@@ -26,7 +26,7 @@ class _Commands(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
-        command: click.Command = getattr(importlib.import_module(f"cli.{module}"), module)
+        command: click.Command = getattr(importlib.import_module(f"myriad.cli.{module}"), module)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -40,10 +40,6 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands)
-@click.version_option(package_name="myriad")
+@click.version_option(__version__)
 def main() -> None:
     """A million small time-series models behind one /predict."""
-
-
-if __name__ == "__main__":
-    main()

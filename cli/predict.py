@@ -12,16 +12,15 @@ from pathlib import Path
 import click
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from tqdm import tqdm
 
-from cli.common import json_option, show, store_option
-from models.ensemble import COMBINES, Combine
-from models.errors import InvalidPoints
-from models.table import grouping_of, labels_of, timestamps
-from serving.predictor import Predictor
-from training import history
+from myriad import formats
+from myriad.cli.common import json_option, show, store_option
+from myriad.formats.base import readable
+from myriad.formats.columns.table import grouping_of, labels_of, timestamps
+from myriad.models.ensemble import COMBINES, Combine
+from myriad.models.errors import InvalidPoints
+from myriad.serving.predictor import Predictor
 
 ROWS_AT_ONCE = 500_000
 
@@ -53,17 +52,18 @@ def predict(
     FILE is Parquet or CSV with the columns region, host, metric, timestamp and value. It is read in parts, each with
     the points that its series' longest window looks back on: the rows of a series are to be in order of time.
     """
-    if output is not None and output.suffix not in (".parquet", ".csv"):
-        raise click.BadParameter("is to end in .parquet or .csv", param_hint="--output")
+    if output is not None:
+        try:
+            formats.of_file(str(output))
+        except InvalidPoints as exc:
+            raise click.BadParameter(str(exc), param_hint="--output") from exc
     started = time.perf_counter()
     manifest = Predictor.open(store).manifest
     looked_back = LOOK_BACK * max(manifest.parsed_windows)
     options = (store, windows.split(",") if windows else None, combine)
     total, above, statuses = Counter[str](), 0, Counter[str]()
-    writer = _Writer(output)
     with tqdm(desc="scoring", unit=" points", unit_scale=True, disable=None) as bar:
-        for scored in _scored(_parts(file, looked_back), options, processes):
-            writer.write(scored)
+        for scored in _written(_scored(_parts(file, looked_back), options, processes), output):
             score = np.asarray(scored["score"])
             total["points"] += scored.num_rows
             total["scored"] += int(np.isfinite(score).sum())
@@ -71,7 +71,6 @@ def predict(
             counted = scored["status"].combine_chunks().value_counts().to_pylist()
             statuses.update({entry["values"]: entry["counts"] for entry in counted})
             bar.update(scored.num_rows)
-    writer.close()
     if not total["points"]:
         raise InvalidPoints(f"{file}: there are no rows")
     result = {
@@ -87,12 +86,36 @@ def predict(
 def _parts(file: Path, seconds: int) -> Iterator[tuple[pa.Table, int]]:
     """Parts of a file, each behind the rows of earlier parts its windows look back on, and how many those are."""
     before: pa.Table | None = None
-    for part in history.batches(file, ROWS_AT_ONCE):
+    for part in _read(file):
         whole = part if before is None else pa.concat_tables([before, part], promote_options="permissive")
         whole = whole.unify_dictionaries()
         back = whole.num_rows - part.num_rows
         yield whole, back
         before = _looked_back_on(whole, back, seconds)
+
+
+def _read(file: Path) -> Iterator[pa.Table]:
+    """The rows of a file with all their columns, some at a time."""
+    with readable(str(file)):
+        kind = formats.of_file(str(file))
+        with pa.memory_map(str(file)) as source:
+            for batch in kind.batches(source, rows=ROWS_AT_ONCE):
+                yield pa.Table.from_batches([batch])
+
+
+def _written(scored: Iterator[pa.Table], output: Path | None) -> Iterator[pa.Table]:
+    """Tables as they come, each written to the file first, where there is one."""
+    if output is None:
+        yield from scored
+        return
+    for first in scored:  # its columns are those of all
+        writer = formats.of_file(str(output)).writer(str(output), first.schema)
+        try:
+            for table in itertools.chain([first], scored):
+                writer.write_table(table.cast(first.schema))
+                yield table
+        finally:
+            writer.close()
 
 
 def _looked_back_on(table: pa.Table, back: int, seconds: int) -> pa.Table:
@@ -150,32 +173,3 @@ def _start(store: str, windows: list[str] | None, combine: Combine) -> None:
 
 def _in_process(table: pa.Table, back: int) -> pa.Table:
     return _process_score[0](table, back)
-
-
-class _Writer:
-    """Writes tables to a file of the kind its name says, or nowhere."""
-
-    def __init__(self, output: Path | None) -> None:
-        self._output = output
-        self._writer: pyarrow.csv.CSVWriter | pyarrow.parquet.ParquetWriter | None = None
-
-    def write(self, table: pa.Table) -> None:
-        if self._output is None:
-            return
-        if self._writer is None:
-            csv = self._output.suffix == ".csv"
-            self._schema = _plain(table.schema) if csv else table.schema
-            self._writer = (pyarrow.csv.CSVWriter if csv else pyarrow.parquet.ParquetWriter)(self._output, self._schema)
-        self._writer.write_table(table.cast(self._schema))
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    """Text in place of dictionaries of text, which CSV has not."""
-    fields = [
-        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in schema
-    ]
-    return pa.schema(fields)

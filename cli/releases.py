@@ -2,9 +2,9 @@
 
 import click
 
-from cli.common import json_option, show, show_rows, store_option
-from storage.base import open_store
-from storage.release import Manifest, Releases
+from myriad.cli.common import json_option, show, show_rows, store_option
+from myriad.storage.release import Manifest, Releases
+from myriad.storage.url import open_store
 
 
 @click.group()

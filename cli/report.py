@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 import pyarrow as pa
 
-from cli.common import json_option, show, store_option
-from storage.base import open_store
-from storage.release import Manifest, Releases
-from training import gates, records
-from training.report import COLUMNS, page
+from myriad.cli.common import json_option, show, store_option
+from myriad.storage.release import Manifest, Releases
+from myriad.storage.url import open_store
+from myriad.training import gates, records
+from myriad.training.report.page import COLUMNS, page
 
 
 def _limits(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, float]:

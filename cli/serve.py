@@ -11,7 +11,7 @@ import click
 from pydantic import ValidationError
 from pythonjsonlogger.core import RESERVED_ATTRS
 
-from serving.settings import Settings
+from myriad.serving.settings import Settings
 
 
 def _options(command: click.Command) -> click.Command:
@@ -57,7 +57,7 @@ def _run(settings: Settings) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvicorn.run(
-        "serving.app:create_app",
+        "myriad.serving.app:create_app",
         factory=True,
         host=settings.host,
         port=settings.port,

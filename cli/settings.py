@@ -2,8 +2,8 @@
 
 import click
 
-from cli.common import json_option, show_rows
-from serving.settings import Settings
+from myriad.cli.common import json_option, show_rows
+from myriad.serving.settings import Settings
 
 
 @click.command()

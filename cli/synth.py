@@ -5,11 +5,11 @@ import time
 import click
 from tqdm import tqdm
 
-from cli.common import json_option, show, store_option
-from storage.base import open_store
-from storage.release import Releases
-from training import reference
-from training.publish import commit, put_region
+from myriad.cli.common import json_option, show, store_option
+from myriad.storage.release import Releases
+from myriad.storage.url import open_store
+from myriad.training.fleets import reference
+from myriad.training.publish import commit, put_region
 
 
 @click.command()

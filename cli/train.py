@@ -9,14 +9,14 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-import adapters
-from cli.common import json_option, show, weight_list, window_list
-from models.calibration import DEFAULT_RATE
-from models.windows import MIN_COVERAGE
-from storage.base import open_store
-from training.config import JobFile
-from training.fit import DEFAULT_ADAPTER
-from training.run import Released, expected, run
+from myriad import adapters
+from myriad.cli.common import json_option, show, weight_list, window_list
+from myriad.models.calibration import DEFAULT_RATE
+from myriad.models.windows import MIN_COVERAGE
+from myriad.storage.url import open_store
+from myriad.training.job.config import JobFile
+from myriad.training.plan import DEFAULT_ADAPTER
+from myriad.training.run import Released, expected, run
 
 JOB_FILES = (".yaml", ".yml")
 

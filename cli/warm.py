@@ -3,11 +3,11 @@
 import click
 from tqdm import tqdm
 
-from cli.common import json_option, show, store_option
-from serving.predictor import Predictor
-from serving.settings import Settings
-from storage.base import open_store
-from storage.local import LocalTier
+from myriad.cli.common import json_option, show, store_option
+from myriad.serving.predictor import Predictor
+from myriad.serving.settings import Settings
+from myriad.storage.local import LocalTier
+from myriad.storage.url import open_store
 
 
 @click.command()

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import ArtifactCorrupt, HistoryUnusable, NotReducible
-from models.points import Points
+from myriad.models.errors import ArtifactCorrupt, HistoryUnusable, NotReducible
+from myriad.models.points import Points
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.points import Points
+from myriad.models.points import Points
 
 DEFAULT_RATE = 1e-4
 """False alarms a point: a score above 1 is to be rarer than this on normal data."""

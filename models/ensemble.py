@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from models.windows import Window
+from myriad.models.windows import Window
 
 Combine = Literal["weighted", "min", "max"]
 """weighted: the mean, longer windows counting more. min: every window agrees (page). max: any window (explore)."""

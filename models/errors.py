@@ -3,10 +3,17 @@
     MyriadError
     ├── InvalidKey         a region, host, metric or window that cannot address a model
     ├── InvalidPoints      datapoints that cannot be scored
+    ├── BadRequest         a body that is not a request
+    │   └── Malformed      a body that is not of the type or coding it says it is
+    ├── TooLarge           telemetry beyond a bound
     ├── HistoryUnusable    a history no model can be fitted to
+    │   └── Gated          a release that a gate of its job keeps from becoming current
     ├── NotReducible       a library's fitted model that cannot be a row of arrays
+    ├── UnknownAdapter     a name that no adapter has
     ├── InvalidJob         a job file that does not say what to train
+    ├── ClusterFailed      a Ray cluster that cannot be used, or whose workers keep dying
     ├── ArtifactCorrupt    an artifact whose bytes are not what its name or manifest says
+    ├── LoadFailed         a shard that could not be loaded; the cause says why
     ├── NoRelease          a store in which nothing has been published
     └── StoreError         an object store that did not do what was asked
         ├── NotFound       no object of that name
@@ -15,6 +22,8 @@
 
 Messages are whole sentences for the person who has to act: what was wrong, where, what to do.
 """
+
+from collections.abc import Sequence
 
 
 class MyriadError(Exception):
@@ -41,12 +50,47 @@ class InvalidPoints(MyriadError, ValueError):
         self.at = at
 
 
+class BadRequest(MyriadError):
+    """A body that is not a request: what is wrong, and the field at fault as a path like `$.datapoints[3].value`."""
+
+    def __init__(self, why: str, field: str = "$") -> None:
+        super().__init__(why)
+        self.field = field
+
+
+class Malformed(BadRequest):
+    """A body that is not of the type or coding it says it is."""
+
+
+class TooLarge(MyriadError):
+    """Telemetry beyond one of the bounds."""
+
+
 class HistoryUnusable(MyriadError, ValueError):
     """A history no model can be fitted to."""
 
 
+class Gated(HistoryUnusable):
+    """A release that gates of its job keep from becoming current."""
+
+
+class NotReducible(MyriadError):
+    """A library's fitted model that cannot be a row of arrays."""
+
+
+class UnknownAdapter(MyriadError, ValueError):
+    """No adapter has that name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"there is no adapter {name!r}; there are {', '.join(known)}")
+
+
 class InvalidJob(MyriadError, ValueError):
     """A job file that does not say what to train; each line of the message names a file, a line and a field."""
+
+
+class ClusterFailed(MyriadError):
+    """A Ray cluster that cannot be used, or whose workers died of the same task again and again."""
 
 
 class ArtifactCorrupt(MyriadError):
@@ -55,6 +99,13 @@ class ArtifactCorrupt(MyriadError):
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"artifact {name} is corrupt: {why}")
         self.name = name
+
+
+class LoadFailed(MyriadError):
+    """A shard could not be loaded; the cause says why."""
+
+    def __init__(self, artifact: str, why: str) -> None:
+        super().__init__(f"artifact {artifact} could not be loaded: {why}")
 
 
 class NoRelease(MyriadError):
@@ -99,7 +150,3 @@ def _rebuilt(kind: type[MyriadError], args: tuple[object, ...], state: dict[str,
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
-
-
-class NotReducible(MyriadError):
-    """A library's fitted model cannot be a row of arrays."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.key import ANY, Series
+from myriad.models.key import ANY, Series
 
 MOST = 3.0
 """In the mean a metric counts for no more than that."""

@@ -9,8 +9,8 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import InvalidKey
-from models.windows import Window
+from myriad.models.errors import InvalidKey
+from myriad.models.windows import Window
 
 ANY = "*"
 """The host of a region's fallback models, and the region of the global ones."""

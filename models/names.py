@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import InvalidKey
-from models.key import ANY, Series, mix, part_hash, quoted, series_hash
+from myriad.models.errors import InvalidKey
+from myriad.models.key import ANY, Series, mix, part_hash, quoted, series_hash
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.errors import InvalidPoints
+from myriad.models.errors import InvalidPoints
 
 SMALLEST_MAGNITUDE = 1e-290
 """Below this a value is 0: a part of it would not be a normal float64."""

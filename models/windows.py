@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import InvalidKey
-from models.points import Points
+from myriad.models.errors import InvalidKey
+from myriad.models.points import Points
 
 MIN_COVERAGE = 0.5
 """The share of a window's expected points that must be there for it to have a value."""

@@ -19,18 +19,19 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from models.key import Series
-from serving import openapi
-from serving.front import Front
-from serving.metrics import Metrics
-from serving.predict import PredictEndpoint
-from serving.predictor import Current, Predictor
-from serving.problems import Problem
-from serving.scoring import Place
-from serving.settings import Settings
-from storage.base import open_store
-from storage.local import LocalTier
-from storage.release import Manifest
+from myriad import __version__
+from myriad.models.key import Series
+from myriad.serving import openapi
+from myriad.serving.front import Front
+from myriad.serving.metrics import Metrics
+from myriad.serving.predict import PredictEndpoint
+from myriad.serving.predictor import Current, Predictor
+from myriad.serving.problems import Problem
+from myriad.serving.scoring import Place
+from myriad.serving.settings import Settings
+from myriad.storage.local import LocalTier
+from myriad.storage.release import Manifest
+from myriad.storage.url import open_store
 
 FIRST_RETRY_SECONDS = 0.5
 GARBAGE = (50_000, 20, 100)
@@ -98,7 +99,7 @@ def create_app(settings: Settings | None = None) -> Front:
     app = FastAPI(
         title="Myriad",
         summary="A million small time-series models behind one /predict",
-        version="0.1.0",
+        version=__version__,
         lifespan=service.lifespan,
     )
     app.get("/models/{region}/{host}/{metric}", tags=["models"], responses=openapi.problems(404, 422, 503))(

@@ -9,7 +9,7 @@ import time
 
 from starlette.types import Receive
 
-from serving.problems import Problem
+from myriad.serving.problems import Problem
 
 
 class Bodies:

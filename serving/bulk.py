@@ -11,13 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw, Struct
 
-from models.ensemble import COMBINES, Combine
-from models.table import COLUMNS, LABELS
-from models.timestamps import seconds_of
-from models.windows import Window
-from serving.decode import BadRequest, Bounds, Malformed, decoded
-from serving.scoring import Scores
-from serving.tabular import Tabular, answer, is_window
+from myriad.formats.base import Bounds
+from myriad.formats.columns.table import COLUMNS, LABELS
+from myriad.formats.columns.timestamps import seconds_of
+from myriad.models.ensemble import COMBINES, Combine
+from myriad.models.errors import BadRequest, Malformed
+from myriad.models.windows import Window
+from myriad.serving.decode import decoded
+from myriad.serving.scoring import Scores
+from myriad.serving.tabular import Tabular, answer, is_window
 
 JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
 BULK = (NDJSON, ARROW)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from cachetools import FIFOCache, LRUCache
 
-from models.errors import MyriadError
-from serving.metrics import Metrics
-from storage.release import Artifact
-from storage.shard import Shard
+from myriad.models.errors import LoadFailed
+from myriad.serving.metrics import Metrics
+from myriad.storage.release import Artifact
+from myriad.storage.shard import Shard
 
 QUEUE_SHARE = 0.2
 """Of the bytes, for shards seen once."""
@@ -29,13 +29,6 @@ REMEMBERED = 10_000
 """Failures remembered."""
 LONGEST_FAILURE = 60.0
 """Seconds a failed load is not tried again, at most, however often it fails."""
-
-
-class LoadFailed(MyriadError):
-    """A shard could not be loaded; the cause says why."""
-
-    def __init__(self, artifact: str, why: str) -> None:
-        super().__init__(f"artifact {artifact} could not be loaded: {why}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import zstandard
 
-from serving.decode import Malformed, TooLarge
+from myriad.models.errors import Malformed, TooLarge
 
 ENCODINGS = ("identity", "gzip", "zstd")
 LEVELS = {"gzip": 1, "zstd": 3}

@@ -8,51 +8,21 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from models.ensemble import Combine
-from models.errors import InvalidKey, InvalidPoints, MyriadError
-from models.key import ModelKey, Series
-from models.names import Names
-from models.points import MAX_MAGNITUDE, Points
-from models.table import LABELS
-from models.timestamps import epoch_seconds
-from models.windows import Window
-from serving.schemas import Datapoint, OneSeries, Plain, PlainRequest, PredictRequest
-from serving.scoring import Query
+from myriad.formats.base import Bounds
+from myriad.formats.columns.table import LABELS
+from myriad.formats.columns.timestamps import epoch_seconds
+from myriad.models.ensemble import Combine
+from myriad.models.errors import BadRequest, InvalidKey, InvalidPoints, Malformed, TooLarge
+from myriad.models.key import ModelKey, Series
+from myriad.models.names import Names
+from myriad.models.points import MAX_MAGNITUDE, Points
+from myriad.models.windows import Window
+from myriad.serving.schemas import Datapoint, OneSeries, Plain, PlainRequest, PredictRequest
+from myriad.serving.scoring import Query
 
 Labels = tuple[str, str, str]
 Rows = Sequence[Datapoint] | Sequence[Plain]
 T = TypeVar("T")
-
-
-class BadRequest(MyriadError):
-    """A body that is no request: what is wrong, and the field at fault as a path like `$.datapoints[3].value`."""
-
-    def __init__(self, why: str, field: str = "$") -> None:
-        super().__init__(why)
-        self.field = field
-
-
-class Malformed(BadRequest):
-    """A body that is not JSON at all."""
-
-
-class TooLarge(MyriadError):
-    """A request beyond one of the service's bounds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much a request may hold."""
-
-    points: int
-    series: int
-
-    def check(self, series: int, points: int) -> None:
-        """Raise `TooLarge` beyond the bounds."""
-        if series > self.series:
-            raise TooLarge(f"the request has {series} series; at most {self.series} are allowed")
-        if points > self.points:
-            raise TooLarge(f"the request has {points} datapoints; at most {self.points} are allowed")
 
 
 @dataclass(frozen=True, slots=True)

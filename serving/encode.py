@@ -7,12 +7,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.key import Series
-from models.windows import Window
-from serving.decode import BadRequest, Joined, Posted
-from serving.hosts import host_scores
-from serving.schemas import HostAnswer, ModelUsed, PredictAnswer, SeriesAnswer, WindowMissing
-from serving.scoring import STATUSES, Scores, Status
+from myriad.models.errors import BadRequest
+from myriad.models.key import Series
+from myriad.models.windows import Window
+from myriad.serving.decode import Joined, Posted
+from myriad.serving.hosts import host_scores
+from myriad.serving.schemas import HostAnswer, ModelUsed, PredictAnswer, SeriesAnswer, WindowMissing
+from myriad.serving.scoring import STATUSES, Scores, Status
 
 REMEMBERED = 10_000
 """Series whose models are kept as they are told, about 700 bytes each."""

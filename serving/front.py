@@ -6,9 +6,9 @@ import time
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.metrics import Metrics
-from serving.predict import PredictEndpoint
-from serving.problems import Problem, problem_of
+from myriad.serving.metrics import Metrics
+from myriad.serving.predict import PredictEndpoint
+from myriad.serving.problems import Problem, problem_of
 
 log = logging.getLogger("myriad")
 

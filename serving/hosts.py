@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ensemble import COMBINES
-from models.hosts import means, whole
-from models.key import Series
-from models.names import Names
-from serving.scoring import Scores, Status
-from storage.shard import NO_MODEL, Shard
+from myriad.models.ensemble import COMBINES
+from myriad.models.hosts import means, whole
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.serving.scoring import Scores, Status
+from myriad.storage.shard import NO_MODEL, Shard
 
 WEIGHTED = COMBINES.index("weighted")
 LEAST_SHARE = 0.5

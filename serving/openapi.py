@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
-from serving.bulk import BULK
-from serving.schemas import PredictAnswer, PredictRequest, SeriesAnswer
+from myriad.serving.bulk import BULK
+from myriad.serving.schemas import PredictAnswer, PredictRequest, SeriesAnswer
 
 _ONE = {
     "region": "us-east-1",

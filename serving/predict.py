@@ -8,13 +8,15 @@ from urllib.parse import parse_qsl
 import pyarrow as pa
 from starlette.types import Receive, Scope, Send
 
-from serving import bulk, coding
-from serving.bodies import Bodies
-from serving.decode import BadRequest, Bounds, Joined, decode, join, parse, plain
-from serving.predictor import Predictor
-from serving.problems import Problem
-from serving.settings import Settings
-from serving.together import Together, told
+from myriad.formats.base import Bounds
+from myriad.models.errors import BadRequest
+from myriad.serving import bulk, coding
+from myriad.serving.bodies import Bodies
+from myriad.serving.decode import Joined, decode, join, parse, plain
+from myriad.serving.predictor import Predictor
+from myriad.serving.problems import Problem
+from myriad.serving.settings import Settings
+from myriad.serving.together import Together, told
 
 _KEY = re.compile(rb'"(?:(datapoints|series)|region|host|metric|timestamp|value|[0-9]+[smhd])"\s*:\s*(\[)?')
 """The keys that tell: in a body of rows or series the first group comes before any other key that holds a list."""

@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pyarrow as pa
 
-import adapters
-from models.ensemble import Combine
-from models.errors import ArtifactCorrupt, InvalidPoints, MyriadError
-from models.key import Series
-from models.names import Names
-from models.points import Points
-from models.table import COLUMNS, labels_of
-from models.windows import Window
-from serving.cache import LoadFailed, ShardCache
-from serving.hosts import host_scores
-from serving.metrics import Metrics
-from serving.resolution import Opened, Remembered, Resolution
-from serving.scoring import FEW_SERIES, Place, Query, Scores, scored
-from serving.tabular import Tabular, answer, is_window, tabular
-from storage.base import ObjectStore, open_store
-from storage.local import LocalTier
-from storage.release import Artifact, Manifest, Releases
-from storage.shard import Shard
+from myriad import adapters
+from myriad.formats.columns.table import COLUMNS, labels_of
+from myriad.models.ensemble import Combine
+from myriad.models.errors import ArtifactCorrupt, InvalidPoints, LoadFailed, MyriadError
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.models.points import Points
+from myriad.models.windows import Window
+from myriad.serving.cache import ShardCache
+from myriad.serving.hosts import host_scores
+from myriad.serving.metrics import Metrics
+from myriad.serving.resolution import Opened, Remembered, Resolution
+from myriad.serving.scoring import FEW_SERIES, Place, Query, Scores, scored
+from myriad.serving.tabular import Tabular, answer, is_window, tabular
+from myriad.storage.base import ObjectStore
+from myriad.storage.local import LocalTier
+from myriad.storage.release import Artifact, Manifest, Releases
+from myriad.storage.shard import Shard
+from myriad.storage.url import open_store
 
 CACHE_BYTES = 1 << 30
 LOADS_AT_ONCE = 8

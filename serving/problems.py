@@ -5,9 +5,16 @@ from typing import Any
 
 from starlette.responses import Response
 
-from models.errors import InvalidKey, InvalidPoints, NoRelease, StoreError
-from serving.cache import LoadFailed
-from serving.decode import BadRequest, Malformed, TooLarge
+from myriad.models.errors import (
+    BadRequest,
+    InvalidKey,
+    InvalidPoints,
+    LoadFailed,
+    Malformed,
+    NoRelease,
+    StoreError,
+    TooLarge,
+)
 
 _FIELDS = {"window": "windows"}
 """Where a part of a key is named otherwise in a request."""

@@ -11,12 +11,12 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from models.key import Series, shard_of
-from models.names import Names
-from models.table import Grouping, grouping_of
-from serving.cache import LoadFailed
-from storage.release import Artifact, Manifest
-from storage.shard import NO_MODEL, Shard
+from myriad.formats.columns.table import Grouping, grouping_of
+from myriad.models.errors import LoadFailed
+from myriad.models.key import Series, shard_of
+from myriad.models.names import Names
+from myriad.storage.release import Artifact, Manifest
+from myriad.storage.shard import NO_MODEL, Shard
 
 LEVELS = 3
 """A series' own models, its region's, everyone's."""

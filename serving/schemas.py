@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from models.ensemble import Combine
+from myriad.models.ensemble import Combine
 
 
 class Datapoint(Struct, gc=False):

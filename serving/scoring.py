@@ -13,18 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-import adapters
-from models.base import Prediction
-from models.ensemble import COMBINES, Combine, combine, subset
-from models.errors import InvalidKey
-from models.key import Series
-from models.names import Names
-from models.points import Points
-from models.windows import Window, aggregate
-from serving.cache import LoadFailed
-from serving.resolution import NOWHERE, Opened, Resolution, Seat, resolve
-from storage.release import Artifact, Manifest
-from storage.shard import NO_MODEL, Shard
+from myriad import adapters
+from myriad.models.base import Prediction
+from myriad.models.ensemble import COMBINES, Combine, combine, subset
+from myriad.models.errors import InvalidKey, LoadFailed
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.models.points import Points
+from myriad.models.windows import Window, aggregate
+from myriad.serving.resolution import NOWHERE, Opened, Resolution, Seat, resolve
+from myriad.storage.release import Artifact, Manifest
+from myriad.storage.shard import NO_MODEL, Shard
 
 FEW_SERIES = 64
 """Up to so many series their models are put together: NumPy's calls would cost more than the copying."""

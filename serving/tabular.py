@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models.ensemble import Combine
-from models.errors import InvalidKey, InvalidPoints
-from models.points import Points
-from models.table import Grouping, demand, grouped, numbers, timestamps, unscorable
-from models.windows import Window
-from serving.resolution import Resolution
-from serving.scoring import STATUSES, Query, Scores, Status
+from myriad.formats.columns.table import Grouping, demand, grouped, numbers, timestamps, unscorable
+from myriad.models.ensemble import Combine
+from myriad.models.errors import InvalidKey, InvalidPoints
+from myriad.models.points import Points
+from myriad.models.windows import Window
+from myriad.serving.resolution import Resolution
+from myriad.serving.scoring import STATUSES, Query, Scores, Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ together: none waits for a load that another needs.
 import asyncio
 from collections import defaultdict
 
-from models.ensemble import Combine
-from models.windows import Window
-from serving.decode import BadRequest, Joined, Parsed, join
-from serving.encode import encode
-from serving.predictor import Predictor
-from serving.scoring import FEW_SERIES, Scores
+from myriad.models.ensemble import Combine
+from myriad.models.errors import BadRequest
+from myriad.models.windows import Window
+from myriad.serving.decode import Joined, Parsed, join
+from myriad.serving.encode import encode
+from myriad.serving.predictor import Predictor
+from myriad.serving.scoring import FEW_SERIES, Scores
 
 QUIET_TURNS = 2
 Manner = tuple[tuple[Window, ...] | None, Combine]

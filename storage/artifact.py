@@ -15,7 +15,7 @@ import zstandard
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from models.errors import ArtifactCorrupt
+from myriad.models.errors import ArtifactCorrupt
 
 LEVEL = 9
 MAX_COMPRESSED = 64 << 20

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from models.errors import StoreError
+from myriad.models.errors import StoreError
 
 MAX_NAME_LENGTH = 512
 _PART = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*")
@@ -80,24 +80,3 @@ class ObjectStore(ABC):
 def content_tag(data: bytes) -> str:
     """A tag for stores that have none of their own: the hash of the bytes."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def open_store(url: str) -> ObjectStore:
-    """The store at `file:///directory` or `s3://bucket/prefix`.
-
-    S3's endpoint, region and credentials are found the usual AWS ways (`AWS_ENDPOINT_URL`, profiles, roles...).
-
-    Raises:
-        StoreError: the URL is of another kind.
-    """
-    scheme, separator, rest = url.partition("://")
-    if scheme == "file" and separator and rest.startswith("/"):
-        from storage.file import FileStore
-
-        return FileStore(rest)
-    bucket, _, prefix = rest.partition("/")
-    if scheme == "s3" and bucket:
-        from storage.s3 import S3Store
-
-        return S3Store(bucket, prefix)
-    raise StoreError(url, "", "is not a store's URL: file:///directory or s3://bucket/prefix")

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.errors import Conflict, NotFound, StoreError, Unavailable
-from storage.base import Blob, ObjectStore, Stored, content_tag
+from myriad.models.errors import Conflict, NotFound, StoreError, Unavailable
+from myriad.storage.base import Blob, ObjectStore, Stored, content_tag
 
 
 class FileStore(ObjectStore):

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from models.errors import ArtifactCorrupt, Unavailable
-from storage.file import written_aside
-from storage.release import Artifact, Manifest
+from myriad.models.errors import ArtifactCorrupt, Unavailable
+from myriad.storage.file import written_aside
+from myriad.storage.release import Artifact, Manifest
 
 _MAGIC = b"MYRD"
 _TRAILER = 4 + len(_MAGIC)

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-from models.errors import Conflict, NotFound, StoreError
-from storage.base import Blob, ObjectStore, Stored, content_tag
+from myriad.models.errors import Conflict, NotFound, StoreError
+from myriad.storage.base import Blob, ObjectStore, Stored, content_tag
 
 
 class MemoryStore(ObjectStore):

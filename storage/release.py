@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from models.ensemble import MAX_WINDOWS
-from models.errors import ArtifactCorrupt, Conflict, NoRelease, NotFound
-from models.key import shard_of
-from models.windows import Window
-from storage.artifact import MAX_COMPRESSED, content_hash, decompress
-from storage.base import ObjectStore
+from myriad.models.ensemble import MAX_WINDOWS
+from myriad.models.errors import ArtifactCorrupt, Conflict, NoRelease, NotFound
+from myriad.models.key import shard_of
+from myriad.models.windows import Window
+from myriad.storage.artifact import MAX_COMPRESSED, content_hash, decompress
+from myriad.storage.base import ObjectStore
 
 CURRENT = "CURRENT"
 PRUNING = "PRUNING"

@@ -8,8 +8,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from models.errors import Conflict, NotFound, StoreError, Unavailable
-from storage.base import Blob, ObjectStore, Stored
+from myriad.models.errors import Conflict, NotFound, StoreError, Unavailable
+from myriad.storage.base import Blob, ObjectStore, Stored
 
 CONNECTIONS = 32
 CONNECT_SECONDS, READ_SECONDS = 3, 15

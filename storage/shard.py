@@ -26,14 +26,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Model
-from models.ensemble import COMBINES, MAX_WINDOWS
-from models.errors import ArtifactCorrupt, InvalidKey, MyriadError
-from models.key import Series
-from models.names import Names
-from models.points import ranges
-from models.windows import Window
-from storage.artifact import pack, views
+from myriad.models.base import Model
+from myriad.models.ensemble import COMBINES, MAX_WINDOWS
+from myriad.models.errors import ArtifactCorrupt, InvalidKey, MyriadError
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.models.points import ranges
+from myriad.models.windows import Window
+from myriad.storage.artifact import pack, views
 
 FORMAT = 1
 NO_MODEL = 255

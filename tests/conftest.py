@@ -10,20 +10,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import httpx
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
-from models.points import Points
-from storage.base import open_store
-from storage.release import Manifest, Releases
-from training.candidate import only
-from training.fit import Plan
-from training.job import train
-from training.publish import publish
-from training.synthetic import DAY, Fleet, fleet
+from myriad.models.points import Points
+from myriad.storage.release import Manifest
+from myriad.training.fleets.synthetic import DAY, Fleet, fleet
+from myriad.training.job.config import JobFile
+from myriad.training.run import run
 
 END = 1_767_571_200  # 2026-01-05T00:00Z
 S3_PAGE = 20  # objects in a page of a listing; elsewhere it is 1000
@@ -50,12 +50,22 @@ class Server:
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     """Two regions of two hosts with four metrics, ten days of history, region and global fallbacks; a day is left."""
-    synthetic = fleet(end=END, days=11, hosts=2, incidents=1)
-    url = f"file://{tmp_path_factory.mktemp('store')}"
-    releases, plan = Releases(open_store(url)), Plan(candidates=only("ewma", "seasonal", "seasonal"))
-    history = synthetic.table(0, END - DAY)
-    fitted = train(plan, history, ["region", "global"], workers=1, progress=lambda _: None)
-    return Published(synthetic, url, publish(releases, fitted.entries, plan, None, {"history": "synthetic"}))
+    synthetic, root = fleet(end=END, days=11, hosts=2, incidents=1), tmp_path_factory.mktemp("published")
+    job = job_of(root, synthetic.table(0, END - DAY), fallback=["region", "global"])
+    return Published(synthetic, job.store, run(job, root / "work").manifest)
+
+
+def job_of(root: Path, history: pa.Table, **fields: Any) -> JobFile:
+    """A job that fits ewma and seasonal to a history, which is put in a file; the store is beside it."""
+    pyarrow.parquet.write_table(history, root / "history.parquet")
+    candidates = [{"adapter": "ewma", "windows": ["1m"]}, {"adapter": "seasonal", "windows": ["15m", "1h"]}]
+    job = {
+        "history": {"files": [str(root / "history.parquet")]},
+        "metrics": [{"match": "*", "candidates": candidates}],
+        "store": f"file://{root / 'store'}",
+        "workers": 1,
+    }
+    return JobFile.model_validate(job | fields)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -124,7 +134,7 @@ def services(logs: Path) -> Iterator[Callable[..., Server]]:
 
         def start(store: str, *flags: str, ready: bool = True, **environment: str) -> Server:
             port, log = free_port(), logs / f"serve-{time.time_ns()}.log"
-            command = [sys.executable, "-m", "cli.main", "serve", "--store", store, "--port", str(port), *flags]
+            command = [sys.executable, "-m", "myriad", "serve", "--store", store, "--port", str(port), *flags]
             own = {"MYRIAD_LOCAL_DIRECTORY": str(log.with_suffix(".local"))}
             with log.open("wb") as output:
                 process = subprocess.Popen(command, env=os.environ | own | environment, stderr=output, stdout=output)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Literal
 
-from models.errors import InvalidJob
-from training.task import Done, Task, carried_out
+from myriad.models.errors import InvalidJob
+from myriad.training.task import Done, Task, carried_out
 
 Engine = Literal["local", "ray"]
 
@@ -46,7 +46,7 @@ def _here(tasks: Sequence[Task], workers: int) -> Iterator[Done]:
 
 def _on_ray(tasks: Sequence[Task], workers: int | None) -> Iterator[Done]:
     try:
-        from training import on_ray
+        from myriad.training import on_ray
     except ModuleNotFoundError as exc:
         raise InvalidJob(f"engine: ray needs a library that is not installed, myriad[ray] does: {exc}") from exc
     yield from on_ray.done(tasks, workers)

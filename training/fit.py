@@ -8,55 +8,24 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models import calibration
-from models.base import Model
-from models.ensemble import COMBINES, DEFAULT_WEIGHTS, combine, subset, subsets
-from models.key import Series
-from models.points import Points
-from models.windows import DEFAULT_WINDOWS, MIN_COVERAGE, Window, aggregate, own_step
-from storage.shard import NO_MODEL, Entries
-from training import records
-from training.candidate import Candidate, only
-from training.hierarchy import POOLED_SERIES
-from training.trial import fit_window, recorded, split
+from myriad.models import calibration
+from myriad.models.base import Model
+from myriad.models.ensemble import COMBINES, combine, subset, subsets
+from myriad.models.key import Series
+from myriad.models.points import Points
+from myriad.models.windows import Window, aggregate, own_step
+from myriad.storage.shard import NO_MODEL, Entries
+from myriad.training import records
+from myriad.training.hierarchy import POOLED_SERIES
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
+from myriad.training.trial import fit_window, recorded, split
 
 LEAST_COMBINED, MOST_COMBINED = 1e-3, 1e4
 """A combination's threshold is kept as a float16; it is near 1 wherever scores mean something."""
 
-DEFAULT_ADAPTER = "rhythm"
-
 POOLED_ADAPTER = "seasonal"
 """Several hosts' points taken together have a rhythm, but no level that could be followed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is fitted.
-
-    Attributes:
-        windows: shortest first.
-        weights: of each in the combination.
-        candidates: that compete at each window.
-        rate: false alarms a point.
-        coverage: the least share of a window's points.
-        holdout: the last share of a history that is calibrated on and not fitted to.
-        folds: forward-chained backtests that candidates are compared in.
-        cost_per_kilobyte: what a kilobyte of model costs, as a share of its error.
-    """
-
-    windows: tuple[Window, ...] = DEFAULT_WINDOWS
-    weights: tuple[float, ...] = tuple(DEFAULT_WEIGHTS[w] for w in DEFAULT_WINDOWS)
-    candidates: tuple[tuple[Candidate, ...], ...] = only(*[DEFAULT_ADAPTER] * len(DEFAULT_WINDOWS))
-    rate: float = calibration.DEFAULT_RATE
-    coverage: float = MIN_COVERAGE
-    holdout: float = calibration.HOLDOUT
-    folds: int = 3
-    cost_per_kilobyte: float = 0.01
-
-    @property
-    def adapter_names(self) -> tuple[str, ...]:
-        """Each adapter once, in alphabetical order."""
-        return tuple(sorted({candidate.adapter for several in self.candidates for candidate in several}))
 
 
 @dataclass(frozen=True, slots=True)

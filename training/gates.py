@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.calibration import HOLDOUT
-from training.records import SERIES
+from myriad.models.calibration import HOLDOUT
+from myriad.training.records import SERIES
 
 ENOUGH_ALARMS = 5
 """A realised rate tells something where at least this many false alarms are expected among the held-out points."""

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.key import ANY, Series
-from models.points import Points, magnitudes
+from myriad.models.key import ANY, Series
+from myriad.models.points import Points, magnitudes
 
 POOLED_SERIES = 20
 """A region's or the global model of a metric is fitted to the history of at most this many hosts."""

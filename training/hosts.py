@@ -6,12 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models import calibration
-from models.ensemble import COMBINES
-from models.hosts import means, whole
-from models.key import ANY, Series
-from storage.shard import NO_MODEL, Entries
-from training.fit import LEAST_COMBINED, MOST_COMBINED, Fitted, Plan
+from myriad.models import calibration
+from myriad.models.ensemble import COMBINES
+from myriad.models.hosts import means, whole
+from myriad.models.key import ANY, Series
+from myriad.storage.shard import NO_MODEL, Entries
+from myriad.training.fit import LEAST_COMBINED, MOST_COMBINED, Fitted
+from myriad.training.plan import Plan
 
 LEAST_METRICS = 2
 

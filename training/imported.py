@@ -8,19 +8,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-import adapters
-from adapters import Exported
-from models.base import Model
-from models.ensemble import COMBINES
-from models.errors import InvalidKey, InvalidPoints, NotFound
-from models.key import Series
-from models.names import Names
-from models.windows import aggregate
-from storage.release import Artifact, Manifest, Releases, new_release_id
-from storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of
-from training import records
-from training.fit import Plan, combined_thresholds
-from training.publish import by_region, commit, put_region
+from myriad import adapters
+from myriad.models.base import Model
+from myriad.models.ensemble import COMBINES
+from myriad.models.errors import InvalidKey, InvalidPoints, NotFound
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.models.windows import aggregate
+from myriad.storage.release import Artifact, Manifest, Releases, new_release_id
+from myriad.storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of
+from myriad.training import records
+from myriad.training.export import Exported
+from myriad.training.fit import combined_thresholds
+from myriad.training.plan import Plan
+from myriad.training.publish import by_region, commit, put_region
 
 JOB = "import"
 MOST_TIMES_APART = 2.0

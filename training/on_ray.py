@@ -16,9 +16,9 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from models.errors import MyriadError
-from training.hierarchy import Reference
-from training.task import Done, Task, carried_out
+from myriad.models.errors import ClusterFailed
+from myriad.training.hierarchy import Reference
+from myriad.training.task import Done, Task, carried_out
 
 CONNECT_SECONDS = 10.0
 AHEAD = 2
@@ -29,10 +29,6 @@ LOOK_SECONDS = 5.0
 """How often it is looked whether the cluster has grown."""
 SHARE = 0.5
 """Of the object store of the driver's machine, for the history of tasks that are not done."""
-
-
-class ClusterFailed(MyriadError):
-    """A Ray cluster that cannot be used, or whose workers died of the same task again and again."""
 
 
 class _Given(NamedTuple):

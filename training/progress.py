@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pyarrow.feather
 
-from storage.release import Artifact
-from training.config import JobFile
-from training.sources import Partition
-from training.task import Done, Task
+from myriad.storage.release import Artifact
+from myriad.training.job.config import JobFile
+from myriad.training.sources import Partition
+from myriad.training.task import Done, Task
 
 
 class _Part(msgspec.Struct):

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from models.errors import InvalidJob, InvalidPoints, StoreError, Unavailable
-from training.columns import LABEL, SCHEMA
-from training.config import Prometheus
+from myriad.formats.columns.canonical import LABEL, SCHEMA
+from myriad.models.errors import InvalidJob, InvalidPoints, StoreError, Unavailable
+from myriad.training.job.config import Prometheus
 
 MAX_POINTS = 11_000
 """A server refuses to give more points of a series in one answer."""

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-import adapters
-from models.errors import InvalidPoints
-from models.key import shard_of
-from storage.artifact import compress
-from storage.release import Artifact, Head, Manifest, Releases, new_release_id
-from storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
-from training.fit import Plan
+from myriad import adapters
+from myriad.models.errors import InvalidPoints
+from myriad.models.key import shard_of
+from myriad.storage.artifact import compress
+from myriad.storage.release import Artifact, Head, Manifest, Releases, new_release_id
+from myriad.storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
+from myriad.training.plan import Plan
 
 SHARD_RAW_BYTES = 2 << 20
 """A region has as many shards as make them about this large: 0.5 to 2 MB once compressed."""

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models.errors import ArtifactCorrupt
-from storage.release import Releases, records_name
+from myriad.models.errors import ArtifactCorrupt
+from myriad.storage.release import Releases, records_name
 
 MAX_BYTES = 4 << 30
 """Of a release's Parquet file; a row takes 50 to 500."""

@@ -8,29 +8,26 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-import adapters
-from models.errors import HistoryUnusable, NotFound
-from models.key import Series, shard_of
-from models.points import Points
-from storage.base import open_store
-from storage.release import Artifact, Head, Manifest, Releases, new_release_id
-from training import gates, records
-from training.config import JobFile
-from training.engine import done
-from training.hierarchy import POOLED_SERIES, pools, references
-from training.progress import Progress
-from training.publish import commit, same_calibration, shards_for
-from training.sources import Hashes, Partition, partitions
-from training.task import Done, Task, calibrated_as, telemetry
+from myriad import adapters
+from myriad.models.errors import Gated, HistoryUnusable, NotFound
+from myriad.models.key import Series, shard_of
+from myriad.models.points import Points
+from myriad.storage.release import Artifact, Head, Manifest, Releases, new_release_id
+from myriad.storage.url import open_store
+from myriad.training import gates, records
+from myriad.training.engine import done
+from myriad.training.hierarchy import POOLED_SERIES, pools, references
+from myriad.training.job.config import JobFile
+from myriad.training.plan import shared_plan
+from myriad.training.progress import Progress
+from myriad.training.publish import commit, same_calibration, shards_for
+from myriad.training.sources import Hashes, Partition, partitions
+from myriad.training.task import Done, Task, usable
 
 PARTS = 64
 """A region's history is sorted into about so many files; a shard is one or some that follow each other."""
 POOL_PARTS = 4
 """Fallback models are fitted to series of so many of a region's files."""
-
-
-class Gated(HistoryUnusable):
-    """A release that gates of its job keep from becoming current."""
 
 
 class Released(NamedTuple):
@@ -62,7 +59,7 @@ def run(
     over = releases.head_or_none()
     base = releases.manifest(over.release) if update and over else None
     if base:
-        same_calibration(base, calibrated_as(job))
+        same_calibration(base, shared_plan(job))
     kept, division = Progress(directory, job, base.id if base else ""), Division(job, base)
     parts = kept.partitions(lambda empty: partitions(job.history, division.part, empty))
     tasks = _tasks(job, parts, division, base)
@@ -83,7 +80,7 @@ def expected(job: JobFile, directory: Path) -> dict[str, int]:
     """What a job would do, its history read and nothing fitted: series by metric."""
     found: dict[str, int] = {}
     for part in partitions(job.history, Division(job, None).part, directory):
-        for series in telemetry(job, part.table()).series:
+        for series in usable(job, part.table()).series:
             found[series.metric] = found.get(series.metric, 0) + 1
     return dict(sorted(found.items()))
 
@@ -161,7 +158,7 @@ def _pooled(job: JobFile, by_region: Mapping[str, Sequence[Partition]]) -> dict[
     members: dict[Series, Points] = {}
     for mine in by_region.values():
         for part in mine[:POOL_PARTS] if job.fallback else ():
-            found = telemetry(job, part.table())
+            found = usable(job, part.table())
             for pooled, some in pools(found.series, job.fallback).items():
                 there = members.get(pooled, Points.of())
                 members[pooled] = there.joined(found.points.take(some[: POOLED_SERIES - len(there)]))
@@ -186,7 +183,7 @@ def _released(
     names = sorted({name for one in found for name in one.adapters} | set(base.adapters if base else ()))
     if base:
         told = records.updated(_records_of(releases, base), told)
-    plan, release = calibrated_as(job), new_release_id()
+    plan, release = shared_plan(job), new_release_id()
     limits = {name: limit for name, limit in job.gates.model_dump().items() if limit is not None}
     if failures := gates.check(told, plan.rate, limits):
         raise Gated("; ".join(failures))

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.errors import InvalidKey, InvalidPoints
-from models.key import ANY, Series, shard_of
-from models.names import Names
-from models.table import COLUMNS, labels_of
-from training import files, prometheus
-from training.columns import SCHEMA, canonical
-from training.config import History
+from myriad.formats.columns.canonical import SCHEMA, canonical
+from myriad.formats.columns.table import COLUMNS, labels_of
+from myriad.models.errors import InvalidKey, InvalidPoints
+from myriad.models.key import ANY, Series, shard_of
+from myriad.models.names import Names
+from myriad.training import files, prometheus
+from myriad.training.job.config import History
 
 ROWS = 1 << 22
 """Rows kept in memory; to sort and write so many takes about 550 MB altogether."""

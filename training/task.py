@@ -1,27 +1,27 @@
 """Task: one shard of a job, fitted and written by whoever takes it up."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from models.key import Series
-from models.points import Points
-from models.table import grouped, labels_of
-from models.timestamps import seconds_of
-from storage.base import open_store
-from storage.release import Artifact, Releases
-from storage.shard import concatenated
-from training import records
-from training.config import JobFile
-from training.fit import Fitted, Plan, fit, fit_pooled
-from training.hierarchy import Reference, filled_up
-from training.hosts import with_hosts
-from training.maintenance import left_out
-from training.publish import put_shard
-from training.sources import Partition
+from myriad.formats.columns.table import grouped, labels_of
+from myriad.formats.columns.timestamps import seconds_of
+from myriad.models.key import Series
+from myriad.models.points import Points
+from myriad.storage.release import Artifact, Releases
+from myriad.storage.shard import concatenated
+from myriad.storage.url import open_store
+from myriad.training import records
+from myriad.training.fit import Fitted, fit, fit_pooled
+from myriad.training.hierarchy import Reference, filled_up
+from myriad.training.hosts import with_hosts
+from myriad.training.job.config import JobFile
+from myriad.training.job.maintenance import left_out
+from myriad.training.plan import Plan, plan_for, shared_plan
+from myriad.training.publish import put_shard
+from myriad.training.sources import Partition
 
 SERIES_AT_ONCE = 128
 """Fitted together: enough for vectors to pay, few enough for the memory of a worker."""
@@ -67,40 +67,12 @@ class Done(NamedTuple):
     records: pa.Table
 
 
-class Telemetry(NamedTuple):
-    """Series that can be fitted, their points, and what is wrong with the others of the same history."""
+class Usable(NamedTuple):
+    """Series that can be fitted, their points in order of time, and what is wrong with the others."""
 
     series: list[Series]
     points: Points
     refused: dict[tuple[str, str, str], str]
-
-
-def planned(job: JobFile, metric: str) -> Plan | None:
-    """What is fitted to a metric; None where no rule of the job matches it."""
-    rule, windows = job.rule(metric), tuple(job.windows)
-    if rule is None:
-        return None
-    candidates = tuple(
-        tuple(one for one in rule.candidates if window in (one.windows or windows))
-        if window in (rule.windows or windows)
-        else ()
-        for window in windows
-    )
-    return replace(calibrated_as(job), candidates=candidates)
-
-
-def calibrated_as(job: JobFile) -> Plan:
-    """What all the models of a job have in common."""
-    return Plan(
-        windows=tuple(job.windows),
-        weights=tuple(job.windows.values()),
-        candidates=((),) * len(job.windows),
-        rate=job.calibration.rate,
-        coverage=job.coverage,
-        holdout=job.calibration.holdout,
-        folds=job.selection.folds,
-        cost_per_kilobyte=job.selection.cost_per_kilobyte,
-    )
 
 
 def carried_out(task: Task) -> Done:
@@ -113,9 +85,9 @@ def carried_out(task: Task) -> Done:
     for found in _gathered(task):
         told.append(_refused(found.refused))
         done += _fitted(task, found)
-    done = with_hosts(calibrated_as(task.job), done)
+    done = with_hosts(shared_plan(task.job), done)
     for series, points in task.pooled:
-        if plan := planned(task.job, series.metric):
+        if plan := plan_for(task.job, series.metric):
             done.append(fit_pooled(plan, series, points))
     together = records.merge([*told, *(one.records for one in done)])
     job = pa.array([task.job.job] * together.num_rows, pa.string()).dictionary_encode()
@@ -128,7 +100,7 @@ def carried_out(task: Task) -> Done:
     return Done(task.region, task.shard, task.shards, artifact, whole.adapters, together)
 
 
-def telemetry(job: JobFile, table: pa.Table) -> Telemetry:
+def usable(job: JobFile, table: pa.Table) -> Usable:
     """What can be fitted of a part of a job's history, maintenance left out."""
     if job.maintenance:
         times = seconds_of(table["timestamp"].to_numpy())
@@ -138,27 +110,27 @@ def telemetry(job: JobFile, table: pa.Table) -> Telemetry:
     refused = {(*names[i],): str(why) for i, why in rows.bad.items()}
     good = [i for i in range(len(names)) if i not in rows.bad]
     points = rows.points.take(good)
-    return Telemetry([names[i] for i in good], points.where(np.isfinite(points.values)).tidied().points, refused)
+    return Usable([names[i] for i in good], points.where(np.isfinite(points.values)).tidied().points, refused)
 
 
-def _gathered(task: Task) -> Iterator[Telemetry]:
+def _gathered(task: Task) -> Iterator[Usable]:
     """What can be fitted of the task's files, several together where there is little in each."""
-    waiting = Telemetry([], Points.of(), {})
+    waiting = Usable([], Points.of(), {})
     for part in task.parts:
-        found = telemetry(task.job, part.table())
+        found = usable(task.job, part.table())
         points = waiting.points.joined(found.points)
-        waiting = Telemetry(waiting.series + found.series, points, waiting.refused | found.refused)
+        waiting = Usable(waiting.series + found.series, points, waiting.refused | found.refused)
         if len(waiting.series) >= SERIES_AT_ONCE:
             yield waiting
-            waiting = Telemetry([], Points.of(), {})
+            waiting = Usable([], Points.of(), {})
     yield waiting
 
 
-def _fitted(task: Task, found: Telemetry) -> list[Fitted]:
+def _fitted(task: Task, found: Usable) -> list[Fitted]:
     """Models of the series of one file, those of the same rule some at a time."""
     by_rule: dict[int, tuple[Plan, list[int]]] = {}
     for i, one in enumerate(found.series):
-        if (rule := task.job.rule(one.metric)) and (plan := planned(task.job, one.metric)):
+        if (rule := task.job.rule(one.metric)) and (plan := plan_for(task.job, one.metric)):
             by_rule.setdefault(task.job.metrics.index(rule), (plan, []))[1].append(i)
     done = []
     for plan, members in by_rule.values():

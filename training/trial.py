@@ -4,23 +4,21 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-import adapters
-from models import calibration
-from models.base import Arrays, Fit, Model
-from models.key import Series
-from models.points import Points, magnitudes
-from models.windows import Window
-from training import records
-from training.candidate import Candidate
-
-if TYPE_CHECKING:
-    from training.fit import Plan
+from myriad import adapters
+from myriad.models import calibration
+from myriad.models.base import Arrays, Fit, Model
+from myriad.models.key import Series
+from myriad.models.points import Points, magnitudes
+from myriad.models.windows import Window
+from myriad.training import records
+from myriad.training.job.candidate import Candidate
+from myriad.training.plan import Plan
 
 MOST_STEPS = 100.0
 """No error of a backtest counts for more typical steps than this: an incident decides nothing."""
@@ -84,7 +82,7 @@ class _Trial:
         return {name: array[rows] for name, array in self.learnt.items()}
 
 
-def fit_window(plan: "Plan", candidates: Sequence[Candidate], history: Points) -> WindowFit:
+def fit_window(plan: Plan, candidates: Sequence[Candidate], history: Points) -> WindowFit:
     """The best candidate for each history, fitted to all of it and calibrated on its last part."""
     begun, held = time.perf_counter(), calibration.held_out(history, plan.holdout)
     typical = _typical_steps(history)
@@ -181,7 +179,7 @@ def _tried(
     return _Trial(strayed, half, error, refused, fit.kept, learnt)
 
 
-def _chained(plan: "Plan", candidates: Sequence[Candidate], history: Points, typical: Vector, last: Vector) -> Vector:
+def _chained(plan: Plan, candidates: Sequence[Candidate], history: Points, typical: Vector, last: Vector) -> Vector:
     """Mean errors over the folds: each fitted to all points before those it is asked about.
 
     A candidate whom the start of a history is too short for is judged by the folds it has.
@@ -200,7 +198,7 @@ def _chained(plan: "Plan", candidates: Sequence[Candidate], history: Points, typ
     return np.where(np.isfinite(last), errors, np.inf)
 
 
-def _cheapest(plan: "Plan", candidates: Sequence[Candidate], errors: Vector) -> NDArray[np.int64]:
+def _cheapest(plan: Plan, candidates: Sequence[Candidate], errors: Vector) -> NDArray[np.int64]:
     """The candidate with the smallest error for each history, larger models weighing more; int64 (S,)."""
     kilobytes = np.array([adapters.get(one.adapter).record_type().itemsize / 1024 for one in candidates])
     weighed = np.maximum(errors, ROUNDING) * (1 + plan.cost_per_kilobyte * kilobytes)[:, None]
@@ -208,7 +206,7 @@ def _cheapest(plan: "Plan", candidates: Sequence[Candidate], errors: Vector) -> 
 
 
 def _calibrated(
-    plan: "Plan", history: Points, held: NDArray[np.bool_], trials: Sequence[_Trial], fitted: NDArray[np.int64]
+    plan: Plan, history: Points, held: NDArray[np.bool_], trials: Sequence[_Trial], fitted: NDArray[np.int64]
 ) -> tuple[Vector, Vector, Vector, Vector]:
     """Thresholds and floors (2, S), scores of a floor's deviation (S,), shares above 1 (S,), scores (n,)."""
     rest = history.where(held)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from bench.fleet import Fleet, opener
 from bench.peers.model import Seasonal
-from models.ensemble import COMBINES
-from models.key import Series
-from storage.base import open_store
-from storage.release import Manifest, Releases
-from storage.shard import Shard
-from training import reference
-from training.publish import commit, put_region
+from myriad.models.ensemble import COMBINES
+from myriad.models.key import Series
+from myriad.storage.release import Manifest, Releases
+from myriad.storage.shard import Shard
+from myriad.storage.url import open_store
+from myriad.training.fleets import reference
+from myriad.training.publish import commit, put_region
 
 DAYS, HOURS = 7, 24
 SEASONAL = reference.NAMES.index("seasonal")

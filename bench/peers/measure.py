@@ -19,9 +19,9 @@ from bench.peers.environments import Environment
 from bench.peers.fleet import sizes
 from bench.peers.processes import Server, running
 from bench.peers.wire import Columns, Myriad, Points
-from models.key import Series
-from serving.predictor import Predictor
-from training.reference import FITTED_AT
+from myriad.models.key import Series
+from myriad.serving.predictor import Predictor
+from myriad.training.fleets.reference import FITTED_AT
 
 TOLERANCE = 1e-6
 CHECKED = 20

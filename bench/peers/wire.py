@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.peers.model import WINDOWS
-from models.key import Series
+from myriad.models.key import Series
 
 Columns = dict[str, NDArray[np.float64]]
 JSON = "application/json"

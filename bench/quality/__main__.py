@@ -19,7 +19,7 @@ from bench.quality.report import judged, show, write
 from bench.quality.summary import cleaned, summary
 from bench.quality.work import Effort, Outcome, measured
 from bench.report import machine
-from training.fit import Plan
+from myriad.training.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 QUICK_HOSTS = 3

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models import calibration
-from models.points import Points
+from myriad.models import calibration
+from myriad.models.points import Points
 
 DAY, HOUR, HOURS = 86400, 3600, 24
 ROUNDING = 1e-9

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from bench.quality.datasets import Host
 from bench.quality.events import Counts, alarms, count, peaks
 from bench.quality.ours import Scorer, Weights, released
-from models.ensemble import COMBINES
-from training.fit import Plan
+from myriad.models.ensemble import COMBINES
+from myriad.training.plan import Plan
 
 GRID = np.geomspace(0.2, 20, 41)
 """Thresholds, for comparing variants where they find as many events."""

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models.key import Series
-from models.points import Points
-from models.table import Grouping, grouped
+from myriad.formats.columns.table import Grouping, grouped
+from myriad.models.key import Series
+from myriad.models.points import Points
 
 BESIDE_THE_REPOSITORY = Path(__file__).parents[3] / "shared" / "data"
 BAND = ("region", "host", "metric", "start_timestamp", "end_timestamp")

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models import calibration
-from models.hosts import means
-from models.points import Points
+from myriad.models import calibration
+from myriad.models.hosts import means
+from myriad.models.points import Points
 
 LEAST_LIMIT = 1e-9
 

@@ -12,22 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.quality.hosts import HostScores
-from models import calibration
-from models.ensemble import Combine
-from models.key import Series
-from models.names import Names
-from models.points import Points
-from models.windows import Window, own_step
-from serving.hosts import host_scores
-from serving.predictor import Predictor
-from serving.scoring import Query, Scores
-from storage.memory import MemoryStore
-from storage.release import Releases
-from storage.shard import concatenated
-from training.candidate import only
-from training.fit import Plan, fit
-from training.hosts import with_hosts
-from training.publish import publish
+from myriad.models import calibration
+from myriad.models.ensemble import Combine
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.models.points import Points
+from myriad.models.windows import Window, own_step
+from myriad.serving.hosts import host_scores
+from myriad.serving.predictor import Predictor
+from myriad.serving.scoring import Query, Scores
+from myriad.storage.memory import MemoryStore
+from myriad.storage.release import Releases
+from myriad.storage.shard import concatenated
+from myriad.training.fit import fit
+from myriad.training.hosts import with_hosts
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
+from myriad.training.publish import publish
 
 Weights = tuple[float, ...]
 

@@ -14,8 +14,8 @@ from bench.quality.datasets import Host, Where
 from bench.quality.events import Counts, count
 from bench.quality.hosts import HostScores
 from bench.quality.vus import buffer_of, vus_pr
-from models.points import Points
-from training.fit import Plan
+from myriad.models.points import Points
+from myriad.training.plan import Plan
 
 OURS, OURS_THERE = "myriad", "myriad, forest's series"
 METHODS = (OURS, OURS_THERE, *BASELINES)

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-import adapters
-from adapters.lightgbm import LightGBM
-from adapters.regressor import Regressor
-from models.points import Points
+import myriad
+from myriad.adapters.lightgbm import LightGBM
+from myriad.adapters.regressor import Regressor
+from myriad.models.points import Points
 from tests.adapters.libraries import needs
 from tests.conftest import history
 
@@ -71,7 +71,7 @@ BROUGHT: Mapping[str, tuple[str, Callable[[Points], Any]]] = {
 """By what they are: the adapter that takes it, and how it is fitted."""
 
 
-def exported(fit: Callable[[Points], Any] = line, key: str = KEY, **options: Any) -> adapters.Exported:
+def exported(fit: Callable[[Points], Any] = line, key: str = KEY, **options: Any) -> myriad.Exported:
     """What was fitted to the first week, calibrated on the rest."""
     given = {"history": PAST, "calibration": LATER, **options}
-    return adapters.export(fit(adapters.windowed(given["history"], key)), key=key, **given)
+    return myriad.export(fit(myriad.windowed(given["history"], key)), key=key, **given)

@@ -13,25 +13,26 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-import adapters
-from models.base import Model, Prediction
-from models.calibration import effect_floor
-from models.ensemble import COMBINES
-from models.errors import ArtifactCorrupt, HistoryUnusable
-from models.key import Series
-from models.names import Names
-from models.points import Points
-from models.windows import Window
-from serving.predictor import Predictor
-from serving.scoring import Query
-from storage.artifact import compress, content_hash, decompress, pack, views
-from storage.memory import MemoryStore
-from storage.release import Releases
+from myriad import adapters
+from myriad.models.base import Model, Prediction
+from myriad.models.calibration import effect_floor
+from myriad.models.ensemble import COMBINES
+from myriad.models.errors import ArtifactCorrupt, HistoryUnusable
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.models.points import Points
+from myriad.models.windows import Window
+from myriad.serving.predictor import Predictor
+from myriad.serving.scoring import Query
+from myriad.storage.artifact import compress, content_hash, decompress, pack, views
+from myriad.storage.memory import MemoryStore
+from myriad.storage.release import Releases
+from myriad.training.fit import fit
+from myriad.training.fleets.synthetic import DAY
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
+from myriad.training.publish import publish
 from tests.conftest import END, history
-from training.candidate import only
-from training.fit import Plan, fit
-from training.publish import publish
-from training.synthetic import DAY
 
 Check = Callable[[type[Model]], None]
 Noise = Callable[[np.random.Generator, int], NDArray[np.float64]]

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._onestep import OneStep
-from models.base import Arrays, Prediction
-from models.points import Points
+from myriad.adapters._onestep import OneStep
+from myriad.models.base import Arrays, Prediction
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 STEP = 300
 PAST = history(7, step=STEP)  # of so few points every one after the first 30 is an example

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import adapters
+from myriad import adapters
 from tests.test_architecture import imported
 
 MORE = ("onnxruntime", "skl2onnx")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from adapters import _trees
-from models.base import Arrays
-from models.errors import NotReducible
+from myriad.adapters import _trees
+from myriad.models.base import Arrays
+from myriad.models.errors import NotReducible
 from tests.adapters.lagged import stacked
 
 STEP = np.float32(0.1)

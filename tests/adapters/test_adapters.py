@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-import adapters
+from myriad import adapters
+from myriad.models.errors import UnknownAdapter
 
 
 def test_every_file_is_an_adapter_and_its_name_the_adapters() -> None:
@@ -12,13 +13,11 @@ def test_every_file_is_an_adapter_and_its_name_the_adapters() -> None:
 
 
 def test_an_unknown_adapter_is_refused_with_those_there_are() -> None:
-    with pytest.raises(
-        adapters.UnknownAdapter, match="there is no adapter 'oracle'; there are blend, ewma, holt_winters"
-    ):
+    with pytest.raises(UnknownAdapter, match="there is no adapter 'oracle'; there are blend, ewma, holt_winters"):
         adapters.get("oracle")
 
 
 @pytest.mark.parametrize("name", ["", "__init__", "../models/base", "os"])
 def test_a_name_reaches_no_other_module(name: str) -> None:
-    with pytest.raises(adapters.UnknownAdapter):
+    with pytest.raises(UnknownAdapter):
         adapters.get(name)

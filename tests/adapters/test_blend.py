@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
 
-from adapters.blend import LINEAR, MEMBERS, Blend
-from models import calibration
-from models.key import Series
-from models.points import Points
-from models.windows import Window
+from myriad.adapters.blend import LINEAR, MEMBERS, Blend
+from myriad.models import calibration
+from myriad.models.key import Series
+from myriad.models.points import Points
+from myriad.models.windows import Window
+from myriad.training.fit import fit
+from myriad.training.fleets.synthetic import DAY
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.candidate import only
-from training.fit import Plan, fit
-from training.synthetic import DAY
 
 STEP = 300
 

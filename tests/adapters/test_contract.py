@@ -2,7 +2,7 @@
 
 import pytest
 
-import adapters
+from myriad import adapters
 from tests.adapters.contract import CHECKS
 from tests.adapters.libraries import needs
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapters.seasonal import Seasonal
-from models.base import Arrays, Fit, Model, Param, Prediction
-from models.points import Points
+from myriad.adapters.seasonal import Seasonal
+from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.points import Points
 from tests.adapters.contract import CHECKS, USUAL_ROW_BYTES
 from tests.conftest import END
 from tests.models.level import Level

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import adapters
-from adapters.ewma import Ewma
+from myriad import adapters
+from myriad.adapters.ewma import Ewma
 from tests.conftest import END, Server, history
 from tests.docs.commands import ROOT, blocks
 
@@ -62,7 +62,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def told(site: Path, *arguments: object) -> Any:
     """What a command in a process of its own says, where the package is installed."""
-    command = [sys.executable, "-m", "cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "myriad", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=site)
     assert done.returncode == 0, done.stderr

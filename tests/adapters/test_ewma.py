@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.base import Prediction
-from models.points import Points
+from myriad.models.base import Prediction
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 STEP = 300
 PAST = np.arange(END - 14 * DAY, END, STEP)

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
-from adapters.holt_winters import HoltWinters
-from models.base import Prediction
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters.holt_winters import HoltWinters
+from myriad.models.base import Prediction
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 HOUR, STEP = 3600, 300
 PAST = np.arange(END - 14 * DAY, END, STEP)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from sklearn.ensemble import IsolationForest as Forest
 
-from adapters.isolation_forest import IsolationForest, score
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters.isolation_forest import IsolationForest, score
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.lagged import PAST, STEP, TODAY, with_incident
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 X = IsolationForest.examples(PAST)
 

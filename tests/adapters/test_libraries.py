@@ -13,7 +13,7 @@ from tests.adapters.libraries import needs
 ROOT = Path(__file__).parent.parent.parent
 TESTS = "import pytest\nfrom nowhere_installed import thing\n\ndef test_thing():\n    assert thing\n"
 CONFTEST = """
-import adapters
+from myriad import adapters
 from tests.adapters import libraries
 
 libraries.MORE = (*libraries.MORE, "nowhere_installed")

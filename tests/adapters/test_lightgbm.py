@@ -4,12 +4,12 @@ import lightgbm
 import numpy as np
 import pytest
 
-from adapters.lightgbm import LightGBM
-from models.errors import NotReducible
+from myriad.adapters.lightgbm import LightGBM
+from myriad.models.errors import NotReducible
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.lagged import PAST, STEP, TODAY, library_and_ours, with_incident
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 X, Y = LightGBM.examples(PAST)
 SMALL: dict[str, Any] = {"num_leaves": 16, "verbosity": -1, "num_threads": 1}

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from models.points import Points
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.trained import said, trained
 from tests.conftest import END
-from training.synthetic import DAY
 
 STEP = 300
 PAST = np.arange(END - 7 * DAY, END, STEP)

@@ -10,14 +10,14 @@ from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPRegressor
 
-import adapters.onnx
-from adapters._features import features
-from adapters.onnx import CAPACITY, SESSIONS, Onnx, examples
-from models.errors import ArtifactCorrupt, NotReducible
-from models.points import Points
+from myriad.adapters import onnx as adapter
+from myriad.adapters._features import features
+from myriad.adapters.onnx import CAPACITY, SESSIONS, Onnx, examples
+from myriad.models.errors import ArtifactCorrupt, NotReducible
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 STEP = 300
 TOLERANCE = 1e-4
@@ -158,12 +158,12 @@ def test_a_cut_or_overlong_graph_is_refused() -> None:
 
 
 def test_graphs_kept_ready_are_bounded_and_shared_by_content() -> None:
-    adapters.onnx._session.cache_clear()
+    adapter._session.cache_clear()
     model = Onnx.fit(Points.of(*[PAST.series(0)] * 3)).model
     for row in range(3):
         model.predict(np.array([row]), TODAY)
-    assert adapters.onnx._session.cache_info().currsize == 1
-    assert adapters.onnx._session.cache_info().maxsize == SESSIONS
+    assert adapter._session.cache_info().currsize == 1
+    assert adapter._session.cache_info().maxsize == SESSIONS
 
 
 def test_an_incident_scores_above_1_as_it_begins_and_the_calm_before_it_does_not() -> None:

@@ -3,14 +3,14 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, IncrementalPCA, KernelPCA
 
-from adapters import get
-from adapters._features import features
-from adapters.pca import Pca, windows
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters import get
+from myriad.adapters._features import features
+from myriad.adapters.pca import Pca, windows
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 STEP = 300
 PAST = np.arange(END - 14 * DAY, END, STEP)

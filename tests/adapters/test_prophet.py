@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from adapters._hourly import quiet
-from adapters.prophet import Prophet
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters._hourly import quiet
+from myriad.adapters.prophet import Prophet
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY, WEEK
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY, WEEK
 
 with quiet("prophet.plot"):
     import prophet

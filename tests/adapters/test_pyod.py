@@ -8,13 +8,13 @@ from pyod.models.kde import KDE
 from pyod.models.loda import LODA
 from pyod.models.pca import PCA
 
-from adapters import _scaled
-from adapters.pyod import NARROWEST, SAMPLES, WIDEST, Pyod, windows
-from models.errors import ArtifactCorrupt, NotReducible
-from models.points import Points
+from myriad.adapters import _scaled
+from myriad.adapters.pyod import NARROWEST, SAMPLES, WIDEST, Pyod, windows
+from myriad.models.errors import ArtifactCorrupt, NotReducible
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 STEP = 300
 PAST = history(14, step=STEP)

@@ -27,13 +27,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
-from adapters.regressor import Regressor
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters.regressor import Regressor
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.lagged import PAST, TODAY, library_and_ours, with_incident
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 STEP = 300
 SMALL: dict[str, Any] = {"max_leaf_nodes": 16, "random_state": 0}

@@ -9,13 +9,13 @@ from river.preprocessing import StandardScaler
 from river.time_series import SNARIMAX
 from river.tree import HoeffdingTreeRegressor
 
-from adapters._features import calendar
-from adapters.river import CALENDAR, ONE, River, stream
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters._features import calendar
+from myriad.adapters.river import CALENDAR, ONE, River, stream
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 STEP = 300
 PAST = history(4, step=STEP)

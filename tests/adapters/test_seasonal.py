@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.points import Points
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY, WEEK
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY, WEEK
 
 HOUR, STEP = 3600, 300
 MONDAY = END  # at midnight

@@ -12,18 +12,19 @@ from typing import Any
 
 import pytest
 
-import adapters
-from models.key import Series
-from models.windows import Window
-from storage.base import open_store
-from storage.release import Releases
-from storage.shard import concatenated
+from myriad import adapters
+from myriad.models.key import Series
+from myriad.models.windows import Window
+from myriad.storage.release import Releases
+from myriad.storage.shard import concatenated
+from myriad.storage.url import open_store
+from myriad.training.fit import fit
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
+from myriad.training.publish import publish
 from tests.adapters import guard
 from tests.adapters.libraries import libraries, needs
 from tests.conftest import END, Server, history
-from training.candidate import only
-from training.fit import Plan, fit
-from training.publish import publish
 
 ROOT = Path(__file__).parent.parent.parent
 STEP = 900
@@ -36,8 +37,8 @@ SCORE = """
 import json, sys
 from collections import Counter
 import pandas as pd
-import adapters
-from serving.predictor import Predictor
+from myriad import adapters
+from myriad.serving.predictor import Predictor
 
 store, names, asked = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 calls, busy = Counter(), []  # a blend calls its members

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from statsforecast import StatsForecast
 from statsforecast.models import MSTL, AutoARIMA, AutoETS, AutoTheta, HistoricAverage
 
-from adapters.statsforecast import Statsforecast
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters.statsforecast import Statsforecast
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY, WEEK
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY, WEEK
 
 HOUR, STEP = 3600, 300
 MIDDLES = np.arange(END - 2 * WEEK, END, HOUR) + HOUR // 2

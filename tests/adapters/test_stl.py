@@ -7,12 +7,12 @@ from statsmodels.tsa.ar_model import AutoReg
 from statsmodels.tsa.forecasting.stl import STLForecast
 from statsmodels.tsa.seasonal import MSTL, STL, seasonal_decompose
 
-from adapters.stl import Stl
-from models.errors import NotReducible
-from models.points import Points
+from myriad.adapters.stl import Stl
+from myriad.models.errors import NotReducible
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY, WEEK
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY, WEEK
 
 HOUR, STEP = 3600, 300
 PAST = np.arange(END - 4 * WEEK, END, STEP)

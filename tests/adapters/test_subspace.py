@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from adapters import _scaled
-from adapters.subspace import COMPONENTS, STRETCH, Subspace
-from models.points import Points
+from myriad.adapters import _scaled
+from myriad.adapters.subspace import COMPONENTS, STRETCH, Subspace
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 STEP = 300
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import xgboost
 
-from adapters.xgboost import XGBoost
-from models.errors import NotReducible
+from myriad.adapters.xgboost import XGBoost
+from myriad.models.errors import NotReducible
+from myriad.training.fleets.synthetic import DAY
 from tests.adapters.lagged import PAST, STEP, TODAY, library_and_ours, with_incident
 from tests.adapters.trained import said, trained
 from tests.conftest import END, history
-from training.synthetic import DAY
 
 X, Y = XGBoost.examples(PAST)
 SMALL: dict[str, Any] = {"max_depth": 4, "verbosity": 0, "nthread": 1}

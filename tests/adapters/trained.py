@@ -2,13 +2,14 @@
 
 import numpy as np
 
-import adapters
-from models.base import Model, Prediction
-from models.key import Series
-from models.points import Points
-from models.windows import Window, own_step
-from training.candidate import only
-from training.fit import Plan, fit
+from myriad import adapters
+from myriad.models.base import Model, Prediction
+from myriad.models.key import Series
+from myriad.models.points import Points
+from myriad.models.windows import Window, own_step
+from myriad.training.fit import fit
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
 
 
 def trained(adapter: str, past: Points, rate: float = 1e-3) -> Model:

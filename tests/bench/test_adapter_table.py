@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import adapters
 from bench import adapter_table as bench
+from myriad import adapters
 
 FIGURES = ("fit_ms", "alone_us", "batch_us")
 ROOT = Path(__file__).parents[2]

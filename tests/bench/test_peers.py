@@ -14,8 +14,8 @@ from bench.peers.environments import REQUIREMENTS
 from bench.peers.load import Connection
 from bench.peers.measure import AnswersDiffer, equal, points_of
 from bench.peers.model import Seasonal, score_columns, score_series
-from models.key import Series
-from serving.predictor import Predictor
+from myriad.models.key import Series
+from myriad.serving.predictor import Predictor
 
 SERIES = 20
 

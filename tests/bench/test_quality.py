@@ -19,9 +19,9 @@ from bench.quality.combinations import GRID, SERVED, Variant
 from bench.quality.events import Counts, alarms, count
 from bench.quality.vus import buffer_of, vus_pr
 from bench.quality.work import OURS, Effort, measure
-from models.points import Points
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY, fleet
 from tests.conftest import history
-from training.synthetic import DAY, fleet
 
 ROOT = Path(__file__).parents[2]
 MINUTE, N = 60, 20_000

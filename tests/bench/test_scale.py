@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.base import Model
-from models.key import Series, part_hash, series_hash
-from models.names import Names
-from storage.artifact import pack
-from storage.shard import Shard
+from myriad.models.base import Model
+from myriad.models.key import Series, part_hash, series_hash
+from myriad.models.names import Names
+from myriad.storage.artifact import pack
+from myriad.storage.shard import Shard
 
 SIZES = ("500", "1000")
 QUANTILES = ("p50_ms", "p99_ms", "samples")

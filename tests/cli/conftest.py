@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.main import main
+from myriad.cli.main import main
+from myriad.training.fleets.synthetic import DAY, Fleet, fleet
 from tests.conftest import END
-from training.synthetic import DAY, Fleet, fleet
 
 Run = Callable[..., Result]
 

@@ -31,7 +31,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     root = tmp_path_factory.mktemp("demo")
     flags = ["--directory", str(root / "data"), "--port", str(free_port())]
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "cli.main", "demo", *flags], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-u", "-m", "myriad", "demo", *flags], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout
     lines: list[str] = []
@@ -81,7 +81,7 @@ def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path: Path) -> 
 
 
 def test_with_exit_it_ends_by_itself(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cli.main", "demo", "--exit", "--directory", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "myriad", "demo", "--exit", "--directory", str(tmp_path / "data")]
     started = time.monotonic()
     ended = subprocess.run(
         [*command, "--port", str(free_port())], capture_output=True, text=True, timeout=100, check=False

@@ -8,25 +8,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import adapters
-from adapters import Exported
-from models.ensemble import COMBINES
-from models.key import ModelKey, Series
-from models.points import Points
-from models.windows import Window
-from serving.predictor import Predictor
-from storage.base import open_store
-from storage.release import Manifest, Releases
-from storage.shard import Shard
+import myriad
+from myriad import adapters
+from myriad.models.ensemble import COMBINES
+from myriad.models.key import ModelKey, Series
+from myriad.models.points import Points
+from myriad.models.windows import Window
+from myriad.serving.predictor import Predictor
+from myriad.storage.release import Manifest, Releases
+from myriad.storage.shard import Shard
+from myriad.storage.url import open_store
+from myriad.training import records
+from myriad.training.export import Exported
+from myriad.training.fit import fit
+from myriad.training.fleets.synthetic import DAY
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
+from myriad.training.publish import publish
 from tests.adapters.brought import BROUGHT, KEY, LATER, STEP, WHOLE, decomposition, exported, line
 from tests.cli.conftest import ran, told
 from tests.conftest import END, history
-from tests.training.fleets import fitted
-from training import records
-from training.candidate import only
-from training.fit import Plan, fit
-from training.publish import publish
-from training.synthetic import DAY
+from tests.training.small import fitted
 
 SERIES, NEIGHBOUR = Series("us-east-1", "web-042", "cpu_util"), Series("us-east-1", "web-042", "memory_util")
 HERE = Window(900)
@@ -83,7 +85,7 @@ def test_a_fitted_object_scores_as_its_adapter_does(
 ) -> None:
     one = exported(fit)
     told("import", *save(tmp_path, one), "--store", fleet)
-    seen = adapters.windowed(TODAY, KEY)
+    seen = myriad.windowed(TODAY, KEY)
     own = one.model.predict(np.array([0]), seen)
     answer = scores(fleet, windows=["15m"]).iloc[-len(seen.values) :]
     np.testing.assert_array_equal(answer["15m"], own.score)

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
-from serving.predictor import Predictor
+from myriad.serving.predictor import Predictor
 from tests.cli.conftest import Trained, ran, told
 
 
@@ -101,6 +101,6 @@ def test_a_file_read_in_parts_gives_the_scores_of_the_whole(
     whole, parts, url = tmp_path / "whole.parquet", tmp_path / "parts.parquet", f"file://{tmp_path / 'store'}"
     told("train", trained.history, "--store", url, "--adapter", "seasonal", "--processes", 1)
     told("predict", tmp_path / "day.parquet", "--store", url, "--output", whole)
-    monkeypatch.setattr("cli.predict.ROWS_AT_ONCE", len(day) // 7)
+    monkeypatch.setattr("myriad.cli.predict.ROWS_AT_ONCE", len(day) // 7)
     told("predict", tmp_path / "day.parquet", "--store", url, "--output", parts)
     pd.testing.assert_frame_equal(pd.read_parquet(parts), pd.read_parquet(whole))

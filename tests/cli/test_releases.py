@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.base import open_store
-from storage.release import Manifest, Releases
+from myriad.storage.release import Manifest, Releases
+from myriad.storage.url import open_store
 from tests.cli.conftest import ran, told
-from tests.training.fleets import fitted, released
+from tests.training.small import fitted, released
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from storage.base import open_store
-from storage.release import Manifest, Releases
+from myriad.storage.release import Manifest, Releases
+from myriad.storage.url import open_store
+from myriad.training import records
 from tests.cli.conftest import ran, told
-from tests.training.fleets import fitted, released
 from tests.training.pages import Page
+from tests.training.small import fitted, released
 from tests.training.tables import fleet, refusals
-from training import records
 
 
 @pytest.fixture

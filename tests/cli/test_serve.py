@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from serving.settings import Settings
+from myriad.serving.settings import Settings
 from tests.cli.conftest import ran
 from tests.conftest import Published, Server
 
@@ -46,7 +46,7 @@ def test_an_unknown_flag_is_refused() -> None:
 
 
 def test_a_store_of_another_kind_ends_the_service_in_words() -> None:
-    command = [sys.executable, "-m", "cli.main", "serve", "--store", "here", "--port", "0"]
+    command = [sys.executable, "-m", "myriad", "serve", "--store", "here", "--port", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode != 0
     assert "file:///directory or s3://bucket/prefix" in ended.stderr
@@ -58,7 +58,7 @@ def test_a_port_that_is_taken_ends_the_service(published: Published) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "cli.main", "serve", "--store", published.url, "--port", port]
+        command = [sys.executable, "-m", "myriad", "serve", "--store", published.url, "--port", port]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode != 0
     assert "in use" in ended.stderr

@@ -1,6 +1,6 @@
 """`myriad settings`."""
 
-from serving.settings import Settings
+from myriad.serving.settings import Settings
 from tests.cli.conftest import ran, told
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from models.errors import StoreError
-from storage.base import open_store
-from storage.release import Releases
+from myriad.models.errors import StoreError
+from myriad.storage.release import Releases
+from myriad.storage.url import open_store
 from tests.cli.conftest import Trained, ran, told
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fleet.yaml"

@@ -31,7 +31,7 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """`myriad demo --exit`, run as the README says."""
     directory = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "cli.main", "demo", "--exit", "--port", str(free_port())]
+    command = [sys.executable, "-m", "myriad", "demo", "--exit", "--port", str(free_port())]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.setenv("MYRIAD_LOCAL_DIRECTORY", str(directory / "local"))

@@ -119,7 +119,7 @@ def test_the_wheel_has_every_package_and_the_command(wheel: zipfile.ZipFile) -> 
     scripts = ConfigParser()
     (entry_points,) = (name for name in files if name.endswith("entry_points.txt"))
     scripts.read_string(wheel.read(entry_points).decode())
-    assert scripts["console_scripts"]["myriad"] == "cli.main:main"
+    assert scripts["console_scripts"]["myriad"] == "myriad.cli.main:main"
 
 
 def test_the_container_serves_on_all_addresses_at_the_exposed_port() -> None:

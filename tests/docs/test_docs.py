@@ -16,27 +16,28 @@ import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
 
-import adapters
-from models.base import Model
-from models.key import Series, shard_of
-from models.points import Points
-from serving.metrics import Metrics
-from serving.predictor import Predictor
-from serving.scoring import Status
-from serving.settings import Settings
-from storage.base import open_store
-from storage.memory import MemoryStore
-from storage.release import Releases
+from myriad import adapters
+from myriad.models.base import Model
+from myriad.models.key import Series, shard_of
+from myriad.models.points import Points
+from myriad.serving.metrics import Metrics
+from myriad.serving.predictor import Predictor
+from myriad.serving.scoring import Status
+from myriad.serving.settings import Settings
+from myriad.storage.memory import MemoryStore
+from myriad.storage.release import Releases
+from myriad.storage.url import open_store
+from myriad.training import gates, records
+from myriad.training.fit import fit
+from myriad.training.job.candidate import only
+from myriad.training.job.config import JobFile
+from myriad.training.job.fields import Part
+from myriad.training.plan import Plan
+from myriad.training.publish import publish
 from tests.adapters.contract import CHECKS
 from tests.conftest import END, Server, history
 from tests.docs.commands import PAGES, ROOT, SHOWN_BUCKET, Block, Shell, blocks, commands, compare
 from tests.docs.conftest import Demo
-from training import gates, records
-from training.candidate import only
-from training.config import JobFile
-from training.fields import Part
-from training.fit import Plan, fit
-from training.publish import publish
 
 DOCS = ROOT / "docs"
 PROSE = [*PAGES, ROOT / "CHANGELOG.md"]
@@ -306,6 +307,6 @@ def test_a_published_fleet_has_the_objects_the_format_page_names(demo: Demo) -> 
 
 
 def test_every_tensor_of_an_index_is_on_the_format_page() -> None:
-    shard: Any = importlib.import_module("storage.shard")
+    shard: Any = importlib.import_module("myriad.storage.shard")
     described = {row[0] for row in table(DOCS / "artifact-format.md", header="Tensor")}
     assert {f"index/{name}" for name in shard._INDEX} <= described

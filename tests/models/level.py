@@ -5,9 +5,9 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Fit, Model, Param, Prediction
-from models.errors import HistoryUnusable
-from models.points import Points
+from myriad.models.base import Fit, Model, Param, Prediction
+from myriad.models.errors import HistoryUnusable
+from myriad.models.points import Points
 
 MIN_POINTS = 5
 

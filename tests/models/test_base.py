@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.errors import ArtifactCorrupt
-from models.points import Points
+from myriad.models.errors import ArtifactCorrupt
+from myriad.models.points import Points
 from tests.models.level import Level
 
 Arrays = dict[str, NDArray[Any]]

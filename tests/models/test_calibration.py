@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calibration import (
+from myriad.models.calibration import (
     EFFECT,
     EXPECTED_BEYOND,
     HOLDOUT,
@@ -13,7 +13,7 @@ from models.calibration import (
     held_out,
     threshold,
 )
-from models.points import Points
+from myriad.models.points import Points
 
 
 def test_a_sample_that_reaches_far_enough_gives_its_own_quantile() -> None:

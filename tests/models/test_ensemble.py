@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.ensemble import COMBINES, DEFAULT_WEIGHTS, Combine, combine, subset, subsets
+from myriad.models.ensemble import COMBINES, DEFAULT_WEIGHTS, Combine, combine, subset, subsets
 
 WINDOWS = 3
 WEIGHTS = list(DEFAULT_WEIGHTS.values())

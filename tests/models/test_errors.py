@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from models import errors
+from myriad.models import errors
 
 RAISED = [thing for thing in vars(errors).values() if isinstance(thing, type)]
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.hosts import MOST, means, whole
-from models.key import Series
+from myriad.models.hosts import MOST, means, whole
+from myriad.models.key import Series
 
 
 def test_a_host_is_all_the_metrics_of_any_of_its_series() -> None:

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import InvalidKey
-from models.key import MAX_PART_LENGTH, ModelKey, Series, mix, part_hash, shard_of
-from models.windows import Window
+from myriad.models.errors import InvalidKey
+from myriad.models.key import MAX_PART_LENGTH, ModelKey, Series, mix, part_hash, shard_of
+from myriad.models.windows import Window
 
 PARTS = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\\u2028\u2029"),

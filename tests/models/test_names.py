@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.key import Series
-from models.names import Names
+from myriad.models.key import Series
+from myriad.models.names import Names
 
 PARTS = st.sampled_from(["a", "b", "c d", "é", "*"])
 SERIES = st.lists(st.builds(Series, PARTS, PARTS, PARTS), max_size=8)

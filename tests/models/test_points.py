@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import InvalidPoints
-from models.points import Points, magnitudes, ranges
+from myriad.models.errors import InvalidPoints
+from myriad.models.points import Points, magnitudes, ranges
 
 Posted = list[list[tuple[int, float]]]
 POSTED = st.lists(st.lists(st.tuples(st.integers(0, 20), st.floats(-1e150, 1e150)), max_size=30), max_size=5)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.errors import InvalidKey
-from models.points import Points
-from models.windows import Window, aggregate, own_step
+from myriad.models.errors import InvalidKey
+from myriad.models.points import Points
+from myriad.models.windows import Window, aggregate, own_step
 
 VALUES = st.floats(-1e6, 1e6)
 Series = tuple[list[int], list[float]]

@@ -6,9 +6,9 @@ import httpx
 import numpy as np
 import pandas as pd
 
-from models.key import Series
-from serving.predictor import Predictor
-from training.synthetic import Fleet
+from myriad.models.key import Series
+from myriad.serving.predictor import Predictor
+from myriad.training.fleets.synthetic import Fleet
 
 HOUR = 3600
 LABELS = ["region", "host", "metric"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from serving.bodies import Bodies
-from serving.problems import Problem
+from myriad.serving.bodies import Bodies
+from myriad.serving.problems import Problem
 
 SECONDS = 0.2
 

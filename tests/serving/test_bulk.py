@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from serving.bulk import ARROW, JSON, NDJSON
-from serving.predictor import Predictor
+from myriad.serving.bulk import ARROW, JSON, NDJSON
+from myriad.serving.predictor import Predictor
 from tests.conftest import END, Published, Server
 
 FORMATS = (JSON, NDJSON, ARROW)

@@ -8,13 +8,13 @@ from concurrent.futures import Future
 import pytest
 from prometheus_client import CollectorRegistry
 
-import adapters
-from models.errors import Unavailable
-from serving.cache import LoadFailed, ShardCache
-from serving.metrics import Metrics
-from storage.release import Artifact
-from storage.shard import Shard, pack_shard
-from tests.training.fleets import fitted
+from myriad import adapters
+from myriad.models.errors import LoadFailed, Unavailable
+from myriad.serving.cache import ShardCache
+from myriad.serving.metrics import Metrics
+from myriad.storage.release import Artifact
+from myriad.storage.shard import Shard, pack_shard
+from tests.training.small import fitted
 
 RAW = pack_shard(fitted())
 SIZE = len(RAW)

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import InvalidKey, MyriadError
-from models.windows import Window
-from serving.decode import BadRequest, Bounds, Malformed, Posted, TooLarge, decode, join, parse, plain
-from serving.scoring import Query
+from myriad.formats.base import Bounds
+from myriad.models.errors import BadRequest, InvalidKey, Malformed, MyriadError, TooLarge
+from myriad.models.windows import Window
+from myriad.serving.decode import Posted, decode, join, parse, plain
+from myriad.serving.scoring import Query
 
 BOUNDS = Bounds(points=100, series=10)
 POINTS = [{"timestamp": 60, "value": 1.0}, {"timestamp": 120, "value": 2.0}]

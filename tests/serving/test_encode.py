@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from serving.decode import Bounds, decode
-from serving.encode import encode
-from serving.predictor import Predictor
+from myriad.formats.base import Bounds
+from myriad.serving.decode import decode
+from myriad.serving.encode import encode
+from myriad.serving.predictor import Predictor
 from tests.conftest import Published
 from tests.serving.bodies import frame, many
 
@@ -23,7 +24,7 @@ def test_the_pieces_an_answer_is_made_in_do_not_show(
     joined = decode(json.dumps({**body, "hosts": True}).encode(), BOUNDS)
     scores = predictor.score(joined.query)
     (whole,) = encode(joined, scores, stale=True)
-    monkeypatch.setattr("serving.encode.SERIES_AT_ONCE", at_once)
+    monkeypatch.setattr("myriad.serving.encode.SERIES_AT_ONCE", at_once)
     assert encode(joined, scores, stale=True) == [whole]
     assert isinstance(whole, bytes)
     answer = json.loads(whole)

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.key import Series
-from serving.predictor import Predictor
-from storage.memory import MemoryStore
-from storage.release import Releases
+from myriad.models.key import Series
+from myriad.serving.predictor import Predictor
+from myriad.storage.memory import MemoryStore
+from myriad.storage.release import Releases
 from tests.conftest import Published, Server, history
 from tests.serving.bodies import answered, frame, many, rows, single
-from tests.training.fleets import fitted, released
+from tests.training.small import fitted, released
 
 HOST = "web-000"
 METRICS = ("cpu_util", "disk_io", "mem_util", "net_bytes")

@@ -4,21 +4,19 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
 
-from models.key import Series
-from serving.predictor import Predictor
-from storage.base import open_store
-from storage.release import Manifest, Releases
-from tests.conftest import END, Published, Server
+from myriad.models.key import Series
+from myriad.serving.predictor import Predictor
+from myriad.storage.release import Manifest, Releases
+from myriad.storage.url import open_store
+from myriad.training.fleets.synthetic import DAY
+from myriad.training.run import run
+from tests.conftest import END, Published, Server, job_of
 from tests.serving.test_s3_trouble import answer, until
-from training.candidate import only
-from training.fit import Plan
-from training.job import train
-from training.publish import publish
-from training.synthetic import DAY
 
 SERIES = Series("us-east-1", "web-000", "cpu_util")
 
@@ -32,13 +30,10 @@ def store(published: Published, tmp_path: Path) -> str:
 
 def retrained(published: Published, store: str, regions: tuple[str, ...]) -> Manifest:
     """A release in which the series of some regions were fitted anew, to less history."""
-    plan = Plan(candidates=only("ewma", "seasonal", "seasonal"))
     history = published.fleet.table(END - 8 * DAY, END - DAY)
     chosen = history.filter([row in regions for row in history["region"].to_pylist()])
-    fitted = train(plan, chosen, [], workers=1, progress=lambda _: None)
-    releases = Releases(open_store(store))
-    head = releases.head()
-    return publish(releases, fitted.entries, plan, head, {}, releases.manifest(head.release))
+    with TemporaryDirectory() as root:
+        return run(job_of(Path(root), chosen, store=store), Path(root) / "work", update=True).manifest
 
 
 def served(client: httpx.Client) -> str:

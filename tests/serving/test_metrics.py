@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from serving.metrics import Metrics
+from myriad.serving.metrics import Metrics
 
 LABELS = {"route", "status", "kind", "outcome"}
 

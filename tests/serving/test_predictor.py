@@ -13,23 +13,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.errors import InvalidKey, InvalidPoints, NoRelease, NotFound
-from models.key import Series
-from models.names import Names
-from models.points import Points
-from models.windows import Window
-from serving.cache import LoadFailed
-from serving.metrics import Metrics
-from serving.predictor import Predictor
-from serving.scoring import Query
-from storage.local import LocalTier
-from storage.memory import MemoryStore
-from storage.release import Releases
+from myriad.models.errors import InvalidKey, InvalidPoints, LoadFailed, NoRelease, NotFound
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.models.points import Points
+from myriad.models.windows import Window
+from myriad.serving.metrics import Metrics
+from myriad.serving.predictor import Predictor
+from myriad.serving.scoring import Query
+from myriad.storage.local import LocalTier
+from myriad.storage.memory import MemoryStore
+from myriad.storage.release import Releases
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
 from tests.conftest import Published, history
 from tests.serving.bodies import frame
-from tests.training.fleets import NAMES, fitted, released
-from training.candidate import only
-from training.fit import Plan
+from tests.training.small import NAMES, fitted, released
 
 CPU = Series("us-east-1", "web-000", "cpu_util")
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from models.key import Series
-from storage.base import open_store
-from storage.release import CURRENT, Releases
+from myriad.models.key import Series
+from myriad.storage.release import CURRENT, Releases
+from myriad.storage.url import open_store
 from tests.conftest import END, Published, Server
 from tests.faults import FAULTS, SLOW_SECONDS, FaultProxy
 

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.ensemble import Combine
-from models.errors import InvalidKey
-from models.key import Series
-from models.names import Names
-from models.points import Points
-from models.windows import Window
-from serving.predictor import Predictor
-from serving.scoring import STATUSES, Query, Scores, Status
-from storage.memory import MemoryStore
-from storage.release import Releases
-from storage.shard import NO_MODEL, Entries, concatenated
+from myriad.models.ensemble import Combine
+from myriad.models.errors import InvalidKey
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.models.points import Points
+from myriad.models.windows import Window
+from myriad.serving.predictor import Predictor
+from myriad.serving.scoring import STATUSES, Query, Scores, Status
+from myriad.storage.memory import MemoryStore
+from myriad.storage.release import Releases
+from myriad.storage.shard import NO_MODEL, Entries, concatenated
 from tests.conftest import history
-from tests.training.fleets import PLAN, fitted, released
+from tests.training.small import PLAN, fitted, released
 
 WINDOWS = PLAN.windows
 MINUTE, FIVE = WINDOWS
@@ -189,7 +189,7 @@ def _bytes(values: NDArray[np.float64]) -> bytes:
 def test_few_series_score_as_they_would_among_many_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["r/a/cpu", "r/b/cpu", "q/a/cpu", "r/a/nothing"]
     few = asked(serving(OWN, REGION, GLOBAL), *names, bands=True)
-    for module in ("serving.scoring", "serving.predictor"):
+    for module in ("myriad.serving.scoring", "myriad.serving.predictor"):
         monkeypatch.setattr(f"{module}.FEW_SERIES", 0)
     many = asked(serving(OWN, REGION, GLOBAL), *names, bands=True)
     assert (many.seats, few.seats is not None) == (None, True)

@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.key import Series
-from serving.predictor import Predictor
-from storage.base import open_store
-from storage.release import Releases
+from myriad.models.key import Series
+from myriad.serving.predictor import Predictor
+from myriad.storage.release import Releases
+from myriad.storage.url import open_store
 from tests.conftest import Published, Server, services
 from tests.serving.bodies import answered, columns, frame, many, rows, single, statuses
-from tests.training.fleets import NAMES, fitted, released
+from tests.training.small import NAMES, fitted, released
 
 CPU = Series("us-east-1", "web-000", "cpu_util")
 MEM = Series("us-east-1", "web-000", "mem_util")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from serving.settings import Settings
+from myriad.serving.settings import Settings
 
 OTHERS: dict[str, str] = {
     "store": "s3://bucket/fleet",

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from models.errors import InvalidKey
-from models.key import Series
-from serving.decode import BadRequest, Bounds, parse
-from serving.predictor import Predictor
-from serving.scoring import FEW_SERIES, Query, Scores
-from serving.together import Together
+from myriad.formats.base import Bounds
+from myriad.models.errors import BadRequest, InvalidKey
+from myriad.models.key import Series
+from myriad.serving.decode import parse
+from myriad.serving.predictor import Predictor
+from myriad.serving.scoring import FEW_SERIES, Query, Scores
+from myriad.serving.together import Together
 from tests.conftest import Published
 from tests.serving.bodies import frame, many, single
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import pytest
 
-from models.errors import Conflict, NotFound, StoreError, Unavailable
-from storage.base import ObjectStore
+from myriad.models.errors import Conflict, NotFound, StoreError, Unavailable
+from myriad.storage.base import ObjectStore
 
 LIMIT = 1 << 20
 T = TypeVar("T")

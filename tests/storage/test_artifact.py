@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.errors import ArtifactCorrupt
-from storage.artifact import MAX_RAW, compress, content_hash, decompress, pack, views
+from myriad.models.errors import ArtifactCorrupt
+from myriad.storage.artifact import MAX_RAW, compress, content_hash, decompress, pack, views
 
 ARRAYS: Mapping[str, NDArray[Any]] = {
     "1m/seasonal/level": np.linspace(-1, 1, 12).astype("<f2").reshape(3, 4),

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-import adapters
-from storage.shard import entries_of, pack_shard
+from myriad import adapters
+from myriad.storage.shard import entries_of, pack_shard
 from tests.adapters.libraries import needs
 from tests.storage.write_golden import SCORES, SHARD, name_of, opened, scores
 

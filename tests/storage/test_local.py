@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import ArtifactCorrupt, Unavailable
-from storage.local import LocalTier
-from storage.release import Artifact
+from myriad.models.errors import ArtifactCorrupt, Unavailable
+from myriad.storage.local import LocalTier
+from myriad.storage.release import Artifact
 
 RAW = bytes(range(256)) * 64
 

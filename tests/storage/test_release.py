@@ -7,14 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 
-import adapters
-from models.errors import ArtifactCorrupt, Conflict, NoRelease, NotFound, StoreError, Unavailable
-from models.key import Series
-from storage.base import ObjectStore, open_store
-from storage.memory import MemoryStore
-from storage.release import CURRENT, RECORDS, Artifact, Manifest, Releases, new_release_id, records_name
-from storage.shard import Shard
-from tests.training.fleets import NAMES, fitted, released
+from myriad import adapters
+from myriad.models.errors import ArtifactCorrupt, Conflict, NoRelease, NotFound, StoreError, Unavailable
+from myriad.models.key import Series
+from myriad.storage.base import ObjectStore
+from myriad.storage.memory import MemoryStore
+from myriad.storage.release import CURRENT, RECORDS, Artifact, Manifest, Releases, new_release_id, records_name
+from myriad.storage.shard import Shard
+from myriad.storage.url import open_store
+from tests.training.small import NAMES, fitted, released
 
 Change = Callable[[Manifest], object]
 
@@ -80,7 +81,7 @@ def test_releases_are_listed_oldest_first(releases: Releases, monkeypatch: pytes
     made = []
     for second in range(3):
         identity = f"2026010{second}T000000Z-0000"
-        monkeypatch.setattr("training.publish.new_release_id", lambda identity=identity: identity)
+        monkeypatch.setattr("myriad.training.publish.new_release_id", lambda identity=identity: identity)
         made.append(released(releases, fitted(seed=second), releases.head_or_none()))
     assert releases.list() == made
     assert releases.head().release == made[-1].id

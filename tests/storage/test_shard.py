@@ -12,18 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import adapters
-from models.base import Arrays, Model
-from models.errors import ArtifactCorrupt, InvalidKey
-from models.key import Series
-from models.names import Names
-from models.windows import Window
-from storage.artifact import pack, views
-from storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
+from myriad import adapters
+from myriad.models.base import Arrays, Model
+from myriad.models.errors import ArtifactCorrupt, InvalidKey
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.models.windows import Window
+from myriad.storage.artifact import pack, views
+from myriad.storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
+from myriad.training.fit import fit
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
 from tests.conftest import history
-from tests.training.fleets import NAMES, PLAN, fitted
-from training.candidate import only
-from training.fit import Plan, fit
+from tests.training.small import NAMES, PLAN, fitted
 
 GOLDEN_SCORES = Path(__file__).parent / "golden" / "shard-format-1-scores.json"
 GOLDEN = Path(__file__).parent / "golden" / "shard-format-1.safetensors"

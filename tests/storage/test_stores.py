@@ -12,11 +12,12 @@ from pathlib import Path
 import boto3
 import pytest
 
-from models.errors import Conflict, NotFound, StoreError, Unavailable
-from storage.base import ObjectStore, open_store
-from storage.file import FileStore, written_aside
-from storage.memory import MemoryStore
-from storage.s3 import S3Store
+from myriad.models.errors import Conflict, NotFound, StoreError, Unavailable
+from myriad.storage.base import ObjectStore
+from myriad.storage.file import FileStore, written_aside
+from myriad.storage.memory import MemoryStore
+from myriad.storage.s3 import S3Store
+from myriad.storage.url import open_store
 from tests.conftest import S3_PAGE, free_port
 from tests.storage.contract import LIMIT, Contract
 
@@ -65,7 +66,7 @@ class TestFile(Contract):
 
     def test_of_two_processes_that_swap_one_wins(self, store: ObjectStore, tmp_path: Path) -> None:
         code = (
-            "import sys; from storage.file import FileStore; from models.errors import Conflict\n"
+            "import sys; from myriad.storage.file import FileStore; from myriad.models.errors import Conflict\n"
             "store, won = FileStore(sys.argv[1]), 0\n"
             "while (count := int((blob := store.get('COUNT', 99)).data)) < 200:\n"
             "    try: store.swap('COUNT', b'%d' % (count + 1), blob.tag); won += 1\n"
@@ -173,7 +174,7 @@ def test_a_url_of_another_kind_is_refused_naming_those_that_are_not(url: str) ->
 def writing(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that has written a file aside and waits before it moves it into place."""
     code = (
-        "import sys, time; from pathlib import Path; from storage.file import written_aside\n"
+        "import sys, time; from pathlib import Path; from myriad.storage.file import written_aside\n"
         "with written_aside(Path(sys.argv[1]), b'new' * 1000) as aside:\n"
         "    print('written', flush=True); time.sleep(60); aside.replace(sys.argv[1])\n"
     )

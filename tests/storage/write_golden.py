@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-import adapters
-from models.errors import ArtifactCorrupt
-from models.key import Series
-from models.windows import Window
-from storage.shard import FORMAT, NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
+from myriad import adapters
+from myriad.models.errors import ArtifactCorrupt
+from myriad.models.key import Series
+from myriad.models.windows import Window
+from myriad.storage.shard import FORMAT, NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
+from myriad.training.fit import fit
+from myriad.training.fleets.synthetic import DAY
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
 from tests.conftest import END, history
-from training.candidate import only
-from training.fit import Plan, fit
-from training.synthetic import DAY
 
 FOLDER = Path(__file__).parent / "golden"
 SHARD = FOLDER / f"adapters-format-{FORMAT}.safetensors"

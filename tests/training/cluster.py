@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from training.engine import done
-from training.task import Done, Task
+from myriad.training.engine import done
+from myriad.training.task import Done, Task
 
 APART = ("unshare", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 """In namespaces that end, with all that runs in them, when their first process does."""
@@ -65,7 +65,7 @@ def main(directory: Path) -> None:
     """Do the tasks."""
     import ray  # what it warns of is an error where tests run
 
-    from training import on_ray
+    from myriad.training import on_ray
 
     tasks: list[Task] = pickle.loads((directory / "tasks.pickle").read_bytes())
     with machines(directory), on_ray.connected():

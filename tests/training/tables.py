@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from storage.release import Artifact, Manifest
-from training import records
+from myriad.storage.release import Artifact, Manifest
+from myriad.training import records
 
 RATE = 1e-3
 

@@ -11,19 +11,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from models.errors import InvalidJob, StoreError
-from models.key import ANY, Series
-from storage.artifact import views
-from storage.base import open_store
-from storage.release import Releases
+from myriad.models.errors import InvalidJob, StoreError
+from myriad.models.key import ANY, Series
+from myriad.storage.artifact import views
+from myriad.storage.release import Releases
+from myriad.storage.url import open_store
+from myriad.training.engine import done
+from myriad.training.fleets.synthetic import DAY, fleet
+from myriad.training.hierarchy import references
+from myriad.training.job.config import JobFile
+from myriad.training.sources import partitions
+from myriad.training.task import Done, Task, usable
 from tests.conftest import END
 from tests.training import cluster
-from training.config import JobFile
-from training.engine import done
-from training.hierarchy import references
-from training.sources import partitions
-from training.synthetic import DAY, fleet
-from training.task import Done, Task, telemetry
 
 SHARDS, PARTS = 4, 2
 JOB = {
@@ -44,7 +44,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
     job = JobFile.model_validate(JOB | stored)
     (directory / "parts").mkdir()
     parts = partitions(job.history, SHARDS * PARTS, directory / "parts")
-    found = telemetry(job, parts[0].table())
+    found = usable(job, parts[0].table())
     pooled = Series(ANY, ANY, found.series[0].metric), found.points.take([0])
     given = references(dict([pooled]))
     assert given
@@ -98,7 +98,7 @@ def test_without_its_library_the_engine_says_what_is_missing(
 
 def test_an_address_where_no_cluster_is_is_an_error_that_names_it() -> None:
     """In a process of its own, as it is Ray's to be imported."""
-    program = "from training.on_ray import *; [*done([], None)]"
+    program = "from myriad.training.on_ray import *; [*done([], None)]"
     environment = os.environ | {"RAY_ADDRESS": "127.0.0.1:1"}
     ended = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False

@@ -5,21 +5,22 @@ import dataclasses
 import numpy as np
 import pytest
 
-from models.calibration import EFFECT
-from models.key import Series
-from models.names import Names
-from models.points import Points
-from models.windows import Window
-from serving.predictor import Predictor
-from serving.scoring import Query, Scores
-from storage.memory import MemoryStore
-from storage.release import Releases
-from storage.shard import NO_MODEL, Entries
+from myriad.models.calibration import EFFECT
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.models.points import Points
+from myriad.models.windows import Window
+from myriad.serving.predictor import Predictor
+from myriad.serving.scoring import Query, Scores
+from myriad.storage.memory import MemoryStore
+from myriad.storage.release import Releases
+from myriad.storage.shard import NO_MODEL, Entries
+from myriad.training.fit import Refusal, fit, fit_pooled
+from myriad.training.hierarchy import POOLED_SERIES, pools
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
 from tests.conftest import END, history
-from tests.training.fleets import PLAN, released
-from training.candidate import only
-from training.fit import Plan, Refusal, fit, fit_pooled
-from training.hierarchy import POOLED_SERIES, pools
+from tests.training.small import PLAN, released
 
 ONE = Series("r", "a", "cpu")
 WINDOW, LONGER = PLAN.windows

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from myriad.training import gates, records
 from tests.training.tables import RATE, fleet, refusals
-from training import gates, records
 
 
 def test_what_keeps_to_its_limits_fails_nothing() -> None:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from models.key import ANY, Series
-from models.points import Points
+from myriad.models.key import ANY, Series
+from myriad.models.points import Points
+from myriad.training.fleets.synthetic import DAY
+from myriad.training.hierarchy import LEAST_POINTS, SHORT_SECONDS, WEEK, Reference, filled_up, pools, references
 from tests.conftest import END, history
-from training.hierarchy import LEAST_POINTS, SHORT_SECONDS, WEEK, Reference, filled_up, pools, references
-from training.synthetic import DAY
 
 NEW = Series("r", "new", "cpu")
 REGION, FLEET = Series("r", ANY, "cpu"), Series(ANY, ANY, "cpu")

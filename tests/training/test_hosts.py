@@ -1,12 +1,13 @@
 import numpy as np
 
-from models.hosts import means
-from models.key import Series
-from storage.shard import NO_MODEL
+from myriad.models.hosts import means
+from myriad.models.key import Series
+from myriad.storage.shard import NO_MODEL
+from myriad.training.fit import Fitted, fit
+from myriad.training.hosts import with_hosts
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
 from tests.conftest import history
-from training.candidate import only
-from training.fit import Fitted, Plan, fit
-from training.hosts import with_hosts
 
 PLAN = Plan(candidates=only("ewma", "ewma", "ewma"), rate=1e-2)
 METRICS = [Series("here", host, metric) for host in ("one", "two") for metric in ("cpu", "mem", "net")]

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from storage.release import Artifact
+from myriad.storage.release import Artifact
+from myriad.training.job.config import JobFile
+from myriad.training.progress import Progress
+from myriad.training.sources import Partition
+from myriad.training.task import Done, Task
 from tests.training import tables
-from training.config import JobFile
-from training.progress import Progress
-from training.sources import Partition
-from training.task import Done, Task
 
 ARTIFACT = Artifact("0" * 32, 5000, 9000, 20, 40)
 

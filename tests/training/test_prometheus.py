@@ -6,11 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from models.errors import InvalidJob, InvalidPoints, StoreError, Unavailable
+from myriad.formats.columns.canonical import SCHEMA
+from myriad.models.errors import InvalidJob, InvalidPoints, StoreError, Unavailable
+from myriad.training import prometheus
+from myriad.training.job.config import Prometheus
 from tests.training.promserver import PromServer, promserver
-from training import prometheus
-from training.columns import SCHEMA
-from training.config import Prometheus
 
 START = 1_767_571_200
 

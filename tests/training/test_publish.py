@@ -2,18 +2,18 @@
 
 import pytest
 
-import adapters
-from models.errors import Conflict, InvalidPoints
-from models.key import Series, shard_of
-from models.names import Names
-from models.windows import Window
-from storage.memory import MemoryStore
-from storage.release import Manifest, Releases
-from storage.shard import Shard
-from tests.training.fleets import NAMES, PLAN, fitted, released
-from training.candidate import only
-from training.fit import Plan
-from training.publish import publish
+from myriad import adapters
+from myriad.models.errors import Conflict, InvalidPoints
+from myriad.models.key import Series, shard_of
+from myriad.models.names import Names
+from myriad.models.windows import Window
+from myriad.storage.memory import MemoryStore
+from myriad.storage.release import Manifest, Releases
+from myriad.storage.shard import Shard
+from myriad.training.job.candidate import only
+from myriad.training.plan import Plan
+from myriad.training.publish import publish
+from tests.training.small import NAMES, PLAN, fitted, released
 
 HOSTS = tuple(f"r/host-{i}/cpu" for i in range(24))
 
@@ -56,7 +56,7 @@ def test_a_release_says_what_is_in_it(releases: Releases) -> None:
 def test_a_large_region_has_several_shards_and_each_host_lies_in_its_own(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.publish.SHARD_RAW_BYTES", 4000)
+    monkeypatch.setattr("myriad.training.publish.SHARD_RAW_BYTES", 4000)
     manifest = released(releases, fitted(*HOSTS))
     shards = manifest.regions["r"]
     assert len(shards) > 3

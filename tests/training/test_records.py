@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import ArtifactCorrupt, NotFound
-from storage.memory import MemoryStore
-from storage.release import Releases, records_name
+from myriad.models.errors import ArtifactCorrupt, NotFound
+from myriad.storage.memory import MemoryStore
+from myriad.storage.release import Releases, records_name
+from myriad.training import records
 from tests.training.tables import fleet, refusals
-from training import records
 
 ID = "20260101T000000Z-00000001"
 ONE = {"region": ["r"], "host": ["a"], "metric": ["cpu"], "window": ["1m"]}

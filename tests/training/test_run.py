@@ -9,20 +9,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from models.errors import HistoryUnusable, InvalidPoints
-from models.key import ANY, Series
-from models.names import Names
-from models.points import Points
-from serving.predictor import Predictor
-from serving.scoring import Query
-from storage.artifact import views
-from storage.base import open_store
-from storage.release import Manifest, Releases
+from myriad.models.errors import Gated, HistoryUnusable, InvalidPoints
+from myriad.models.key import ANY, Series
+from myriad.models.names import Names
+from myriad.models.points import Points
+from myriad.serving.predictor import Predictor
+from myriad.serving.scoring import Query
+from myriad.storage.artifact import views
+from myriad.storage.release import Manifest, Releases
+from myriad.storage.url import open_store
+from myriad.training import records
+from myriad.training.fleets.synthetic import DAY, fleet
+from myriad.training.job.config import JobFile
+from myriad.training.run import Released, expected, run
 from tests.conftest import END
-from training import records
-from training.config import JobFile
-from training.run import Gated, Released, expected, run
-from training.synthetic import DAY, fleet
 
 DAYS, HOSTS = 6, 6
 SERIES = 2 * HOSTS * 4

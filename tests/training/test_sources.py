@@ -14,17 +14,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.errors import InvalidPoints, MyriadError, Unavailable
-from models.key import Series, shard_of
-from models.table import COLUMNS, grouped
-from storage.release import Manifest
+from myriad.formats.columns.canonical import SCHEMA
+from myriad.formats.columns.table import COLUMNS, grouped
+from myriad.models.errors import InvalidPoints, MyriadError, Unavailable
+from myriad.models.key import Series, shard_of
+from myriad.storage.release import Manifest
+from myriad.training import sources
+from myriad.training.fleets.synthetic import DAY, fleet
+from myriad.training.job.config import History
+from myriad.training.sources import Partition, partitions
 from tests.conftest import END
 from tests.training.promserver import promserver
-from training import sources
-from training.columns import SCHEMA
-from training.config import History
-from training.sources import Partition, partitions
-from training.synthetic import DAY, fleet
 
 NOW = float(END)
 ROW = {"region": "eu", "host": "a", "metric": "m", "timestamp": END - 60, "value": 1.5}

@@ -8,16 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.key import Series
-from storage.artifact import views
-from storage.base import open_store
-from storage.release import Artifact, Releases
+from myriad.models.key import Series
+from myriad.storage.artifact import views
+from myriad.storage.release import Artifact, Releases
+from myriad.storage.url import open_store
+from myriad.training import task as module
+from myriad.training.fleets.synthetic import DAY
+from myriad.training.job.config import JobFile
+from myriad.training.plan import plan_for
+from myriad.training.sources import partitions
+from myriad.training.task import Done, Task, carried_out
 from tests.conftest import END, history
-from training import task as module
-from training.config import JobFile
-from training.sources import partitions
-from training.synthetic import DAY
-from training.task import Done, Task, carried_out, planned
 
 BEGUN, ENDED = "2026-01-03T08:00:00Z", "2026-01-03T10:00:00Z"
 INSIDE = END - 2 * DAY + 8 * 3600, END - 2 * DAY + 10 * 3600
@@ -75,7 +76,7 @@ def test_each_metric_is_fitted_by_its_rule(tmp_path: Path) -> None:
     assert rows.keys() == {("net_rx", "1h"), ("cpu", "5m"), ("cpu", "1h")}
     tried = {key: sorted(json.loads(row["candidates"])) for key, row in rows.items()}
     assert tried == {("net_rx", "1h"): ["seasonal"], ("cpu", "5m"): ["ewma"], ("cpu", "1h"): ["ewma", "seasonal"]}
-    assert planned(job, "mem") is None
+    assert plan_for(job, "mem") is None
     assert found.adapters[:1] == ("ewma",)
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.key import Series
-from models.points import Points
-from models.windows import Window
+from myriad.models.key import Series
+from myriad.models.points import Points
+from myriad.models.windows import Window
+from myriad.training.fit import fit
+from myriad.training.fleets.synthetic import DAY
+from myriad.training.job.candidate import Candidate
+from myriad.training.plan import Plan
 from tests.conftest import END
-from training.candidate import Candidate
-from training.fit import Plan, fit
-from training.synthetic import DAY
 
 STEP = 1800
 PLAN = Plan(

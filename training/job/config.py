@@ -1,0 +1,219 @@
+"""The job file: what `myriad train fleet.yaml` reads, fits and publishes, and where it stops."""
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+
+from myriad.models.calibration import DEFAULT_RATE, HOLDOUT
+from myriad.models.ensemble import DEFAULT_WEIGHTS, MAX_WINDOWS
+from myriad.models.errors import InvalidJob
+from myriad.models.windows import MIN_COVERAGE, Window
+from myriad.training.job.candidate import Candidate
+from myriad.training.job.document import Document
+from myriad.training.job.fields import Duration, Glob, NotEmpty, Number, Part, Text, Url, Whole, directory, said, wrong
+from myriad.training.job.maintenance import Maintenance, calendar
+
+Level = Literal["region", "global"]
+Weight = Annotated[Number, Field(gt=0)]
+
+
+class Columns(Part):
+    """What the columns of the files are called."""
+
+    region: Text = "region"
+    host: Text = "host"
+    metric: Text = "metric"
+    timestamp: Text = "timestamp"
+    value: Text = "value"
+
+
+class Prometheus(Part):
+    """What to ask a server that speaks Prometheus' HTTP API: a query for each metric.
+
+    Attributes:
+        region_label: the label that names the region; `region` where there is none, or a series lacks it.
+        headers_env: for each header to send, the environment variable its value is in.
+    """
+
+    url: Text
+    queries: Annotated[dict[Text, Text], NotEmpty]
+    region_label: Text | None = None
+    host_label: Text = "instance"
+    region: Text | None = None
+    step: Duration = Window(60)
+    headers_env: dict[Text, Text] = Field(default_factory=dict)
+
+    @field_validator("url")
+    @classmethod
+    def _of_http(cls, given: str) -> str:
+        if not given.startswith(("http://", "https://")):
+            raise wrong("must be the URL of a server, http://... or https://...")
+        return given.rstrip("/")
+
+    @model_validator(mode="after")
+    def _some_region(self) -> Self:
+        if self.region_label is None and self.region is None:
+            raise wrong("is missing; a series' region is that label's value, or `region`", "region_label")
+        return self
+
+
+class History(Part):
+    """Where the telemetry comes from: one of `files`, `dataset` and `prometheus`.
+
+    Attributes:
+        files: globs of .parquet and .csv files.
+        dataset: a directory of Parquet files, also ones like `region=eu/date=2026-01-01/x.parquet`.
+        days: only the latest so many are read.
+        columns: their names in files and dataset.
+    """
+
+    files: Annotated[tuple[Glob, ...], NotEmpty] | None = None
+    dataset: Url | None = None
+    prometheus: Prometheus | None = None
+    days: Annotated[Number, Field(gt=0)] | None = None
+    columns: Columns = Columns()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        sources = ("files", "dataset", "prometheus")
+        given = [name for name in sources if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise wrong(f"needs exactly one of {', '.join(sources)}", *given[1:2])
+        if self.prometheus and self.days is None:
+            raise wrong("is missing: Prometheus has to be asked for a stretch of time", "days")
+        return self
+
+
+Windows = Annotated[tuple[Duration, ...], NotEmpty, AfterValidator(lambda given: tuple(sorted(set(given))))]
+
+
+class Rule(Part):
+    """For the metrics that match the glob: which models are tried, at which windows; at all where that is None."""
+
+    match: Text
+    windows: Windows | None = None
+    candidates: Annotated[tuple[Candidate, ...], NotEmpty] = (Candidate(adapter="rhythm"),)
+
+
+class Calibration(Part):
+    """False alarms a point, and the last share of a history that is not fitted to but calibrated on."""
+
+    rate: Annotated[Number, Field(gt=0, lt=0.5)] = DEFAULT_RATE
+    holdout: Annotated[Number, Field(gt=0, lt=1)] = HOLDOUT
+
+
+class Selection(Part):
+    """How candidates are compared: over so many folds, and a kilobyte of model costs that share of the error."""
+
+    folds: Annotated[Whole, Field(ge=1)] = 3
+    cost_per_kilobyte: Annotated[Number, Field(ge=0)] = 0.01
+
+
+class Gates(Part):
+    """What keeps a release from becoming current, each where given.
+
+    Attributes:
+        failed: the largest share of series without a model.
+        calibration_factor: how many times more held-out scores above 1 than the rate says.
+        bytes: a model's, on average.
+    """
+
+    failed: Annotated[Number, Field(ge=0, le=1)] | None = None
+    calibration_factor: Annotated[Number, Field(ge=1)] | None = None
+    bytes: Annotated[Number, Field(gt=0)] | None = None
+
+
+def _shards(given: Any) -> Any:
+    return {"*": given} if isinstance(given, int) else given
+
+
+class JobFile(Part):
+    """A training job.
+
+    Attributes:
+        job: its name; the file's without one.
+        metrics: the first rule that matches a metric is its.
+        windows: of the release, each with its weight, shortest first.
+        coverage: the least share of a window's points.
+        shards: of a region, by globs of its name; as many as its size asks for where none matches.
+        workers: processes; one a core where None.
+    """
+
+    job: Text = "job"
+    history: History
+    metrics: Annotated[tuple[Rule, ...], NotEmpty] = (Rule(match="*"),)
+    windows: Annotated[dict[Duration, Weight], NotEmpty] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
+    calibration: Calibration = Calibration()
+    coverage: Annotated[Number, Field(ge=0, le=1)] = MIN_COVERAGE
+    selection: Selection = Selection()
+    fallback: tuple[Level, ...] = ()
+    maintenance: tuple[Maintenance, ...] = ()
+    store: Url
+    shards: Annotated[dict[Text, Annotated[Whole, Field(ge=1)]], BeforeValidator(_shards)] = Field(default_factory=dict)
+    engine: Literal["local", "ray"] = "local"
+    workers: Annotated[Whole, Field(ge=1)] | None = None
+    gates: Gates = Gates()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The job a YAML file describes.
+
+        Raises:
+            InvalidJob: with a line for each thing that is wrong, which names the file, the line and the field.
+        """
+        document = Document(Path(path))
+        value = document.value
+        if isinstance(value, dict):
+            value = {"job": Path(path).stem, **value}
+        try:
+            return cls.model_validate(value, context={"directory": Path(path).parent})
+        except ValidationError as exc:
+            raise InvalidJob("\n".join(document.said(*said(error)) for error in exc.errors())) from exc
+
+    def rule(self, metric: str) -> Rule | None:
+        """What is fitted to a metric; None where no rule matches it."""
+        return next((rule for rule in self.metrics if fnmatchcase(metric, rule.match)), None)
+
+    def shards_of(self, region: str) -> int | None:
+        """How many shards a region is to have; None where the file does not say."""
+        return next((count for glob, count in self.shards.items() if fnmatchcase(region, glob)), None)
+
+    @field_validator("windows", mode="wrap")
+    @classmethod
+    def _different(cls, given: Any, validated: ValidatorFunctionWrapHandler) -> dict[Window, float]:
+        """Two names may be the same window: 60s and 1m."""
+        windows: dict[Window, float] = validated(given)
+        if len(windows) < len(given) or len(windows) > MAX_WINDOWS:
+            raise wrong(f"must be up to {MAX_WINDOWS} different windows")
+        return dict(sorted(windows.items()))
+
+    @field_validator("maintenance", mode="before")
+    @classmethod
+    def _from_calendar(cls, given: Any, info: ValidationInfo) -> Any:
+        if not isinstance(given, dict):
+            return given
+        if list(given) != ["calendar"] or not isinstance(given["calendar"], str):
+            raise wrong("must be a list, or `calendar` and a CSV file")
+        try:
+            return tuple(calendar(directory(info) / given["calendar"]))
+        except ValueError as exc:
+            raise wrong(str(exc), "calendar") from exc
+
+    @model_validator(mode="after")
+    def _windows_of_the_release(self) -> Self:
+        for i, rule in enumerate(self.metrics):
+            several = [rule.windows or (), *(one.windows or () for one in rule.candidates)]
+            if other := [window for some in several for window in some if window not in self.windows]:
+                raise wrong(f"{other[0]} is none of the release's windows", "metrics", i, "windows")
+        return self

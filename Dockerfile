@@ -7,7 +7,9 @@ RUN python -m venv /opt/myriad && /opt/myriad/bin/pip install --require-hashes -
 RUN sed -n '/^setuptools==/,/[^\\]$/p' requirements/dev.lock > build.lock \
     && python -m venv /opt/tools && /opt/tools/bin/pip install --require-hashes -r build.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY myriad/ myriad/
 COPY models/ models/
+COPY formats/ formats/
 COPY adapters/ adapters/
 COPY storage/ storage/
 COPY training/ training/

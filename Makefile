@@ -1,16 +1,19 @@
-# Needs Python 3.11, make and git; everything else is installed into .venv from the lock file.
-PYTHON ?= python3.11
+# Needs Python 3.11 or newer, make and git; everything else is installed into .venv from the lock file.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach name,python3.11 python3 python3.12 python3.13 python3.14 python,\
+	$(shell $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(name))))
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # The folders that are imported as `myriad.*`.
 PACKAGES := models formats adapters storage training serving cli
 
-.PHONY: install demo test bench-scale bench-speed bench-peers bench-quality bench-adapters locust lock clean
+.PHONY: install demo check quick test bench-scale bench-speed bench-peers bench-quality bench-adapters locust lock clean
 
 install: $(VENV)/installed
 
 $(VENV)/installed: requirements/dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found; name one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -21,10 +24,16 @@ $(VENV)/installed: requirements/dev.lock pyproject.toml
 demo: install
 	$(BIN)/myriad demo $(ARGS)
 
-test: install
+check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest --numprocesses 0 tests/test_architecture.py
+
+quick: install
+	$(BIN)/python -m pytest --quick $(ARGS)
+
+test: check
 	$(BIN)/python -m pytest $(ARGS)
 
 bench-scale: install

@@ -1,4 +1,4 @@
-"""Adapters: one file a library, found by its name.
+"""Adapters: one module for each kind of model, found by its name.
 
 An adapter is a module here that defines one subclass of `Model`; the module's name is the adapter's. Other packages
 add theirs as entry points of the group `myriad.adapters`, each naming such a module.
@@ -20,36 +20,36 @@ GROUP = "myriad.adapters"
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Every adapter's name, in alphabetical order, none imported."""
-    return tuple(sorted({*_ours(), *_others()}))
+    """The names of all adapters, in alphabetical order; none is imported."""
+    return tuple(sorted({*_builtin(), *_external()}))
 
 
 @functools.cache
 def get(name: str) -> type[Model]:
-    """The model class of an adapter, imported when first asked for.
+    """The model class of an adapter, imported on first use.
 
     Raises:
-        UnknownAdapter: there is no such file, and no other package has one of that name.
+        UnknownAdapter: neither this package nor an entry point has an adapter of that name.
     """
-    if name in _ours():
+    if name in _builtin():
         module: Any = importlib.import_module(f"{__name__}.{name}")
-    elif name in _others():
-        module = _others()[name].load()
+    elif name in _external():
+        module = _external()[name].load()
     else:
         raise UnknownAdapter(name, names())
-    (found,) = (
-        thing
-        for thing in vars(module).values()
-        if isinstance(thing, type) and issubclass(thing, Model) and thing.__module__ == module.__name__
+    (model,) = (
+        member
+        for member in vars(module).values()
+        if isinstance(member, type) and issubclass(member, Model) and member.__module__ == module.__name__
     )
-    return found
+    return model
 
 
-def _ours() -> frozenset[str]:
+def _builtin() -> frozenset[str]:
     return frozenset(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 @functools.cache
-def _others() -> dict[str, EntryPoint]:
-    """Those of other packages; a name that is one of ours stays ours."""
+def _external() -> dict[str, EntryPoint]:
+    """The entry points of other packages; a built-in adapter takes precedence over one of the same name."""
     return {entry.name: entry for entry in entry_points(group=GROUP)}

@@ -1,7 +1,6 @@
-"""Hourly: histories as hourly means, which forecasting libraries can cope with, and profiles of hours of the week.
+"""Hourly: histories as hourly means for forecasting libraries, and profiles of the hours of the week.
 
-Forty thousand points a series are too many for a library that is to fit many of them, and the rhythms that matter are
-those of the day and the week.
+The libraries are too slow for forty thousand points a series, and the seasons that matter are the day and the week.
 """
 
 import contextlib
@@ -13,72 +12,75 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.models.arrays import Vector
 from myriad.models.base import Arrays, Fit, Model
 from myriad.models.errors import HistoryUnusable, NotReducible
 from myriad.models.points import Points, magnitudes
+from myriad.models.robust import MEAN_DEVIATION_TO_STD, ROUNDING
 
 HOUR, HALF, DAY_HOURS, WEEK_HOURS = 3600, 1800, 24, 168
-ROUNDING = 1e-9
-"""Spreads below this share of the largest value are rounding errors."""
 PROFILE_DIGITS = 1000
-"""A unit is at least this part of a profile's range: a float16 has not many digits."""
+"""A unit is at least 1/1000 of the profile's range, because a float16 has three decimal digits."""
 SPREAD_PRIOR_DAYS = 3.0
-"""The overall spread weighs as much as this many days of an hour's own."""
+"""The spread of an hour is averaged with the overall one, which weighs as much as this many days."""
 
-Vector = NDArray[np.float64]
 K = TypeVar("K", bound=Model)
 
 
 def hourly_means(points: Points) -> tuple[int, Vector]:
-    """The first hour of the only series, counted from the epoch, and the mean of each from there on.
+    """The first hour of a single series, in hours since the epoch, and the mean of each hour from there on.
 
-    Hours without points are interpolated between those around them.
+    Hours without points are interpolated linearly.
     """
     hours = points.timestamps // HOUR
     counts = np.bincount(hours - hours[0])
     sums = np.bincount(hours - hours[0], points.values)
-    there = np.flatnonzero(counts)
-    return int(hours[0]), np.interp(np.arange(len(counts)), there, sums[there] / counts[there])
+    filled = np.flatnonzero(counts)
+    return int(hours[0]), np.interp(np.arange(len(counts)), filled, sums[filled] / counts[filled])
 
 
-def fit_each(kind: type[K], history: Points, least_hours: int, row: Callable[[Points], Arrays]) -> Fit[K]:
-    """A row for each history that covers `least_hours`, one after the other.
+def fit_each(kind: type[K], history: Points, min_hours: int, row: Callable[[Points], Arrays]) -> Fit[K]:
+    """A row for each history that has points in at least `min_hours` hours, one after the other.
 
     Args:
         kind: the adapter.
         history: tidied points, values finite.
-        least_hours: hours with points that are needed.
-        row: one row from a single series whose largest value is 1; arrays called `level` and `unit` are in its unit,
-            all others in none. It may raise `HistoryUnusable`.
+        min_hours: hours with points that are needed.
+        row: makes the arrays of one row, (1, ...), from a single series whose largest absolute value is 1. Its `level`
+            and `unit` are multiplied by the series' magnitude afterwards. It may raise `HistoryUnusable`.
     """
     rows: dict[int, Arrays] = {}
     refused: dict[int, HistoryUnusable] = {}
     size = magnitudes(history)
     for i in range(len(history)):
-        one = history.take([i])
+        series = history.take([i])
         try:
-            _require_hours(one, least_hours, kind.name())
-            arrays = dict(row(one.with_values(one.values / size[i])))
-        except HistoryUnusable as why:
-            refused[i] = why
+            _require_hours(series, min_hours, kind.name())
+            arrays = dict(row(series.with_values(series.values / size[i])))
+        except HistoryUnusable as error:
+            refused[i] = error
         else:
             rows[i] = arrays | {name: arrays[name] * size[i] for name in ("level", "unit")}
     empty = {name: np.empty((0, *param.shape)) for name, param in kind.params.items()}
-    together = {name: np.concatenate([none, *(one[name] for one in rows.values())]) for name, none in empty.items()}
-    return Fit(kind.uncalibrated(together), np.array(list(rows), np.int64), refused)
+    stacked = {name: np.concatenate([none, *(row[name] for row in rows.values())]) for name, none in empty.items()}
+    return Fit(kind.uncalibrated(stacked), np.array(list(rows), np.int64), refused)
 
 
-def _require_hours(points: Points, least: int, name: str) -> None:
+def _require_hours(points: Points, min_hours: int, name: str) -> None:
     hours = len(np.unique(points.timestamps // HOUR))
-    if hours < least:
-        raise HistoryUnusable(f"{hours} hours with points are too few for {name}; {least} are needed")
+    if hours < min_hours:
+        raise HistoryUnusable(f"{hours} hours with points are too few for {name}; {min_hours} are needed")
 
 
 def step_of(observations: int, history: Points) -> tuple[int, int]:
-    """The first time after what a library was fitted to, and the seconds between its observations.
+    """The time of the first step after the fitted observations, and the seconds between observations.
+
+    Args:
+        observations: how many the library's object was fitted to.
+        history: the one series.
 
     Raises:
-        NotReducible: it was fitted neither to the hourly means of this history nor to its points.
+        NotReducible: these are neither the hourly means of the history nor its points.
     """
     first, means = hourly_means(history)
     if observations == len(means):
@@ -93,10 +95,15 @@ def step_of(observations: int, history: Points) -> tuple[int, int]:
 
 
 def week_profile(cycle: Vector, first: int, step: int) -> Vector:
-    """What each hour of the week adds, (168,), from the values of one cycle that begins at time `first`.
+    """A season as a profile of the hours of the week, (168,).
+
+    Args:
+        cycle: the season's values in one period.
+        first: the time of the first value, epoch seconds.
+        step: seconds between values.
 
     Raises:
-        NotReducible: a week is not a number of whole cycles, or an hour not one of whole steps.
+        NotReducible: a week is not a whole number of periods, or an hour not a whole number of steps.
     """
     week = WEEK_HOURS * HOUR
     if HOUR % step or week % (len(cycle) * step):
@@ -109,7 +116,13 @@ def week_profile(cycle: Vector, first: int, step: int) -> Vector:
 
 
 def at_times(profile: NDArray[np.floating], rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Vector:
-    """The profile (series, hours of a cycle) of each row at each time: linear between the middles of the hours."""
+    """The profile at each time, (n,), linear between the middles of the hours.
+
+    Args:
+        profile: (series, 24) or (series, 168).
+        rows: the profile of each point, (n,).
+        timestamps: epoch seconds, (n,).
+    """
     cycle = profile.shape[1]
     hour, second = np.divmod(timestamps - HALF, HOUR)
     before = profile[rows, hour % cycle].astype(np.float64)
@@ -118,32 +131,31 @@ def at_times(profile: NDArray[np.floating], rows: NDArray[np.int64], timestamps:
 
 
 def interpolated(first: int, hourly: Vector, timestamps: NDArray[np.int64]) -> Vector:
-    """Hourly values from hour `first` on at other times, the outermost ones held."""
+    """Hourly values from hour `first` since the epoch on, at other times: linear between them, constant outside."""
     return np.interp((timestamps - HALF) / HOUR - first, np.arange(len(hourly)), hourly)
 
 
-def deviation(values: Vector) -> float:
-    """A standard deviation from the mean absolute one, of values around 0; never 0 where the largest value is 1."""
-    # For a normal distribution the standard deviation is sqrt(pi / 2) times the mean absolute deviation.
-    return max(float(np.sqrt(np.pi / 2) * np.abs(values).mean()), ROUNDING)
+def residual_std(residuals: Vector) -> float:
+    """The standard deviation of residuals around 0, from their mean absolute value; at least `ROUNDING`."""
+    return max(float(MEAN_DEVIATION_TO_STD * np.abs(residuals).mean()), ROUNDING)
 
 
-def deviations_by_hour(points: Points, residuals: Vector) -> Vector:
-    """The spread of each hour of the day, (24,), drawn towards that of the whole day."""
+def residual_std_by_hour(points: Points, residuals: Vector) -> Vector:
+    """The spread of each hour of the day, (24,): a weighted mean of its own and the overall one."""
     hours = points.timestamps // HOUR % DAY_HOURS
     days = np.bincount(np.unique(points.timestamps // HOUR) % DAY_HOURS, minlength=DAY_HOURS)
-    own = [deviation(residuals[hours == hour]) if days[hour] else 0.0 for hour in range(DAY_HOURS)]
-    return (days * np.array(own) + SPREAD_PRIOR_DAYS * deviation(residuals)) / (days + SPREAD_PRIOR_DAYS)
+    own = [residual_std(residuals[hours == hour]) if days[hour] else 0.0 for hour in range(DAY_HOURS)]
+    return (days * np.array(own) + SPREAD_PRIOR_DAYS * residual_std(residuals)) / (days + SPREAD_PRIOR_DAYS)
 
 
 def unit_of(profile: Vector, spread: float) -> float:
-    """What a profile kept as a float16 is best measured in: the spread, if the profile is not far larger."""
+    """The unit in which a profile is kept as float16: the spread, unless the profile is far larger."""
     return max(spread, float(np.ptp(profile)) / PROFILE_DIGITS, ROUNDING)
 
 
 @contextlib.contextmanager
 def quiet(*loggers: str) -> Iterator[None]:
-    """Without the warnings and the log of a library that means well."""
+    """A context without warnings and without the messages of these loggers."""
     levels = {name: logging.getLogger(name).level for name in loggers}
     try:
         for name in loggers:

@@ -1,9 +1,9 @@
-"""Decision trees as arrays, a row a forest; a forest's answer is the sum of what its trees say.
+"""Decision trees as arrays, one forest a row; the value of a forest is the sum of its trees' leaf values.
 
-A tree is a list of nodes, the root first and brothers next to each other. Every library's comparison is brought to
-one: a float32 feature goes left where it is at most the float32 `number`. A threshold of more digits is rounded down,
-and `<` is `<=` the next smaller number: neither changes where any float32 goes. So the features of all libraries are
-float32, and trees answer as in their library but for the rounding of what the leaves say.
+A tree is a list of nodes, the root first and siblings next to each other. Features are float32. Every library's
+comparison is converted to one form: a feature goes left if feature <= `number`, a float32. A threshold with more digits
+is rounded down, and `< t` becomes `<=` the next smaller float32. Neither changes the path of any float32 feature, so
+that a tree gives the same value as in its library, but for the rounding of leaf values to float32.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,38 +12,38 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from myriad.models.arrays import Vector
 from myriad.models.base import Arrays, Param
 from myriad.models.errors import NotReducible
 
 TREES = 20
-"""At most so many in a row."""
+"""The most trees in a row."""
 LEAVES = 16
-"""At most so many in a tree."""
+"""The most leaves in a tree."""
 NODES = 2 * LEAVES - 1
 LEAF = -1
 POINTS_AT_ONCE = 2048
 
 PARAMS: Mapping[str, Param] = {
     "feature": Param("i1", (TREES, NODES)),  # -1 in a leaf
-    "number": Param("<f4", (TREES, NODES)),  # what is compared with, or what a leaf says
-    "left": Param("u1", (TREES, NODES)),  # the right child is the next one
+    "number": Param("<f4", (TREES, NODES)),  # the threshold, or the value of a leaf
+    "left": Param("u1", (TREES, NODES)),  # the left child; the right one is next to it
 }
 
 Features = NDArray[np.float32]
-Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree as libraries have it, node 0 being the root; all arrays are (nodes,).
+    """A tree as libraries store it, node 0 being the root; all arrays are (nodes,).
 
     Attributes:
-        feature: what a node compares.
-        threshold: what it compares with; features that are not above it go left.
+        feature: the column that a node compares.
+        threshold: what it is compared with; a feature that is not above it goes left.
         left: the left child, negative in leaves.
         right: the right child.
-        value: what a leaf says.
-        strict: whether features equal to the threshold go right.
+        value: of a leaf.
+        strict: whether a feature equal to the threshold goes right.
     """
 
     feature: ArrayLike
@@ -55,21 +55,21 @@ class Tree:
 
 
 def packed(trees: Sequence[Tree], kind: str) -> Arrays:
-    """The arrays of one row, (1, ...); trees that are not there say 0.
+    """The arrays of one row, (1, ...); unused trees have the value 0.
 
     Args:
         trees: of one forest.
-        kind: of model they are from, for the message.
+        kind: the name of the library's model, for the message.
 
     Raises:
-        NotReducible: they are too many or have too many leaves.
+        NotReducible: there are too many trees, or one has too many leaves.
     """
     if len(trees) > TREES:
         raise NotReducible(f"{kind} has {len(trees)} trees; fit at most {TREES}")
     row = {name: np.zeros((1, *param.shape), param.dtype) for name, param in PARAMS.items()}
     row["feature"][:] = LEAF
     for i, tree in enumerate(trees):
-        order = _brothers_together(tree, kind)
+        order = _siblings_together(tree, kind)
         leaf = np.asarray(tree.left)[order] < 0
         nodes = slice(0, len(order))
         place = np.zeros(int(order.max()) + 1, np.int64)
@@ -85,42 +85,42 @@ def none() -> Arrays:
     return packed([], "")
 
 
-def total(forest: Arrays, rows: NDArray[np.int64], x: Features) -> Scores:
-    """What the trees of row `rows[i]` say together of features `x[i]`, float64 (n,).
+def total(forest: Arrays, rows: NDArray[np.int64], x: Features) -> Vector:
+    """The sum of the trees of row `rows[i]` at the features `x[i]`, float64 (n,).
 
     Args:
         forest: the arrays named in `PARAMS`.
-        rows: int64 (n,), not negative; best with equal ones next to each other, as each run of them is copied.
+        rows: int64 (n,), not negative. Equal ones should be next to each other: each run of them is copied once.
         x: float32 (n, features), finite.
     """
-    said = np.empty(len(x))
+    sums = np.empty(len(x))
     for first in range(0, len(x), POINTS_AT_ONCE):
         part = slice(first, first + POINTS_AT_ONCE)
-        said[part] = _descended(forest, rows[part], x[part])
-    return said
+        sums[part] = _descended(forest, rows[part], x[part])
+    return sums
 
 
-def _descended(forest: Arrays, rows: NDArray[np.int64], x: Features) -> Scores:
-    """All points and trees go down a step at a time; those in a leaf stay."""
+def _descended(forest: Arrays, rows: NDArray[np.int64], x: Features) -> Vector:
+    """Descend all trees for all points one level at a time, until every path is in a leaf."""
     new = np.diff(rows, prepend=-1) != 0
-    which = np.cumsum(new) - 1
+    run = np.cumsum(new) - 1
     feature, number, left = (forest[name][rows[new]].ravel() for name in PARAMS)
-    tree = ((which[:, None] * TREES + np.arange(TREES)) * NODES).ravel()
+    root = ((run[:, None] * TREES + np.arange(TREES)) * NODES).ravel()
     point = np.repeat(np.arange(len(x)) * x.shape[1], TREES)
-    values, at = np.ascontiguousarray(x).ravel(), tree.copy()
-    going = np.flatnonzero(feature[at] >= 0)
-    for _ in range(NODES):  # no path is longer, so that damaged arrays cannot hold anybody up
-        if not len(going):
+    values, at = np.ascontiguousarray(x).ravel(), root.copy()
+    active = np.flatnonzero(feature[at] >= 0)
+    for _ in range(NODES):  # no path is longer: corrupt arrays cannot cause an endless loop
+        if not len(active):
             break
-        node = at[going]
-        right = values.take(point[going] + feature[node], mode="clip") > number[node]
-        at[going] = node = np.minimum(tree[going] + left[node] + right, len(feature) - 1)
-        going = going[feature[node] >= 0]
+        node = at[active]
+        right = values.take(point[active] + feature[node], mode="clip") > number[node]
+        at[active] = node = np.minimum(root[active] + left[node] + right, len(feature) - 1)
+        active = active[feature[node] >= 0]
     return number[at].reshape(len(x), TREES).sum(axis=1, dtype=np.float64)
 
 
-def _brothers_together(tree: Tree, kind: str) -> NDArray[np.int64]:
-    """The tree's nodes in our order, level by level."""
+def _siblings_together(tree: Tree, kind: str) -> NDArray[np.int64]:
+    """The tree's nodes level by level, siblings next to each other."""
     left, right = np.asarray(tree.left), np.asarray(tree.right)
     order, level = [np.zeros(1, np.int64)], np.zeros(1, np.int64)
     while len(level := level[left[level] >= 0]):
@@ -133,9 +133,9 @@ def _brothers_together(tree: Tree, kind: str) -> NDArray[np.int64]:
 
 
 def _at_most(tree: Tree) -> Features:
-    """The largest float32 that goes left, at each node."""
+    """The largest float32 that goes left at each node, (nodes,)."""
     exact = np.asarray(tree.threshold, np.float64)
-    with np.errstate(over="ignore"):  # a threshold beyond every float32 sends all one way, as infinity would
+    with np.errstate(over="ignore"):  # beyond every float32 it becomes infinity
         near = exact.astype(np.float32)
     above = near >= exact if tree.strict else near > exact
     near = np.where(above, np.nextafter(near, np.float32(-np.inf)), near)

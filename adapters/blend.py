@@ -1,7 +1,11 @@
-"""blend: several kinds of model together, which fail on different days, over how far off they have been of late.
+"""blend: three kinds of model combined into one score, relative to how large that score has been lately.
 
-`rhythm` forgives what has become usual within hours, `mad` what most of the last points were like, `seasonal` nothing
-that the history has not shown. A value that all of them find odd is rarely an ordinary one.
+    member score = deviation / max(member threshold * member spread, floor)
+    combined     = mean over the members of member score, its logarithm above LINEAR
+    score        = combined / its exponential moving average, with a threshold of its own
+
+The members differ in what they adapt to: `rhythm` to a shift that lasts for hours, `mad` to what most of the last
+points were like, and `seasonal` to nothing outside its history. A value that is unusual for all three is seldom normal.
 """
 
 from collections.abc import Sequence
@@ -10,33 +14,36 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.adapters._follow import running
+from myriad.adapters._local_level import relative_average
 from myriad.adapters.mad import Mad
 from myriad.adapters.rhythm import Rhythm
 from myriad.adapters.seasonal import Seasonal
 from myriad.models import calibration
+from myriad.models.arrays import Vector
 from myriad.models.base import Arrays, Fit, Model, Param, Prediction
 from myriad.models.points import Points
-from myriad.models.windows import own_step
+from myriad.models.windows import median_step
 
 MEMBERS: tuple[type[Model], ...] = (Rhythm, Mad, Seasonal)
 LINEAR = 2.0
-"""A member's score counts in full up to here and with its logarithm beyond, so that none of them outvotes the rest."""
-FORGIVEN_SECONDS = 86_400
-"""Half-life of what the blend has been off by of late."""
-FORGIVEN_BOUNDS = (0.5, 30.0)
+"""A member's score counts in full up to here and by its logarithm beyond, so that no member outvotes the others."""
+AVERAGE_HALF_LIFE = 86_400
+"""Of the moving average of the combined score, in seconds."""
+AVERAGE_BOUNDS = (0.5, 30.0)
+"""Of that average, as multiples of the usual combined score."""
 CLIP = 8.0
-"""A point counts for no more than so many times what is usual of late: an incident is not forgiven at once."""
-LEAST_USUAL = 1e-6
-SMALLEST = float(np.finfo(np.float64).tiny)
-SPREADS = 3.9
-"""So far out a normal distribution is as rare as a score of 1: the blend's own spread is that part of its band."""
+"""A combined score counts as at most this many times the average: an incident raises the average slowly."""
+MIN_USUAL = 1e-6
+MIN_FLOOR = float(np.finfo(np.float64).tiny)
+THRESHOLD = 3.9
+"""The threshold of a member that could not be tuned, in spreads: a normal distribution exceeds it at the default rate.
 
-Vector = NDArray[np.float64]
+The spread of the blend is its half band divided by this, so that its own threshold is of the same size.
+"""
 
 
 class Blend(Model):
-    """A row of each member and what they are usually off by together."""
+    """A row of each member, and the mean of their combined score."""
 
     version = sum(100**place * member.version for place, member in enumerate(MEMBERS))
 
@@ -46,66 +53,79 @@ class Blend(Model):
             for member in MEMBERS
             for name, param in {**member.params, **member.common}.items()
         },
-        "usual": Param("<f4", positive=True, digits=10),  # the mean of the members' scores together
-        "widening": Param("<f4", positive=True, digits=7),  # how much of a point's size the band takes on
+        "usual": Param("<f4", positive=True, digits=10),  # the mean of the combined score
+        "widening": Param("<f4", positive=True, digits=7),  # the smoothing constant of its moving average
     }
 
     @classmethod
     def fit(cls, history: Points) -> Fit[Self]:
-        """Every member, weighing alike until held-out points tell; as many points as any of them needs."""
+        """Fit every member; as many points are needed as the member with the highest minimum needs.
+
+        The members have the same threshold until `tuned_on_held_out` gives each its own.
+        """
         fits = [member.fit(history) for member in MEMBERS]
-        refused = {i: why for fit in fits for i, why in fit.refused.items()}
+        refused = {i: error for fit in fits for i, error in fit.refused.items()}
         kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
         members = [fit.model.take(np.flatnonzero(np.isin(fit.kept, kept))) for fit in fits]
-        arrays = _named([member.arrays for member in members])
-        arrays |= {f"{member.name()}_threshold": np.full(len(kept), SPREADS) for member in members}
-        arrays["usual"] = np.full(len(kept), 1 / SPREADS)
-        arrays["widening"] = 1 - 0.5 ** (own_step(history.take(kept)) / FORGIVEN_SECONDS)
+        arrays = _prefixed([member.arrays for member in members])
+        arrays |= {f"{member.name()}_threshold": np.full(len(kept), THRESHOLD) for member in members}
+        arrays["usual"] = np.full(len(kept), 1 / THRESHOLD)
+        arrays["widening"] = 1 - 0.5 ** (median_step(history.take(kept)) / AVERAGE_HALF_LIFE)
         return Fit(cls.uncalibrated(arrays), kept, refused)
 
-    def learnt(self, held_out: Points, floor: Vector) -> Arrays:
-        """How rarely each member is how far off, and what all are off by as a rule."""
+    def tuned_on_held_out(self, held_out: Points, floor: Vector, rate: float) -> Arrays:
+        """The threshold of each member at the target rate, and the mean of the combined score.
+
+        Args:
+            held_out: one series for each row, tidied; values are finite. A series may be empty.
+            floor: the smallest deviation that may score 1, in the series' unit, float64 (rows,).
+            rate: false alarms a point.
+
+        Returns:
+            Every member's `threshold` and `floor`, and `usual`.
+        """
         rows, members, scores = np.arange(self.rows), [], []
         for member in self._members():
-            uncalibrated = member.calibrated(np.ones(self.rows), np.full(self.rows, SMALLEST))
-            said = uncalibrated.predict(rows, held_out)
-            limits = _limits(said.score, held_out)
-            members.append(member.calibrated(limits, floor))
-            half = np.maximum(_half(said) * limits[held_out.owner], floor[held_out.owner])
-            scores.append(np.abs(held_out.values - said.expected) / half)
-        together = _together(scores)
+            uncalibrated = member.calibrated(np.ones(self.rows), np.full(self.rows, MIN_FLOOR))
+            prediction = uncalibrated.predict(rows, held_out)
+            thresholds = _thresholds(prediction.score, held_out, rate)
+            members.append(member.calibrated(thresholds, floor))
+            half_band = np.maximum(_half_band(prediction) * thresholds[held_out.owner], floor[held_out.owner])
+            scores.append(np.abs(held_out.values - prediction.expected) / half_band)
+        combined = _combined(scores)
         owner, count = held_out.owner, np.maximum(held_out.lengths, 1)
-        most = CLIP * np.bincount(owner, together, self.rows) / count
-        usual = np.bincount(owner, np.minimum(together, most[owner]), self.rows) / count
+        limit = CLIP * np.bincount(owner, combined, self.rows) / count
+        usual = np.bincount(owner, np.minimum(combined, limit[owner]), self.rows) / count
         common = [{name: member.arrays[name] for name in self.common} for member in members]
-        return {**_named(common), "usual": self.params["usual"].cast(np.maximum(usual, LEAST_USUAL))}
+        return {**_prefixed(common), "usual": self.params["usual"].cast(np.maximum(usual, MIN_USUAL))}
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """Members' expectations, the surer the weightier; the band is where their scores together are usual of late.
+        """The mean of the members' expected values, weighted by the inverse of their bands, and the combined score.
 
-        Where they disagree the band depends on the value: as wide as makes its distance the score.
+        The score is not proportional to the deviation from that mean. So the band depends on the value: its width is
+        the one at which the deviation of this value gives the combined score.
         """
-        said = [member.predict(rows, points) for member in self._members()]
-        expected, around = _weighed(said)
-        together = _together([one.score for one in said])
-        usual, widening = (self.arrays[name][rows].astype(np.float64) for name in ("usual", "widening"))
-        late = running(points.with_values(together), usual, widening, CLIP, FORGIVEN_BOUNDS)
-        strayed = np.abs(points.values - expected)
-        told = (strayed > 0) & (together > 0)
-        spread = late / SPREADS * np.divide(strayed, together, out=around, where=told)
+        predictions = [member.predict(rows, points) for member in self._members()]
+        expected, default_spread = _weighted_mean(predictions)
+        combined = _combined([prediction.score for prediction in predictions])
+        usual, smoothing = (self.arrays[name][rows].astype(np.float64) for name in ("usual", "widening"))
+        average = relative_average(points.with_values(combined), usual, smoothing, CLIP, AVERAGE_BOUNDS)
+        deviation = np.abs(points.values - expected)
+        defined = (deviation > 0) & (combined > 0)
+        spread = average / THRESHOLD * np.divide(deviation, combined, out=default_spread, where=defined)
         return self.banded(points.values, expected, self.half_band(np.repeat(rows, points.lengths), spread))
 
     def _members(self) -> list[Model]:
-        found = []
+        members = []
         for member in MEMBERS:
             prefix = f"{member.name()}_"
             names = (name for name in self.arrays if name.startswith(prefix))
-            found.append(member({name.removeprefix(prefix): self.arrays[name] for name in names}))
-        return found
+            members.append(member({name.removeprefix(prefix): self.arrays[name] for name in names}))
+        return members
 
 
-def _named(each: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
-    """The arrays of every member, by their names in a blend."""
+def _prefixed(each: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
+    """The arrays of every member, under their names in a blend."""
     return {
         f"{member.name()}_{name}": array
         for member, arrays in zip(MEMBERS, each, strict=True)
@@ -113,33 +133,33 @@ def _named(each: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _limits(deviations: Vector, points: Points) -> Vector:
-    """The deviation of each series that is as rare as an alarm is to be, (series,)."""
-    limits = np.full(len(points), SPREADS)
+def _thresholds(deviations: Vector, points: Points, rate: float) -> Vector:
+    """The deviation that each series exceeds at the rate, (series,), from those of all its points, (n,)."""
+    thresholds = np.full(len(points), THRESHOLD)
     for i in np.flatnonzero(points.lengths).tolist():
-        deviation = deviations[points.offsets[i] : points.offsets[i + 1]]
-        limits[i] = calibration.threshold(deviation, calibration.DEFAULT_RATE)
-    return np.clip(limits, np.finfo(np.float32).tiny, calibration.MOST_SPREADS)
+        thresholds[i] = calibration.threshold(deviations[points.offsets[i] : points.offsets[i + 1]], rate)
+    return np.clip(thresholds, np.finfo(np.float32).tiny, calibration.MAX_THRESHOLD)
 
 
-def _together(scores: list[Vector]) -> Vector:
-    """The mean of the members' scores, far ones by their logarithm."""
+def _combined(scores: list[Vector]) -> Vector:
+    """The mean of the members' scores s, those above `LINEAR` as LINEAR * (1 + log(s / LINEAR))."""
     total = np.zeros_like(scores[0])
     for score in scores:
         total += np.where(score > LINEAR, LINEAR * (1 + np.log(np.maximum(score, LINEAR) / LINEAR)), score)
     return total / len(scores)
 
 
-def _weighed(said: list[Prediction]) -> tuple[Vector, Vector]:
-    """What is expected, each member weighing as much as its band is narrow, and the half band they then have."""
-    halves = [_half(one) for one in said]
-    narrowest = np.minimum.reduce(halves)
-    weights = [narrowest / half for half in halves]
+def _weighted_mean(predictions: list[Prediction]) -> tuple[Vector, Vector]:
+    """The mean of the expected values with weights 1 / half band, and the harmonic mean of the half bands."""
+    half_bands = [_half_band(prediction) for prediction in predictions]
+    narrowest = np.minimum.reduce(half_bands)
+    weights = [narrowest / half_band for half_band in half_bands]
     total = np.add.reduce(weights)
-    expected = np.add.reduce([one.expected * weight for one, weight in zip(said, weights, strict=True)]) / total
-    return expected, narrowest * len(said) / total
+    weighted = [prediction.expected * weight for prediction, weight in zip(predictions, weights, strict=True)]
+    return np.add.reduce(weighted) / total, narrowest * len(predictions) / total
 
 
-def _half(said: Prediction) -> Vector:
-    """Half of a band; one too narrow for its digits is as wide as they are."""
-    return np.maximum(said.upper - said.lower, np.spacing(np.abs(said.expected))) / 2
+def _half_band(prediction: Prediction) -> Vector:
+    """Half the width of the band, at least half the distance between neighbouring floats."""
+    width = np.maximum(prediction.upper - prediction.lower, np.spacing(np.abs(prediction.expected)))
+    return width / 2

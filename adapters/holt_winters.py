@@ -1,17 +1,20 @@
-"""holt_winters: exponential smoothing of statsmodels; what is usual at this hour, on a level that follows the points.
+"""holt_winters: additive exponential smoothing of statsmodels, with a fixed season and a level updated with each point.
 
-What the library fits: hourly means, gaps interpolated, by `ExponentialSmoothing` with an additive season of a day and,
-if asked for, a damped trend. The season it starts with is the mean of each hour of the day over the whole history, so
-that only the smoothing constants are left to optimise: a hundredth of a second a series.
+    expected = level + season at the hour + damped trend
 
-What is served: the season as it stood at the end (linear between the middles of the hours, no longer updated), and the
-library's recursion for the level, carried on over the posted points. Its smoothing constant belongs to an hour; at the
-history's own step of d hours it is 1 - (1 - alpha)^d, so that the level forgets as fast as the library's. As in the
-state space form of the same recursion (Durbin and Koopman, "Time Series Analysis by State Space Methods", 2012, section
-2.2), the level becomes less certain with the time since it was last seen, by as much as the library's own forecast
-variance grows, up to how far the level strayed in the history; a point after a gap or at a longer step then corrects it
-by more. Without posted values the prediction is the library's forecast. Errors are clipped, so that an incident moves
-the level slowly.
+Fitting: `ExponentialSmoothing` with an additive season of a day and, if requested, a damped trend, on hourly means with
+gaps interpolated. The initial season is the mean of each hour of the day over the whole history, so that only the
+smoothing constants are optimised: a hundredth of a second a series.
+
+Serving: the season stays as it was at the end of the history, linear between the middles of the hours. The level goes
+on as in the library's recursion. Its smoothing constant alpha is that of an hour; at a step of d hours it is
+1 - (1 - alpha)^d, so that old values lose weight as fast as in the library.
+
+The level has a variance, as in the state space form of the recursion (Durbin and Koopman, "Time Series Analysis by
+State Space Methods", 2012, section 2.2). It grows with the time since the last point, at the rate at which the
+library's forecast variance grows, up to the variance of the level in the history. So a point after a gap corrects the
+level by more. Without new values the prediction is the library's forecast. Errors are clipped, so that an incident
+moves the level slowly.
 
 The spread is that of one-step errors at the history's own points, which are noisier than hourly means.
 """
@@ -28,34 +31,33 @@ from myriad.adapters._hourly import (
     HOUR,
     WEEK_HOURS,
     at_times,
-    deviation,
     fit_each,
     hourly_means,
     interpolated,
     quiet,
+    residual_std,
     step_of,
     unit_of,
     week_profile,
 )
+from myriad.models.arrays import Matrix, Vector
 from myriad.models.base import Arrays, Fit, Model, Param, Prediction
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
 
 MIN_HOURS = 3 * DAY_HOURS
 ALPHA_BOUNDS = (0.05, 0.95)
-"""Per hour: a level that is never followed would make a lasting shift an alarm for ever."""
-CERTAINTY_BOUNDS = (0.1, 1e4)
-"""The largest variance of the level, in variances of an observation, is at least and at most this."""
+"""Of alpha, per hour. If the level were never updated, a lasting shift would alarm for ever."""
+VARIANCE_LIMIT_BOUNDS = (0.1, 1e4)
+"""Of the limit of the level's variance, in observation variances."""
 TREND_HOURS = 14 * DAY_HOURS
-"""A trend goes on for this long after the history, and then stays where it is."""
+"""The trend continues for this long after the history and is constant from then on."""
 CLIP = 4.0
 FIT_POINTS = 20000
-"""The spread is measured on this many of the latest points."""
+"""The spread is estimated from this many of the latest points."""
 FEW_SERIES = 40
-"""Up to so many series are followed one after the other: NumPy's calls would cost more than the arithmetic."""
+"""Up to this many series are filtered one after the other: calling NumPy would take longer than the arithmetic."""
 SERIES_AT_ONCE = 2048
-
-Vector = NDArray[np.float64]
 
 
 class HoltWinters(Model):
@@ -73,29 +75,29 @@ class HoltWinters(Model):
         "unit": Param("<f8", positive=True, digits=24),
         "season": Param("<f2", (WEEK_HOURS,)),  # in units, of each hour of the week
         "spread": Param("<f4", positive=True, digits=10),  # in units, of one-step errors at `step` once settled
-        "wander": Param("<f4", positive=True, digits=7),  # in units, how far the level strayed
+        "wander": Param("<f4", positive=True, digits=7),  # in units, the standard deviation of the level in the history
         "alpha": Param("<f4", positive=True, digits=10),  # the smoothing constant of an hour
-        "trend": Param("<f4"),  # in units, the rise in an hour at the end
-        "damping": Param("<f4", positive=True),  # what is left of the trend after an hour
-        "ended": Param("<i8"),  # when the level was as it is
+        "trend": Param("<f4"),  # in units, the rise in the last hour
+        "damping": Param("<f4", positive=True),  # the share of the trend that is left after an hour
+        "ended": Param("<i8"),  # the time of the level
         "step": Param("<i4", positive=True),  # seconds between the history's points
     }
 
     @classmethod
     def fit(cls, history: Points, *, damped_trend: bool = False) -> Fit[Self]:
         """Additive exponential smoothing of hourly means; three days of points are needed."""
-        return fit_each(cls, history, MIN_HOURS, lambda one: cls.reduced(_fitted(one, damped_trend), one))
+        return fit_each(cls, history, MIN_HOURS, lambda series: cls.reduced(_fitted(series, damped_trend), series))
 
     @classmethod
     def reduced(cls, fitted: Any, history: Points) -> Arrays:
         """One row of additive exponential smoothing, with or without trend and season.
 
         Args:
-            fitted: to the hourly means of the history, or to its points if they are regular.
+            fitted: a result fitted to the hourly means of the history, or to its points if they are regular.
             history: the one series.
 
         Raises:
-            NotReducible: something in it is multiplicative or transformed, or its season does not fit into a week.
+            NotReducible: a component is multiplicative, values are transformed, or a week is not whole seasons.
         """
         _require_additive(fitted)
         state = _State.of(fitted, *step_of(len(fitted.level), history))
@@ -116,38 +118,40 @@ class HoltWinters(Model):
         return {name: np.array([value]) for name, value in row.items()}
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """One-step forecasts: what was expected of each point from those before it."""
+        """One-step predictions: of each point from those before it."""
         at = np.repeat(rows, points.lengths)
-        usual = self._usual(at, points.timestamps)
-        left = points.with_values(points.values - usual)
-        level, spread = np.empty_like(usual), np.empty_like(usual)
+        fixed = self._season_and_trend(at, points.timestamps)
+        levels = points.with_values(points.values - fixed)
+        level, spread = np.empty_like(fixed), np.empty_like(fixed)
         for first in range(0, len(rows), SERIES_AT_ONCE):
             chunk = np.arange(first, min(first + SERIES_AT_ONCE, len(rows)))
             part = slice(points.offsets[chunk[0]], points.offsets[chunk[-1] + 1])
-            level[part], spread[part] = self._follow(rows[chunk], left.take(chunk))
-        return self.banded(points.values, usual + level, self.half_band(at, spread))
+            level[part], spread[part] = self._filter(rows[chunk], levels.take(chunk))
+        return self.banded(points.values, fixed + level, self.half_band(at, spread))
 
-    def _usual(self, at: NDArray[np.int64], times: NDArray[np.int64]) -> Vector:
-        """What season and trend add to the level."""
-        chosen = {name: self.arrays[name][at].astype(np.float64) for name in ("unit", "trend", "damping")}
-        risen = np.zeros(len(times))
-        if chosen["trend"].any():
+    def _season_and_trend(self, at: NDArray[np.int64], times: NDArray[np.int64]) -> Vector:
+        """The season and the trend at each time, (n,), without the level."""
+        row = {name: self.arrays[name][at].astype(np.float64) for name in ("unit", "trend", "damping")}
+        trend = np.zeros(len(times))
+        if row["trend"].any():
             hours = np.clip((times - self.arrays["ended"][at]) / HOUR, 0, TREND_HOURS)
-            risen = chosen["trend"] * _damped_hours(chosen["damping"], hours)
-        return chosen["unit"] * (at_times(self.arrays["season"], at, times) + risen)
+            trend = row["trend"] * _damped_hours(row["damping"], hours)
+        return row["unit"] * (at_times(self.arrays["season"], at, times) + trend)
 
-    def _follow(self, rows: NDArray[np.int64], points: Points) -> tuple[Vector, Vector]:
+    def _filter(self, rows: NDArray[np.int64], points: Points) -> tuple[Vector, Vector]:
+        """The level and the spread before each point, (n,), of values without season and trend."""
         row = {name: self.arrays[name][rows].astype(np.float64) for name in self.params if name != "season"}
-        path = _Path.of(row["alpha"], row["step"], row["unit"] * row["spread"], row["unit"] * row["wander"])
-        values, grown = _padded(points, points.values), path.growth * _padded(points, _elapsed(points, row["ended"]))
-        run = _run_together if len(rows) > FEW_SERIES else _run_each
-        level, spread = run(values, grown, row["level"], path)
+        dynamics = _Dynamics.of(row["alpha"], row["step"], row["unit"] * row["spread"], row["unit"] * row["wander"])
+        values = _padded(points, points.values)
+        growth = dynamics.growth * _padded(points, _elapsed(points, row["ended"]))
+        run = _filter_batch if len(rows) > FEW_SERIES else _filter_each
+        level, spread = run(values, growth, row["level"], dynamics)
         inside = np.arange(len(values))[None, :] < points.lengths[:, None]
         return level.T[inside], spread.T[inside]
 
 
 class _State(NamedTuple):
-    """What a library's object says of the time after its history."""
+    """The state of a library's object at the end of its history; trend, damping and alpha are those of an hour."""
 
     level: float
     trend: float
@@ -158,7 +162,13 @@ class _State(NamedTuple):
 
     @classmethod
     def of(cls, fitted: Any, after: int, step: int) -> "_State":
-        """The same state with an hour's trend, damping and smoothing, given the first time after the history."""
+        """The state of a fitted object.
+
+        Args:
+            fitted: a result of the library.
+            after: the time of the first step after the history.
+            step: seconds between the observations it was fitted to.
+        """
         trend, damping = _trend(fitted)
         share = HOUR / step
         season = np.zeros(WEEK_HOURS)
@@ -167,27 +177,34 @@ class _State(NamedTuple):
         hourly_trend = trend * float(_damped_hours(np.array([damping]), np.array([share]))[0])
         hourly = damping**share
         alpha = 1 - (1 - _smoothing(fitted)) ** share
-        # An observation stands for its whole step, hour means for instance for the middle of the hour.
+        # An hourly mean is the value of the middle of its hour.
         ended = after - step + (HALF if step == HOUR else 0)
         level = float(np.asarray(fitted.level)[-1])
         return cls(level, hourly_trend / hourly, hourly, season, float(np.clip(alpha, *ALPHA_BOUNDS)), ended)
 
 
-class _Path(NamedTuple):
-    """How the level of each series is followed, all (series,); variances are in those of an observation."""
+class _Dynamics(NamedTuple):
+    """The local-level model of each series; all (series,), variances in units of the observation variance.
+
+    Attributes:
+        settled: the variance after a point, once it has settled; it equals the gain.
+        growth: of the variance in a second.
+        limit: of the variance.
+        noise: the standard deviation of an observation.
+    """
 
     settled: Vector
     growth: Vector
-    most: Vector
+    limit: Vector
     noise: Vector
 
     @classmethod
-    def of(cls, alpha: Vector, step: Vector, spread: Vector, wander: Vector) -> "_Path":
+    def of(cls, alpha: Vector, step: Vector, spread: Vector, wander: Vector) -> "_Dynamics":
         gain = 1 - (1 - alpha) ** (step / HOUR)
         noise = spread * np.sqrt(1 - gain)  # the settled one-step spread is then `spread`
-        most = np.maximum(np.clip(wander / noise, 1e-8, 1e8) ** 2, CERTAINTY_BOUNDS[0])
-        most = np.maximum(np.minimum(most, CERTAINTY_BOUNDS[1]), gain / (1 - gain))
-        return cls(gain, gain**2 / (1 - gain) / step, most, noise)  # the steady state's gain is then `gain`
+        limit = np.maximum(np.clip(wander / noise, 1e-8, 1e8) ** 2, VARIANCE_LIMIT_BOUNDS[0])
+        limit = np.maximum(np.minimum(limit, VARIANCE_LIMIT_BOUNDS[1]), gain / (1 - gain))
+        return cls(gain, gain**2 / (1 - gain) / step, limit, noise)  # the steady state's gain is then `gain`
 
 
 def _fitted(history: Points, damped_trend: bool) -> Any:
@@ -195,7 +212,7 @@ def _fitted(history: Points, damped_trend: bool) -> Any:
 
     _, means = hourly_means(history)
     level = float(means.mean())
-    usual = np.array([means[hour::DAY_HOURS].mean() for hour in range(DAY_HOURS)]) - level
+    season = np.array([means[hour::DAY_HOURS].mean() for hour in range(DAY_HOURS)]) - level
     trend = {"trend": "add", "damped_trend": True, "initial_trend": 0.0} if damped_trend else {}
     with quiet():
         model = ExponentialSmoothing(
@@ -204,7 +221,7 @@ def _fitted(history: Points, damped_trend: bool) -> Any:
             seasonal_periods=DAY_HOURS,
             initialization_method="known",
             initial_level=level,
-            initial_seasonal=usual,
+            initial_seasonal=season,
             **trend,
         )
         return model.fit()
@@ -224,7 +241,7 @@ def _smoothing(fitted: Any) -> float:
 
 
 def _trend(fitted: Any) -> tuple[float, float]:
-    """The trend of a step at the end, and what is left of it after another."""
+    """The trend at the end, per step, and its damping, per step."""
     if not fitted.model.trend:
         return 0.0, 1.0
     simple = isinstance(fitted.params, dict)
@@ -235,83 +252,88 @@ def _trend(fitted: Any) -> tuple[float, float]:
 
 
 def _damped_hours(damping: Vector, hours: Vector) -> Vector:
-    """The sum of the powers of the damping from the first to that of the hours: how often the trend adds itself."""
+    """damping^1 + ... + damping^hours: the trend's rise in this many hours, in its rise of the first, (n,)."""
     damped = damping < 1
     base = np.where(damped, damping, 0.5)
     return np.where(damped, base * (1 - base**hours) / (1 - base), hours)
 
 
 def _spreads(state: _State, history: Points) -> tuple[float, float]:
-    """The spread of one-step errors at the history's latest points, and that of the level around its usual."""
+    """The spread of one-step errors at the history's latest points, and that of the level around its median."""
     first, means = hourly_means(history)
     zero = np.zeros(1, np.int64)
     hours = (first + np.arange(len(means))) * HOUR + HALF
     levels = means - at_times(state.season[None, :], np.zeros(len(means), np.int64), hours)
-    wander = deviation(levels - np.median(levels))
+    wander = residual_std(levels - np.median(levels))
     recent = history.where(np.arange(len(history.values)) >= len(history.values) - FIT_POINTS)
-    usual = at_times(state.season[None, :], np.zeros(len(recent.values), np.int64), recent.timestamps)
-    left = recent.values - usual
-    # A smooth series hardly differs from the point before, an hourly one not at all from its hour's mean.
-    size = max(deviation(left - interpolated(first, levels, recent.timestamps)), deviation(np.diff(left)))
-    path = _Path.of(*(np.array([x]) for x in (state.alpha, _step(history), size, wander)))
+    season = at_times(state.season[None, :], np.zeros(len(recent.values), np.int64), recent.timestamps)
+    unseasonal = recent.values - season
+    # The first is 0 for hourly series, whose points are the hourly means; the second is small for smooth series.
+    from_hours = residual_std(unseasonal - interpolated(first, levels, recent.timestamps))
+    size = max(from_hours, residual_std(np.diff(unseasonal)))
+    dynamics = _Dynamics.of(*(np.array([x]) for x in (state.alpha, _step(history), size, wander)))
     start = interpolated(first, levels, recent.timestamps[zero])
-    grown = path.growth * _elapsed(recent, recent.timestamps[zero].astype(np.float64))[:, None]
-    level, _ = _run_each(left[:, None], grown, start, path)
-    errors = np.clip(left - level[:, 0], -CLIP * size, CLIP * size)
-    return deviation(errors), wander
+    growth = dynamics.growth * _elapsed(recent, recent.timestamps[zero].astype(np.float64))[:, None]
+    level, _ = _filter_each(unseasonal[:, None], growth, start, dynamics)
+    errors = np.clip(unseasonal - level[:, 0], -CLIP * size, CLIP * size)
+    return residual_std(errors), wander
 
 
-def _run_together(values: Vector, grown: Vector, level: Vector, path: _Path) -> tuple[Vector, Vector]:
-    """Levels and spreads before each observation, (steps, series), over values of that shape, NaN = gap.
+def _filter_batch(values: Matrix, growth: Matrix, level: Vector, dynamics: _Dynamics) -> tuple[Matrix, Matrix]:
+    """The level and the spread before each value, (steps, series).
 
-    `grown` is by how much the level has become less certain since the step before.
+    Args:
+        values: without season and trend, (steps, series); NaN is a gap.
+        growth: of the level's variance since the step before, (steps, series).
+        level: before the first step, (series,).
+        dynamics: of each series.
     """
-    variance = path.settled
+    variance = dynamics.settled
     levels, spreads = np.empty_like(values), np.empty_like(values)
-    for step, observed in enumerate(values):
-        variance = np.minimum(variance + grown[step], path.most)
-        spread_now = path.noise * np.sqrt(variance + 1)
-        levels[step], spreads[step] = level, spread_now
-        there = np.isfinite(observed)
-        error = np.where(there, observed - level, 0.0)
+    for step, value in enumerate(values):
+        variance = np.minimum(variance + growth[step], dynamics.limit)
+        spread = dynamics.noise * np.sqrt(variance + 1)
+        levels[step], spreads[step] = level, spread
+        present = np.isfinite(value)
+        error = np.where(present, value - level, 0.0)
         gain = variance / (variance + 1)
-        level = level + gain * np.clip(error, -CLIP * spread_now, CLIP * spread_now)
-        variance = np.where(there, gain, variance)
+        level = level + gain * np.clip(error, -CLIP * spread, CLIP * spread)
+        variance = np.where(present, gain, variance)
     return levels, spreads
 
 
-def _run_each(values: Vector, grown: Vector, levels: Vector, path: _Path) -> tuple[Vector, Vector]:
-    """As `_run_together`, to the last bit, one series after the other: twenty times as fast for one."""
-    expected, spreads = np.empty_like(values), np.empty_like(values)
-    starts = zip(levels.tolist(), *(part.tolist() for part in (path.settled, path.most, path.noise)), strict=True)
-    for i, (level, variance, most, noise) in enumerate(starts):
+def _filter_each(values: Matrix, growth: Matrix, start: Vector, dynamics: _Dynamics) -> tuple[Matrix, Matrix]:
+    """The same as `_filter_batch`, to the last bit, one series after the other: twenty times as fast for one."""
+    levels, spreads = np.empty_like(values), np.empty_like(values)
+    by_series = (start, dynamics.settled, dynamics.limit, dynamics.noise)
+    for i, (level, variance, limit, noise) in enumerate(zip(*(array.tolist() for array in by_series), strict=True)):
         steps = []
-        for observed, more in zip(values[:, i].tolist(), grown[:, i].tolist(), strict=True):
-            variance = variance + more
-            variance = most if variance > most else variance
-            spread_now = noise * sqrt(variance + 1)
-            steps.append((level, spread_now))
-            if observed == observed:
-                error, limit = observed - level, CLIP * spread_now
+        for value, grown in zip(values[:, i].tolist(), growth[:, i].tolist(), strict=True):
+            variance = variance + grown
+            variance = limit if variance > limit else variance
+            spread = noise * sqrt(variance + 1)
+            steps.append((level, spread))
+            if value == value:
+                error, clip = value - level, CLIP * spread
                 gain = variance / (variance + 1)
-                level = level + gain * (limit if error > limit else -limit if error < -limit else error)
+                level = level + gain * (clip if error > clip else -clip if error < -clip else error)
                 variance = gain
         if steps:
-            expected[:, i], spreads[:, i] = zip(*steps, strict=True)
-    return expected, spreads
+            levels[:, i], spreads[:, i] = zip(*steps, strict=True)
+    return levels, spreads
 
 
 def _elapsed(points: Points, since: Vector) -> Vector:
-    """Seconds since the point before, for the first since the series' own time, (n,); never negative."""
+    """Seconds since the point before, (n,), not negative; of the first point of series i since time `since[i]`."""
     before = np.empty(len(points.timestamps))
     before[1:] = points.timestamps[:-1]
-    some = points.lengths > 0
-    before[points.offsets[:-1][some]] = since[some]
+    filled = points.lengths > 0
+    before[points.offsets[:-1][filled]] = since[filled]
     return np.maximum(points.timestamps - before, 0.0)
 
 
-def _padded(points: Points, flat: Vector) -> Vector:
-    """Flat values as a (longest, series) matrix, NaN below the end of a series."""
+def _padded(points: Points, flat: Vector) -> Matrix:
+    """A value for each point as a (longest, series) matrix, NaN below the end of a series."""
     matrix = np.full((len(points), int(points.lengths.max(initial=0))), np.nan)
     matrix[np.arange(matrix.shape[1])[None, :] < points.lengths[:, None]] = flat
     return np.ascontiguousarray(matrix.T)

@@ -1,7 +1,7 @@
 """lightgbm: LightGBM's trees over the points before and the calendar, on top of a line.
 
-At most 20 trees of 16 leaves, 4 kB a row. They are read from LightGBM's own dump, so that no LightGBM is needed to
-serve. Being one step ahead, it follows an incident that lasts: its start and its end are what stands out.
+At most 20 trees of 16 leaves, 4 kB a row. They are read from LightGBM's own dump, so that LightGBM is not needed to
+serve. As every one-step model, it adapts to an incident that lasts: mostly its start and its end are scored above 1.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from myriad.adapters import _trees
-from myriad.adapters._onestep import Examples, OneStep, check_columns, without_line
+from myriad.adapters._onestep import Examples, OneStep, check_columns, zero_line
 from myriad.models.base import Arrays, Fit
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
@@ -19,11 +19,11 @@ OBJECTIVES: Mapping[str, dict[str, Any]] = {
     "squared": {"objective": "regression"},
     "median": {"objective": "quantile", "alpha": 0.5},
 }
-IDENTITIES = ("regression", "regression_l1", "huber", "fair", "quantile", "mape")
+SUM_OBJECTIVES = ("regression", "regression_l1", "huber", "fair", "quantile", "mape")
 """Objectives whose prediction is the sum of the leaves."""
 LEAVES = 15
-RATE = 0.05
-LEAST_IN_LEAF = 20
+LEARNING_RATE = 0.05
+MIN_POINTS_IN_LEAF = 20
 
 
 class LightGBM(OneStep):
@@ -45,21 +45,21 @@ class LightGBM(OneStep):
         """Boost trees on each history's line; at least 60 points are needed.
 
         Args:
-            history: as for every model.
-            objective: least squares, or least absolute errors, which what is seldom and far off moves less.
+            history: tidied points, values finite.
+            objective: "squared" for the mean, "median" for the median, which rare extreme values move less.
             trees: at most 20.
             leaves: of a tree, at most 16.
 
         Raises:
-            NotReducible: for more trees or leaves.
+            NotReducible: more trees or leaves were requested.
         """
         import lightgbm
 
-        asked = {**_quiet(), **OBJECTIVES[objective], "num_leaves": leaves}
+        parameters = {**_fixed_parameters(), **OBJECTIVES[objective], "num_leaves": leaves}
 
         def fit_one(examples: Examples) -> Any:
-            data = lightgbm.Dataset(examples.x, examples.y, params=asked)
-            return lightgbm.train(asked, data, trees)
+            data = lightgbm.Dataset(examples.x, examples.y, params=parameters)
+            return lightgbm.train(parameters, data, trees)
 
         return cls.fit_each(history, fit_one)
 
@@ -69,15 +69,15 @@ class LightGBM(OneStep):
         dump = getattr(fitted, "booster_", fitted).dump_model()
         _check(dump)
         share = 1 / max(len(dump["tree_info"]), 1) if dump["average_output"] else 1.0
-        trees = [_tree(one["tree_structure"], share) for one in dump["tree_info"]]
-        return cls.row(history, without_line(), _trees.packed(trees, "this LightGBM model"))
+        trees = [_tree(tree["tree_structure"], share) for tree in dump["tree_info"]]
+        return cls.row(history, zero_line(), _trees.packed(trees, "this LightGBM model"))
 
 
-def _quiet() -> dict[str, Any]:
-    """What makes fits silent, repeatable and small."""
+def _fixed_parameters() -> dict[str, Any]:
+    """Parameters that make fits silent, deterministic and small."""
     return {
-        "learning_rate": RATE,
-        "min_data_in_leaf": LEAST_IN_LEAF,
+        "learning_rate": LEARNING_RATE,
+        "min_data_in_leaf": MIN_POINTS_IN_LEAF,
         "max_bin": 63,
         "num_threads": 1,
         "deterministic": True,
@@ -89,15 +89,15 @@ def _quiet() -> dict[str, Any]:
 
 def _check(dump: dict[str, Any]) -> None:
     objective = str(dump.get("objective", "")).split()
-    if not objective or objective[0] not in IDENTITIES or "sqrt" in objective:
-        raise NotReducible(f"LightGBM's objective {' '.join(objective)} is not of {', '.join(IDENTITIES)}")
+    if not objective or objective[0] not in SUM_OBJECTIVES or "sqrt" in objective:
+        raise NotReducible(f"LightGBM's objective {' '.join(objective)} is not of {', '.join(SUM_OBJECTIVES)}")
     if dump["num_tree_per_iteration"] != 1:
         raise NotReducible(f"this LightGBM model has {dump['num_tree_per_iteration']} outputs; fit one")
     check_columns(dump["max_feature_idx"] + 1, "this LightGBM model")
 
 
 def _tree(root: dict[str, Any], share: float) -> _trees.Tree:
-    """A tree of the dump as arrays, its nodes in the order they are come upon."""
+    """A tree of the dump as arrays, its nodes in breadth-first order."""
     nodes, left, right = [root], [], []
     for node in nodes:  # grows while it is walked
         inner = "split_feature" in node

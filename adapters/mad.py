@@ -1,6 +1,6 @@
-"""mad: the median of the points just before, for series without a rhythm, and how far values usually stray from it.
+"""mad: the median of the last points, for series without a rhythm, and the median absolute deviation from it.
 
-The median absolute deviation is the spread, so that neither bursts in the history nor those just seen widen the band.
+Neither bursts in the history nor those among the last points widen the band.
 """
 
 from typing import ClassVar, Self
@@ -8,23 +8,22 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.models.base import Fit, Model, Param, Prediction, long_enough
+from myriad.models.arrays import Vector
+from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
 from myriad.models.points import Points, magnitudes
+from myriad.models.robust import MAD_TO_STD, ROUNDING, nan_median
 
 MIN_POINTS = 30
-BACK = 30
-"""Points looked back on."""
+LOOKBACK = 30
+"""The median is that of this many points."""
 PRIOR = 3
-"""The fitted centre counts for so many of them: it is all there is at the start of a request."""
+"""The fitted centre counts as this many points more: at the start of a request there are no others."""
 FIT_POINTS = 3000
-"""The spread is that of so many of the latest points."""
-AT_ONCE = 4096
-"""Points whose medians are taken together: a row of 33 values each."""
-ROUNDING = 1e-9
-LEAST_SHARE = 0.25
-"""Of the mean deviation: a series that mostly stands still has no median deviation at all."""
-
-Vector = NDArray[np.float64]
+"""The spread is estimated from this many of the latest points."""
+POINTS_AT_ONCE = 4096
+"""Points whose medians are computed together, from a row of 33 values each."""
+MIN_MEAN_SHARE = 0.25
+"""The spread is at least this share of the mean deviation: that of a series that rarely moves has a median of 0."""
 
 
 class Mad(Model):
@@ -37,18 +36,18 @@ class Mad(Model):
 
     @classmethod
     def fit(cls, history: Points) -> Fit[Self]:
-        """The centre and the spread of each series; at least 30 points are needed."""
-        kept, refused = long_enough(history, MIN_POINTS, "for a median")
+        """Centre and spread of each series; at least 30 points are needed."""
+        kept, refused = split_by_length(history, MIN_POINTS, "for a median")
         points = history.take(kept)
         size = magnitudes(points)
         fitted = [_center_and_spread(points.series(i)[1] / size[i]) for i in range(len(points))]
         center, spread = np.array(fitted).reshape(-1, 2).T
-        least = np.finfo(np.float64).tiny * 1e15
-        arrays = {"center": center * size, "spread": np.maximum(np.maximum(spread, ROUNDING) * size, least)}
+        min_spread = np.finfo(np.float64).tiny * 1e15
+        arrays = {"center": center * size, "spread": np.maximum(np.maximum(spread, ROUNDING) * size, min_spread)}
         return Fit(cls.uncalibrated(arrays), kept, refused)
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """The median of up to 30 points before each, and of the centre."""
+        """The median of up to 30 points before each, together with the centre."""
         at = np.repeat(rows, points.lengths)
         expected = _rolling_median(points, self.arrays["center"][at])
         return self.banded(points.values, expected, self.half_band(at, self.arrays["spread"][at]))
@@ -58,27 +57,19 @@ def _center_and_spread(values: Vector) -> tuple[float, float]:
     center = float(np.median(values))
     latest = values[-FIT_POINTS:]
     points = Points.of((np.arange(len(latest)), latest))
-    strayed = np.abs(latest - _rolling_median(points, np.full(len(latest), center)))
-    # For a normal distribution the standard deviation is 1.4826 median absolute deviations.
-    return center, max(1.4826 * float(np.median(strayed)), LEAST_SHARE * float(strayed.mean()))
+    deviation = np.abs(latest - _rolling_median(points, np.full(len(latest), center)))
+    return center, max(MAD_TO_STD * float(np.median(deviation)), MIN_MEAN_SHARE * float(deviation.mean()))
 
 
 def _rolling_median(points: Points, center: Vector) -> Vector:
-    """The median of the points before each one in its series, and of `PRIOR` times its centre, (n,)."""
+    """The median of the `LOOKBACK` points before each in its series and of `PRIOR` times its centre, (n,)."""
     start = points.offsets[:-1][points.owner]
     medians = np.empty(len(points.values))
-    for first in range(0, len(medians), AT_ONCE):
-        here = np.arange(first, min(first + AT_ONCE, len(medians)))
-        before = here[:, None] - np.arange(1, BACK + 1)
-        seen = np.empty((len(here), BACK + PRIOR))
-        seen[:, :BACK] = np.where(before >= start[here, None], points.values[np.maximum(before, 0)], np.nan)
-        seen[:, BACK:] = center[here, None]
-        medians[here] = _median(seen)
+    for first in range(0, len(medians), POINTS_AT_ONCE):
+        chunk = np.arange(first, min(first + POINTS_AT_ONCE, len(medians)))
+        before = chunk[:, None] - np.arange(1, LOOKBACK + 1)
+        rows = np.empty((len(chunk), LOOKBACK + PRIOR))
+        rows[:, :LOOKBACK] = np.where(before >= start[chunk, None], points.values[np.maximum(before, 0)], np.nan)
+        rows[:, LOOKBACK:] = center[chunk, None]
+        medians[chunk] = nan_median(rows, axis=1)
     return medians
-
-
-def _median(values: Vector) -> Vector:
-    """As `np.nanmedian` along the rows, of which none is all NaN, ten times as fast."""
-    ordered = np.sort(values, axis=1)  # NaN last
-    count, row = values.shape[1] - np.isnan(ordered).sum(axis=1), np.arange(len(values))
-    return (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2

@@ -1,16 +1,17 @@
 """prophet: Prophet's trend with changepoints, Fourier seasonalities and holidays, evaluated without Prophet.
 
-What the library fits: hourly means, gaps interpolated, by maximum a posteriori in Stan; a fifth of a second a series.
+    expected = trend * (1 + multiplicative terms) + additive terms
+    spread^2 = spread in the history^2 + 2 b^2 S d^3 / 3
 
-What is served: the fitted coefficients as they are. Prophet scales values by the largest one and times to 0..1 over the
-history; the row keeps both scales, and everything else is in them. Trend, seasonalities and holidays are what Prophet
-would predict, to the digits of a float32. Changepoints have a slope each; holidays are days with an effect, from a week
-before the end of the history to a year after it; what Prophet would say of later ones is not known.
+Fitting: maximum a posteriori in Stan, on hourly means with gaps interpolated; a fifth of a second a series.
 
-The spread is that of the history's points around the curve, as they are noisier than hourly means. After the history
-it grows as Prophet's simulated trends do: there, changepoints go on at the rate of the history with slopes of a Laplace
-distribution of the fitted scale b, so that for S of them in the history the trend's variance at scaled time 1 + d is
-2 b^2 S d^3 / 3.
+Serving: the fitted coefficients. Prophet divides values by the largest one and scales times to 0..1 over the history.
+The row has both scales, and all its other arrays are in these units. The expected value is Prophet's, to the digits of
+a float32. A row has the holidays from a week before the end of the history to a year after it, and none later.
+
+The spread in the history is that of its points around the curve, because they are noisier than hourly means. It grows
+after the history, at scaled time 1 + d, as in Prophet's simulated trends: S is the number of changepoints in the
+history and b the mean absolute change of the slope, the scale of the Laplace distribution of future ones.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.adapters._hourly import DAY_HOURS, HALF, HOUR, WEEK_HOURS, deviation, fit_each, hourly_means, quiet
+from myriad.adapters._hourly import DAY_HOURS, HALF, HOUR, WEEK_HOURS, fit_each, hourly_means, quiet, residual_std
+from myriad.models.arrays import Vector
 from myriad.models.base import Arrays, Fit, Model, Param, Prediction
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
@@ -27,13 +29,11 @@ from myriad.models.points import Points
 DAY = DAY_HOURS * HOUR
 MIN_HOURS = 3 * DAY_HOURS
 CHANGEPOINTS, WAVES, HOLIDAYS = 25, 32, 40
-"""How many of each a row has room for; a wave is one term of a Fourier series."""
+"""The most of each in a row. A wave is one term of a Fourier series."""
 DAYS_BEFORE, DAYS_AFTER = 7, 366
 MOST_PERIODS = 100.0
-"""The variance of the trend does not grow any more after so many times the length of the history."""
+"""In lengths of the history: the variance of the trend is constant from then on."""
 SEED = 0
-
-Vector = NDArray[np.float64]
 
 
 class Prophet(Model):
@@ -43,21 +43,21 @@ class Prophet(Model):
     fitted_types: ClassVar = ("prophet.forecaster.Prophet",)
     params: ClassVar = {
         "level": Param("<f8"),  # the trend at the start of the history
-        "unit": Param("<f8", positive=True),  # Prophet's scale of values; in it is everything below
-        "start": Param("<f8"),  # when scaled time is 0
-        "length": Param("<f8", positive=True),  # seconds of 1 of scaled time
+        "unit": Param("<f8", positive=True),  # Prophet's scale of values, the unit of all arrays below
+        "start": Param("<f8"),  # the time at scaled time 0
+        "length": Param("<f8", positive=True),  # seconds from scaled time 0 to 1
         "slope": Param("<f8", digits=32),
-        "turn": Param("<f4", (CHANGEPOINTS,)),  # the slope that a changepoint adds, 0 where there is none
-        "turned": Param("<f4", (CHANGEPOINTS,)),  # when, in scaled time
-        "period": Param("<f8", (WAVES,)),  # in seconds, 0 where there is no wave
+        "turn": Param("<f4", (CHANGEPOINTS,)),  # the change of the slope at each changepoint, 0 if unused
+        "turned": Param("<f4", (CHANGEPOINTS,)),  # the scaled time of each changepoint
+        "period": Param("<f8", (WAVES,)),  # in seconds, 0 if unused
         "sine": Param("<f4", (WAVES,)),
         "cosine": Param("<f4", (WAVES,)),
-        "times": Param("|u1", (WAVES,)),  # 1 where the wave is a share of the trend
-        "day": Param("<i4", (HOLIDAYS,)),  # from the epoch, rising, those that are not used at the end
-        "adds": Param("<f4", (HOLIDAYS,)),  # what the day adds
-        "multiplies": Param("<f4", (HOLIDAYS,)),  # what the day adds as a share of the trend
+        "times": Param("|u1", (WAVES,)),  # 1 if the wave is multiplicative
+        "day": Param("<i4", (HOLIDAYS,)),  # days since the epoch, ascending, then unused ones
+        "adds": Param("<f4", (HOLIDAYS,)),  # its additive effect
+        "multiplies": Param("<f4", (HOLIDAYS,)),  # its multiplicative effect
         "spread": Param("<f4", positive=True, digits=10),
-        "drift": Param("<f4"),  # the variance of the trend when d is 1
+        "drift": Param("<f4"),  # the variance of the trend at scaled time 2
     }
 
     @classmethod
@@ -77,26 +77,28 @@ class Prophet(Model):
             growth: of the trend, `linear` or `flat`.
             seasonality_mode: `additive` or `multiplicative`.
             changepoints: at most 25.
-            country_holidays: the country whose holidays are used, as Prophet calls it: `US`, `DE`.
+            country_holidays: the country whose holidays are used, by its code in Prophet: `US`, `DE`.
         """
         if growth not in ("linear", "flat"):
             raise ValueError(f"growth is {growth!r}; it can be linear or flat")
         options = {"growth": growth, "seasonality_mode": seasonality_mode, "n_changepoints": changepoints}
-        return fit_each(cls, history, MIN_HOURS, lambda one: cls.reduced(_fitted(one, options, country_holidays), one))
+        return fit_each(
+            cls, history, MIN_HOURS, lambda series: cls.reduced(_fitted(series, options, country_holidays), series)
+        )
 
     @classmethod
     def reduced(cls, fitted: Any, history: Points) -> Arrays:
         """One row of a fitted Prophet.
 
         Args:
-            fitted: to the hourly means of the history, to its points or to others of the same series, in UTC.
+            fitted: a Prophet fitted to the hourly means of the history, its points or others of the series, in UTC.
             history: the one series.
 
         Raises:
-            NotReducible: it has logistic growth, regressors, conditional seasonalities or more than a row has room for.
+            NotReducible: it has logistic growth, regressors or conditional seasonalities, or does not fit into a row.
         """
         _require_reducible(fitted)
-        effects, (turns, drift) = _coefficients(fitted), _turns(fitted)
+        effects, (changepoints, drift) = _coefficients(fitted), _changepoints(fitted)
         scale = float(fitted.y_scale)
         floor = float(fitted.y_min) if fitted.scaling == "minmax" else 0.0
         row = {
@@ -105,18 +107,20 @@ class Prophet(Model):
             "start": fitted.start.value / 1e9,
             "length": fitted.t_scale.total_seconds(),
             "slope": float(np.nanmean(fitted.params["k"])) if fitted.growth == "linear" else 0.0,
-            **turns,
+            **changepoints,
             **_waves(fitted, effects),
             **_holidays(fitted, effects, int(history.timestamps[-1]) // DAY),
             "spread": 1.0,
             "drift": drift,
         }
         arrays = {name: np.array([value]) for name, value in row.items()}
-        off = history.values - cls.uncalibrated(arrays)._expected(np.zeros(len(history.values), np.int64), history)
-        return arrays | {"spread": np.array([deviation(off / scale)])}
+        residuals = history.values - cls.uncalibrated(arrays)._expected(
+            np.zeros(len(history.values), np.int64), history
+        )
+        return arrays | {"spread": np.array([residual_std(residuals / scale)])}
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """What Prophet would say of each point's time."""
+        """Prophet's prediction for each point's time."""
         at = np.repeat(rows, points.lengths)
         expected = self._expected(at, points)
         later = np.clip(self._scaled(at, points.timestamps) - 1, 0, MOST_PERIODS)
@@ -128,43 +132,46 @@ class Prophet(Model):
 
     def _expected(self, at: NDArray[np.int64], points: Points) -> Vector:
         unit = self.arrays["unit"][at]
-        trend = self.arrays["level"][at] + unit * self._risen(at, self._scaled(at, points.timestamps))
-        added, share = self._seasons(at, points.timestamps)
-        self._add_holidays(at, points.timestamps // DAY, added, share)
-        return trend * (1 + share) + unit * added
+        trend = self.arrays["level"][at] + unit * self._rise(at, self._scaled(at, points.timestamps))
+        additive, multiplicative = self._seasons(at, points.timestamps)
+        self._add_holidays(at, points.timestamps // DAY, additive, multiplicative)
+        return trend * (1 + multiplicative) + unit * additive
 
-    def _risen(self, at: NDArray[np.int64], scaled: Vector) -> Vector:
-        """How far the trend has risen since the start of the history."""
-        risen = self.arrays["slope"][at] * scaled
+    def _rise(self, at: NDArray[np.int64], scaled: Vector) -> Vector:
+        """The rise of the trend since the start of the history, (n,)."""
+        rise = self.arrays["slope"][at] * scaled
         for column in range(CHANGEPOINTS):
-            turn = self.arrays["turn"][at, column]
-            if turn.any():
-                risen += turn * np.maximum(scaled - self.arrays["turned"][at, column], 0)
-        return risen
+            change = self.arrays["turn"][at, column]
+            if change.any():
+                rise += change * np.maximum(scaled - self.arrays["turned"][at, column], 0)
+        return rise
 
     def _seasons(self, at: NDArray[np.int64], times: NDArray[np.int64]) -> tuple[Vector, Vector]:
-        """What the seasonalities add, and what they add as shares of the trend."""
-        added, share = np.zeros(len(times)), np.zeros(len(times))
+        """The sums of the additive and of the multiplicative seasonalities, (n,)."""
+        additive, multiplicative = np.zeros(len(times)), np.zeros(len(times))
         for column in range(WAVES):
             period = self.arrays["period"][at, column]
             if not period.any():
                 break
-            there = np.where(period > 0, period, DAY)
-            phase = 2 * np.pi * (times % there) / there
+            divisor = np.where(period > 0, period, DAY)
+            phase = 2 * np.pi * (times % divisor) / divisor
             wave = np.sin(phase) * self.arrays["sine"][at, column] + np.cos(phase) * self.arrays["cosine"][at, column]
-            multiplies = self.arrays["times"][at, column] > 0
-            share += np.where(multiplies, wave, 0.0)
-            added += np.where(multiplies, 0.0, wave)
-        return added, share
+            is_multiplicative = self.arrays["times"][at, column] > 0
+            multiplicative += np.where(is_multiplicative, wave, 0.0)
+            additive += np.where(is_multiplicative, 0.0, wave)
+        return additive, multiplicative
 
-    def _add_holidays(self, at: NDArray[np.int64], days: NDArray[np.int64], added: Vector, share: Vector) -> None:
+    def _add_holidays(
+        self, at: NDArray[np.int64], days: NDArray[np.int64], additive: Vector, multiplicative: Vector
+    ) -> None:
+        """Add the effects of holidays, in place."""
         if not (self.arrays["adds"][at, 0].any() or self.arrays["multiplies"][at, 0].any()):
             return
         for column in range(HOLIDAYS):
             today = self.arrays["day"][at, column] == days
             if today.any():
-                added[today] += self.arrays["adds"][at[today], column]
-                share[today] += self.arrays["multiplies"][at[today], column]
+                additive[today] += self.arrays["adds"][at[today], column]
+                multiplicative[today] += self.arrays["multiplies"][at[today], column]
 
 
 class _Wave(NamedTuple):
@@ -201,22 +208,22 @@ def _require_reducible(fitted: Any) -> None:
         raise NotReducible("logistic growth has a capacity for every time, which a row has not; use linear or flat")
     if fitted.extra_regressors:
         raise NotReducible("regressors are values that posted points do not have; fit without them")
-    if any(one["condition_name"] for one in fitted.seasonalities.values()):
+    if any(seasonality["condition_name"] for seasonality in fitted.seasonalities.values()):
         raise NotReducible("conditions of a seasonality are values that posted points do not have; fit without them")
     if fitted.history is None:
         raise NotReducible("it has not been fitted yet; call fit")
 
 
-def _turns(fitted: Any) -> tuple[dict[str, Vector], float]:
-    """The changepoints, and by how much the trend's variance grows after the history."""
+def _changepoints(fitted: Any) -> tuple[dict[str, Vector], float]:
+    """The arrays of the changepoints, and the variance of the trend at scaled time 2."""
     times = np.asarray(fitted.changepoints_t, np.float64)
-    turns = np.nanmean(fitted.params["delta"], axis=0)
+    changes = np.nanmean(fitted.params["delta"], axis=0)
     if len(times) > CHANGEPOINTS:
         raise NotReducible(f"it has {len(times)} changepoints, a row has {CHANGEPOINTS}; use n_changepoints")
     if fitted.growth == "flat":
         return {"turn": np.zeros(CHANGEPOINTS), "turned": np.zeros(CHANGEPOINTS)}, 0.0
-    drift = 2 * np.abs(turns).mean() ** 2 * len(times) / 3
-    return {"turn": _filled(turns, CHANGEPOINTS), "turned": _filled(times, CHANGEPOINTS)}, float(drift)
+    drift = 2 * np.abs(changes).mean() ** 2 * len(times) / 3
+    return {"turn": _filled(changes, CHANGEPOINTS), "turned": _filled(times, CHANGEPOINTS)}, float(drift)
 
 
 def _waves(fitted: Any, effects: dict[str, float]) -> dict[str, Vector]:
@@ -228,28 +235,30 @@ def _waves(fitted: Any, effects: dict[str, float]) -> dict[str, Vector]:
 
 
 def _each_wave(fitted: Any, effects: dict[str, float]) -> Iterator[_Wave]:
-    for name, one in fitted.seasonalities.items():
-        for order in range(one["fourier_order"]):
+    for name, seasonality in fitted.seasonalities.items():
+        for order in range(seasonality["fourier_order"]):
             sine, cosine = (effects[f"{name}_delim_{2 * order + i}"] for i in (1, 2))
-            yield _Wave(one["period"] * DAY / (order + 1), sine, cosine, int(one["mode"] == "multiplicative"))
+            multiplicative = int(seasonality["mode"] == "multiplicative")
+            yield _Wave(seasonality["period"] * DAY / (order + 1), sine, cosine, multiplicative)
 
 
 def _holidays(fitted: Any, effects: dict[str, float], last_day: int) -> dict[str, Vector]:
     """The days with an effect around and after the last day of the history."""
     days = np.arange(last_day - DAYS_BEFORE, last_day + DAYS_AFTER)
     effect = _holiday_effects(fitted, effects, days)
-    some = np.flatnonzero(effect)
-    if len(some) > HOLIDAYS:
-        raise NotReducible(f"{len(some)} days of the year are holidays, a row has {HOLIDAYS}; use fewer")
-    # Days before all others: a place that is not used is found by nobody.
-    places = {"day": np.full(HOLIDAYS, -1), "adds": np.zeros(HOLIDAYS), "multiplies": np.zeros(HOLIDAYS)}
-    places["day"][: len(some)] = days[some]
-    places["multiplies" if fitted.holidays_mode == "multiplicative" else "adds"][: len(some)] = effect[some]
-    return places
+    holidays = np.flatnonzero(effect)
+    if len(holidays) > HOLIDAYS:
+        raise NotReducible(f"{len(holidays)} days of the year are holidays, a row has {HOLIDAYS}; use fewer")
+    # Unused days are -1, which no point has.
+    arrays = {"day": np.full(HOLIDAYS, -1), "adds": np.zeros(HOLIDAYS), "multiplies": np.zeros(HOLIDAYS)}
+    arrays["day"][: len(holidays)] = days[holidays]
+    mode = "multiplies" if fitted.holidays_mode == "multiplicative" else "adds"
+    arrays[mode][: len(holidays)] = effect[holidays]
+    return arrays
 
 
 def _holiday_effects(fitted: Any, effects: dict[str, float], days: NDArray[np.int64]) -> Vector:
-    """What all holidays together do on each day."""
+    """The sum of the effects of all holidays on each day, (days,)."""
     import pandas as pd
 
     if fitted.holidays is None and fitted.country_holidays is None:

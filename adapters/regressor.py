@@ -1,23 +1,21 @@
 """regressor: a scikit-learn regressor over the points before and the calendar.
 
-Unless asked for another it is a line of least squares whose lags weigh much the same. A linear one becomes 12 numbers,
-trees at most 20 of 16 leaves; a row is 4 kB in memory either way, but trees that are not there take next to nothing
-stored. Being one step ahead, it follows an incident that lasts: its start and its end are what stands out.
+The default is a ridge regression that spreads the weight over the lags. A row has room for a line, 12 numbers, and for
+20 trees of 16 leaves: 4 kB in memory, of which unused trees take almost nothing when stored. As every one-step model,
+it adapts to an incident that lasts: mostly its start and its end are scored above 1.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from myriad.adapters import _trees
-from myriad.adapters._onestep import COLUMNS, OneStep, check_columns, each, leaning_line, without_line
+from myriad.adapters._onestep import COLUMNS, OneStep, check_columns, fit_rows, ridge_line, zero_line
+from myriad.models.arrays import Vector
 from myriad.models.base import Arrays, Fit
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
-
-Vector = NDArray[np.float64]
 
 LINES = (
     "sklearn.linear_model._base.LinearRegression",
@@ -51,15 +49,17 @@ class Regressor(OneStep):
         """Fit a regressor to each history; at least 60 points are needed.
 
         Args:
-            history: as for every model.
-            estimator: an unfitted scikit-learn regressor, of which each history gets a copy, as deterministic as its
-                `random_state`; without, a line that needs no scikit-learn.
+            history: tidied points, values finite.
+            estimator: an unfitted scikit-learn regressor, a copy of which is fitted to each history. Fits can be
+                repeated if its `random_state` is set. None is the ridge regression, which does not need scikit-learn.
 
         Raises:
-            NotReducible: the estimator is of a kind or size that cannot be a row.
+            NotReducible: the estimator is of a type or size that cannot be a row.
         """
         if estimator is None:
-            return each(cls, history, lambda one: cls.row(one, leaning_line(cls.examples(one)), _trees.none()))
+            return fit_rows(
+                cls, history, lambda series: cls.row(series, ridge_line(cls.examples(series)), _trees.none())
+            )
         from sklearn import clone
 
         return cls.fit_each(history, lambda examples: clone(estimator).fit(*examples))
@@ -67,16 +67,16 @@ class Regressor(OneStep):
     @classmethod
     def reduced(cls, fitted: Any, history: Points) -> Arrays:
         """One row of a regressor fitted to `examples(history)`."""
-        how = _REDUCED.get(_kind(fitted))
-        if how is None:
+        reduce = _REDUCED.get(_kind(fitted))
+        if reduce is None:
             raise NotReducible(f"{_kind(fitted)} cannot be a row; those that can: {', '.join(cls.fitted_types)}")
         last = fitted[-1] if _kind(fitted) == PIPELINE else fitted
         check_columns(getattr(last, "n_features_in_", COLUMNS), type(last).__name__)
-        return cls.row(history, *how(fitted))
+        return cls.row(history, *reduce(fitted))
 
 
 Reduced = tuple[Vector, Arrays]
-"""A line and trees, either of them saying 0."""
+"""A line and trees, one of which is 0 everywhere."""
 
 
 def _kind(fitted: Any) -> str:
@@ -90,7 +90,7 @@ def _line(fitted: Any) -> Reduced:
 
 
 def _forest(trees: Sequence[_trees.Tree], start: float, kind: str) -> Reduced:
-    line = without_line()
+    line = zero_line()
     line[-1] = start
     return line, _trees.packed(trees, kind)
 
@@ -121,7 +121,7 @@ def _of_histogram(fitted: Any) -> Reduced:
         raise NotReducible(f"{kind} of loss {fitted.loss} answers in logarithms; use squared_error")
     if fitted.is_categorical_ is not None:
         raise NotReducible(f"{kind} has categorical features; none of `examples` is")
-    trees = [_of_nodes(one.nodes) for (one,) in fitted._predictors]
+    trees = [_of_nodes(tree.nodes) for (tree,) in fitted._predictors]
     return _forest(trees, float(np.ravel(fitted._baseline_prediction)[0]), kind)
 
 
@@ -140,7 +140,7 @@ def _of_tree(fitted: Any, share: float) -> _trees.Tree:
 
 
 def _of_pipeline(fitted: Any) -> Reduced:
-    """A standard scaler and a line are another line."""
+    """A standard scaler followed by a line, which together are a line, or a single regressor."""
     steps = [step for _, step in fitted.steps if step not in (None, "passthrough")]
     if len(steps) == 1 and _kind(steps[0]) in _REDUCED:
         return _REDUCED[_kind(steps[0])](steps[0])

@@ -1,37 +1,37 @@
-"""seasonal: what is usual at this hour of the week, and how far values usually stray from it.
+"""seasonal: a fixed level for each hour of the week and a fixed spread for each hour of the day.
 
-The level is a sum of effects (overall, hour of day, day of week, hour of week), each shrunk by how far it repeats
-itself, so that a short or arrhythmic history gives a flat profile and a long rhythmic one its own shape.
+    level = centre + effect of the hour of the day + effect of the day of the week + effect of the hour of the week
+
+Each effect is shrunk towards 0 unless it repeats itself (see `_garrote`). So a short history, or one without a rhythm,
+gives a flat profile, and a long rhythmic one gives its own shape.
 """
 
-import warnings
 from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.models.base import Fit, Model, Param, Prediction, long_enough
+from myriad.models.arrays import Matrix, Vector
+from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
 from myriad.models.points import Points, magnitudes
+from myriad.models.robust import MAD_TO_STD, MEAN_DEVIATION_TO_STD, ROUNDING, nan_median
 
 HOUR, HALF, DAY_HOURS, WEEK_DAYS, WEEK_HOURS = 3600, 1800, 24, 7, 168
 MIN_POINTS = 30
 MAX_WEEKS = 52
-"""What is older than a year counts as the week a year ago."""
+"""Older points count as those of the week a year ago."""
 CLIP = 6.0
-"""Hourly means further than this many spreads from the usual of their hour do not count for more than that."""
-BELIEF = 4.0
-"""An effect is believed as far as its square exceeds this many noise variances."""
-ROUNDING = 1e-9
-"""Spreads below this share of the largest value are rounding errors."""
+"""Hourly means further than this many spreads from the median of their hour count as that far."""
+GARROTE = 4.0
+"""The `k` of the non-negative garrote, see `_garrote`."""
 SPREAD_PRIOR_DAYS = 3.0
-"""The overall spread weighs as much as this many days of an hour's own."""
+"""The spread of an hour is averaged with the overall one, which weighs as much as this many days."""
 
 STEPS = 32
-"""Levels are kept in steps of this part of the spread."""
+"""Effects are rounded to 1/32 of the unit."""
 
-Matrix = NDArray[np.float64]
 Effects = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
-"""What an hour of the day (series, 24), a day of the week (series, 7) and an hour of the week (series, 168) add."""
+"""Of the hour of the day (series, 24), the day of the week (series, 7) and the hour of the week (series, 168)."""
 
 
 class Seasonal(Model):
@@ -40,16 +40,16 @@ class Seasonal(Model):
     params: ClassVar = {
         "center": Param("<f8", digits=20),
         "unit": Param("<f8", positive=True, digits=10),
-        "hour": Param("<f2", (DAY_HOURS,)),  # in units, as are the others: what is usual at an hour of the day
-        "day": Param("<f2", (WEEK_DAYS,)),  # what a day of the week adds
-        "week": Param("<f2", (WEEK_HOURS,)),  # what an hour of the week adds; mostly 0
+        "hour": Param("<f2", (DAY_HOURS,)),  # the effect of the hour of the day, in units as the others
+        "day": Param("<f2", (WEEK_DAYS,)),  # the effect of the day of the week
+        "week": Param("<f2", (WEEK_HOURS,)),  # the effect of the hour of the week; mostly 0
         "spread": Param("<f2", (DAY_HOURS,), positive=True, digits=7),
     }
 
     @classmethod
     def fit(cls, history: Points) -> Fit[Self]:
         """Robust hour-of-week levels and hour-of-day spreads; at least 30 points are needed."""
-        kept, refused = long_enough(history, MIN_POINTS, "for a seasonal profile")
+        kept, refused = split_by_length(history, MIN_POINTS, "for a seasonal profile")
         points = history.take(kept)
         size = magnitudes(points)
         values = points.values / size[points.owner]  # squares of huge and tiny values stay finite
@@ -75,11 +75,11 @@ class Seasonal(Model):
         """The interpolated level at each point's time, with the spread of its hour."""
         starts, lengths = _runs(points)
         row, halves = np.repeat(rows, points.lengths)[starts], points.timestamps[starts] // HALF
-        # In a tick all points are of one half an hour: its effects are columns, and taking from these is faster.
+        # If all points are of one half hour, its effects are one column each, and taking from columns is faster.
         half = int(halves[0]) if len(halves) and (halves == halves[0]).all() else halves
         unit = self.arrays["unit"][row]
         low, rise = _between((self.arrays["hour"], self.arrays["day"], self.arrays["week"]), row, half)
-        spread = unit * _taken(self.arrays["spread"], row, half // 2 % DAY_HOURS)
+        spread = unit * _column(self.arrays["spread"], row, half // 2 % DAY_HOURS)
         level, slope, band = self.arrays["center"][row] + unit * low, unit * rise, self.half_band(row, spread)
         if len(starts) < len(points.timestamps):
             level, slope, band = (np.repeat(each, lengths) for each in (level, slope, band))
@@ -88,7 +88,7 @@ class Seasonal(Model):
 
 
 def _runs(points: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first of the points of one series in the same half an hour, and how many they are: all share a level."""
+    """Runs of points of one series in the same half hour, which share their effects: their first points and lengths."""
     half = points.timestamps // HALF
     new = np.ones(len(half) + 1, bool)  # the end too
     np.not_equal(half[1:], half[:-1], out=new[1:-1])
@@ -98,7 +98,7 @@ def _runs(points: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 class _Hourly:
-    """Where each point falls in (series, week, hour of the week)."""
+    """The cell of each point in (series, week, hour of the week)."""
 
     def __init__(self, points: Points) -> None:
         week, hour = np.divmod(points.timestamps // HOUR, WEEK_HOURS)
@@ -109,58 +109,63 @@ class _Hourly:
         self._shape = (len(points), weeks, WEEK_HOURS)
         self._counts = np.bincount(self._cell, minlength=len(points) * weeks * WEEK_HOURS)
 
-    def mean(self, values: Matrix) -> Matrix:
-        """Means by hour, (series, weeks, 168), NaN where an hour has no points."""
+    def mean(self, values: Vector) -> Matrix:
+        """Means by hour, (series, weeks, 168), of a value for each point; NaN where an hour has no points."""
         sums = np.bincount(self._cell, values, minlength=len(self._counts))
         with np.errstate(invalid="ignore", divide="ignore"):
             return (sums / self._counts).reshape(self._shape)
 
 
-def _levels(hourly: Matrix) -> tuple[Matrix, Effects]:
-    """The centre (series,) and the effects around it."""
+def _levels(hourly: Matrix) -> tuple[Vector, Effects]:
+    """The centre (series,) and the effects around it, from hourly means (series, weeks, 168)."""
     series, weeks, _ = hourly.shape
-    center = _nanmedian(hourly, axis=(1, 2))
+    center = nan_median(hourly.reshape(series, weeks * WEEK_HOURS), axis=1)
     by_day = (hourly - center[:, None, None]).reshape(series, weeks * 7, DAY_HOURS)
-    usual = np.nan_to_num(_nanmedian(by_day, axis=1))
-    left = by_day - usual[:, None, :]
-    daily = _nanmedian(left, axis=2).reshape(series, weeks, 7)  # an incident shorter than half a day leaves no mark
-    day = np.nan_to_num(_nanmean(daily, axis=1)) * _repeating(daily)
-    left = _clipped((left.reshape(series, weeks, 7, DAY_HOURS) - day[:, None, :, None]).reshape(hourly.shape))
-    left = left.reshape(by_day.shape) + usual[:, None, :]
-    hour = usual * _repeating(left)
-    left = (left - hour[:, None, :]).reshape(hourly.shape)
-    return center, (hour, day, np.nan_to_num(_nanmean(left, axis=1)) * _repeating(left))
+    of_hour = np.nan_to_num(nan_median(by_day, axis=1))
+    residual = by_day - of_hour[:, None, :]
+    daily = nan_median(residual, axis=2).reshape(series, weeks, 7)  # not moved by incidents shorter than half a day
+    day = np.nan_to_num(_nanmean(daily, axis=1)) * _garrote(daily)
+    residual = _clipped((residual.reshape(series, weeks, 7, DAY_HOURS) - day[:, None, :, None]).reshape(hourly.shape))
+    residual = residual.reshape(by_day.shape) + of_hour[:, None, :]
+    hour = of_hour * _garrote(residual)
+    residual = (residual - hour[:, None, :]).reshape(hourly.shape)
+    return center, (hour, day, np.nan_to_num(_nanmean(residual, axis=1)) * _garrote(residual))
 
 
 def _clipped(effects: Matrix) -> Matrix:
-    """Effects (series, weeks, bins) no further than `CLIP` spreads from what their bin shows in most weeks.
+    """Effects (series, weeks, bins), limited to `CLIP` spreads around the effect of their bin in most weeks.
 
-    What happened in a single week is taken for an incident, what comes back the next week is not.
+    So an incident of a single week is cut off, and what comes back the next week is not.
     """
-    limit = CLIP * 1.4826 * _nanmedian(np.abs(effects), axis=(1, 2))[:, None, None]
+    series, weeks, bins = effects.shape
+    limit = (CLIP * MAD_TO_STD * nan_median(np.abs(effects).reshape(series, weeks * bins), axis=1))[:, None, None]
     by_size = np.take_along_axis(effects, np.argsort(np.abs(effects), axis=1), axis=1)  # NaN last
     n = np.isfinite(effects).sum(axis=1, keepdims=True)
-    usual = np.where(n > 1, np.take_along_axis(by_size, np.maximum(n - 1, 0) // 2, axis=1), 0.0)
-    return usual + np.clip(effects - usual, -limit, limit)
+    repeated = np.where(n > 1, np.take_along_axis(by_size, np.maximum(n - 1, 0) // 2, axis=1), 0.0)
+    return repeated + np.clip(effects - repeated, -limit, limit)
 
 
 def _spreads(hourly_deviation: Matrix) -> Matrix:
-    """Standard deviations by hour of day (series, 24), from mean absolute deviations by hour."""
+    """Standard deviations by hour of the day (series, 24), from mean absolute deviations (series, weeks, 168)."""
     series, weeks, _ = hourly_deviation.shape
     by_day = hourly_deviation.reshape(series, weeks * WEEK_DAYS, DAY_HOURS)
-    overall = _nanmedian(hourly_deviation, axis=(1, 2))[:, None]
+    overall = nan_median(hourly_deviation.reshape(series, weeks * WEEK_HOURS), axis=1)[:, None]
     days = np.isfinite(by_day).sum(axis=1)
-    own = np.where(days > 0, _nanmedian(by_day, axis=1), overall)
-    # For a normal distribution the standard deviation is sqrt(pi / 2) times the mean absolute deviation.
-    return np.sqrt(np.pi / 2) * (days * own + SPREAD_PRIOR_DAYS * overall) / (days + SPREAD_PRIOR_DAYS)
+    own = np.where(days > 0, nan_median(by_day, axis=1), overall)
+    return MEAN_DEVIATION_TO_STD * (days * own + SPREAD_PRIOR_DAYS * overall) / (days + SPREAD_PRIOR_DAYS)
 
 
-def _repeating(effects: Matrix) -> Matrix:
-    """How far the mean of repeated effects can be believed, 0 to 1, (series, bins), from (series, repeats, bins).
+def _garrote(effects: Matrix) -> Matrix:
+    """The factor, 0 to 1, by which the mean effect of each bin is shrunk, (series, bins).
 
-    The non-negative garrote (Breiman, "Better subset regression using the nonnegative garrote", 1995): 1 - k v / m^2
-    for the mean m of a bin whose noise variance is v. The noise is what repeats of one bin differ by, pooled over the
-    bins; where nothing repeats, nothing is believed.
+        max(1 - k v / m^2, 0)
+
+    m is the mean of a bin and v its noise variance: the non-negative garrote (Breiman, "Better subset regression using
+    the nonnegative garrote", 1995). The variance within the bins is pooled over all of them. A series with at most one
+    effect a bin has factors of 0.
+
+    Args:
+        effects: (series, repeats, bins), NaN where there is none.
     """
     n = np.isfinite(effects).sum(axis=1)
     mean = np.nan_to_num(_nanmean(effects, axis=1))
@@ -168,41 +173,41 @@ def _repeating(effects: Matrix) -> Matrix:
     freedom = np.maximum(n - 1, 0).sum(axis=1)
     noise = np.divide(within, freedom, out=np.full(within.shape, np.inf), where=freedom > 0)
     ratio = np.divide(
-        BELIEF * noise[:, None] / np.maximum(n, 1), mean**2, out=np.full(mean.shape, np.inf), where=mean**2 > 0
+        GARROTE * noise[:, None] / np.maximum(n, 1), mean**2, out=np.full(mean.shape, np.inf), where=mean**2 > 0
     )
     return np.clip(1 - ratio, 0, 1)
 
 
-def _at(effects: Effects, rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Matrix:
+def _at(effects: Effects, rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Vector:
     """The sum of the effects at each timestamp: linear between the middles of the hours."""
     low, rise = _between(effects, rows, timestamps // HALF)
     return low + rise * ((timestamps - HALF) % HOUR / HOUR)
 
 
-def _between(effects: Effects, rows: NDArray[np.int64], half: "NDArray[np.int64] | int") -> tuple[Matrix, Matrix]:
-    """The sum of the effects in the middle of the last hour begun half an hour before, and the rise to the next."""
+def _between(effects: Effects, rows: NDArray[np.int64], half: "NDArray[np.int64] | int") -> tuple[Vector, Vector]:
+    """The sum of the effects in the last middle of an hour, and the rise to the next middle, both (n,).
+
+    Args:
+        effects: of all rows.
+        rows: of each point.
+        half: half hours since the epoch, of each point or of all.
+    """
     hour = (half - 1) // 2
     low = _level(effects, rows, hour)
     return low, _level(effects, rows, hour + 1) - low
 
 
-def _level(effects: Effects, rows: NDArray[np.int64], hour: "NDArray[np.int64] | int") -> Matrix:
+def _level(effects: Effects, rows: NDArray[np.int64], hour: "NDArray[np.int64] | int") -> Vector:
     by_hour, by_day, by_week = effects
     in_week = hour % WEEK_HOURS
-    level = _taken(by_hour, rows, in_week % DAY_HOURS).astype(np.float64)
-    return level + _taken(by_day, rows, in_week // DAY_HOURS) + _taken(by_week, rows, in_week)
+    level = _column(by_hour, rows, in_week % DAY_HOURS).astype(np.float64)
+    return level + _column(by_day, rows, in_week // DAY_HOURS) + _column(by_week, rows, in_week)
 
 
-def _taken(
+def _column(
     array: NDArray[np.floating], rows: NDArray[np.int64], column: "NDArray[np.int64] | int"
 ) -> NDArray[np.floating]:
     return array[:, column][rows] if isinstance(column, int) else array[rows, column]
-
-
-def _nanmedian(values: Matrix, axis: int | tuple[int, int] = -1) -> Matrix:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an hour nobody reported in has no median
-        return np.asarray(np.nanmedian(values, axis=axis))
 
 
 def _nanmean(values: Matrix, axis: int) -> Matrix:

@@ -1,15 +1,14 @@
-"""statsforecast: what AutoETS, AutoARIMA, AutoTheta or MSTL of statsforecast forecast, as a table.
+"""statsforecast: a table of the forecast of statsforecast's AutoETS, AutoARIMA, AutoTheta or MSTL.
 
-What the library fits: hourly means, gaps interpolated. What is kept is its forecast of the next fourteen days, hour by
-hour, with the standard deviation that its band implies. In serving, the mean is linear between the middles of the
-hours. It does not follow the posted points; train again before the table ends.
+    spread^2 at hour h = forecast variance at h - forecast variance at the first hour + variance of the history's points
 
-Past the table the forecast is that of the same hour of its last week, again and again, and its variance goes on growing
-by as much an hour as it grew over that week. Before the table it is that of the first week and as certain as the first
-hour.
+Fitting: hourly means with gaps interpolated. A row is the forecast of the next fourteen days, hour by hour: the mean,
+and the standard deviation that the library's band implies. The last term of the spread is the variance of the history's
+points around the model's in-sample values, because points are noisier than hourly means.
 
-Posted points are noisier than hourly means: to the variance of each hour is added by how much the points of the history
-stray more from what the model made of their hour than the model itself expected of the first hour.
+Serving: the mean is linear between the middles of the hours. It is not updated with new points; train again before the
+table ends. After its end its last week is repeated, and the variance grows by as much an hour as on average in that
+week. Before its start its first week is repeated, with the spread of the first hour.
 """
 
 from collections.abc import Callable
@@ -22,27 +21,26 @@ from myriad.adapters._hourly import (
     DAY_HOURS,
     HALF,
     HOUR,
-    ROUNDING,
     WEEK_HOURS,
-    deviation,
     fit_each,
     hourly_means,
     interpolated,
     quiet,
+    residual_std,
     unit_of,
 )
+from myriad.models.arrays import Vector
 from myriad.models.base import Arrays, Fit, Model, Param, Prediction
 from myriad.models.errors import HistoryUnusable, NotReducible
 from myriad.models.points import Points
+from myriad.models.robust import ROUNDING
 
 HOURS = 2 * WEEK_HOURS
 MIN_HOURS = 3 * DAY_HOURS
 ONE_SIGMA = 68.2689492137086
 """The percentage of a normal distribution within one standard deviation."""
-MOST_SPREADS = 1e4
-"""A forecast's standard deviation is kept as a float16, in units."""
-
-Vector = NDArray[np.float64]
+MAX_SPREAD = 1e4
+"""In units, and 1 / MAX_SPREAD is the smallest: the spread is kept as float16."""
 
 
 class Statsforecast(Model):
@@ -60,49 +58,52 @@ class Statsforecast(Model):
         "level": Param("<f8", digits=24),
         "unit": Param("<f8", positive=True, digits=24),
         "start": Param("<i4"),  # the first hour of the table, from the epoch
-        "mean": Param("<f2", (HOURS,)),  # in units, from the level
+        "mean": Param("<f2", (HOURS,)),  # in units, without the level
         "spread": Param("<f2", (HOURS,), positive=True, digits=7),  # in units
     }
 
     @classmethod
     def fit(cls, history: Points, *, model: str = "ets") -> Fit[Self]:
-        """Forecasts from hourly means; three days of points are needed.
+        """Fit to hourly means and forecast; three days of points are needed.
 
         Args:
             history: tidied points, values finite.
-            model: `ets`, additive errors and no trend, with a daily season if that is better by AICc: a twentieth of
-                a second a series; `ets_all`, all of AutoETS: a second or more; `mstl`, seasons of a day and, from two
-                weeks on, a week, around an `ets` without one: half a second; `theta`: a tenth; `arima`: many seconds.
+            model: with the time it takes a series,
+                `ets`: additive errors, no trend, a daily season if AICc prefers it; a twentieth of a second.
+                `ets_all`: all of AutoETS; a second or more.
+                `mstl`: seasons of a day and, from two weeks on, a week, around a level; half a second.
+                `theta`: a tenth of a second.
+                `arima`: many seconds.
         """
         if model not in _MODELS:
             raise ValueError(f"model is {model!r}; it can be {', '.join(_MODELS)}")
-        return fit_each(cls, history, MIN_HOURS, lambda one: cls._row(one, model))
+        return fit_each(cls, history, MIN_HOURS, lambda series: cls._row(series, model))
 
     @classmethod
     def _row(cls, history: Points, model: str) -> Arrays:
         try:
             return cls.reduced(_fitted(history, model), history)
-        except NotReducible as why:
-            raise HistoryUnusable(f"{model} has no forecast of it: {why}") from why
+        except NotReducible as error:
+            raise HistoryUnusable(f"{model} has no forecast of it: {error}") from error
 
     @classmethod
     def reduced(cls, fitted: Any, history: Points) -> Arrays:
         """One row of a model's forecast.
 
         Args:
-            fitted: to the hourly means of the history; a `StatsForecast` has one model and one series.
+            fitted: a model fitted to the hourly means of the history, or a `StatsForecast` of one model and one series.
             history: the one series.
 
         Raises:
-            NotReducible: it was fitted to something else, or has no bands.
+            NotReducible: it was fitted to something else, or its forecast has no bands.
         """
-        one = _only(fitted)
+        model = _single(fitted)
         first, means = hourly_means(history)
-        usual = _in_sample(one, len(means))
-        mean, spread = _forecast(one)
-        left = history.values - interpolated(first, usual, history.timestamps)
-        # The first day is what many models need to find out where they are.
-        noise = deviation(left[history.timestamps >= (first + DAY_HOURS) * HOUR])
+        in_sample = _in_sample(model, len(means))
+        mean, spread = _forecast(model)
+        residuals = history.values - interpolated(first, in_sample, history.timestamps)
+        # Many models need the first day to initialise their state.
+        noise = residual_std(residuals[history.timestamps >= (first + DAY_HOURS) * HOUR])
         spread = np.sqrt(np.maximum(spread**2 - spread[0] ** 2, 0) + noise**2)
         unit = unit_of(mean, float(np.median(spread)))
         level = float(np.median(mean))
@@ -111,12 +112,12 @@ class Statsforecast(Model):
             "unit": unit,
             "start": first + len(means),
             "mean": (mean - level) / unit,
-            "spread": np.clip(spread / unit, 1 / MOST_SPREADS, MOST_SPREADS),
+            "spread": np.clip(spread / unit, 1 / MAX_SPREAD, MAX_SPREAD),
         }
         return {name: np.array([value]) for name, value in row.items()}
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """The table at each point's time."""
+        """The forecast in the table at each point's time."""
         at = np.repeat(rows, points.lengths)
         hour, second = np.divmod(points.timestamps - HALF, HOUR)
         ahead = hour - self.arrays["start"][at]
@@ -128,18 +129,18 @@ class Statsforecast(Model):
 
     def _mean(self, at: NDArray[np.int64], ahead: NDArray[np.int64]) -> Vector:
         week = ahead % WEEK_HOURS
-        place = np.where(ahead < 0, week, np.where(ahead < HOURS, ahead, WEEK_HOURS + week))
-        return self.arrays["mean"][at, place].astype(np.float64)
+        position = np.where(ahead < 0, week, np.where(ahead < HOURS, ahead, WEEK_HOURS + week))
+        return self.arrays["mean"][at, position].astype(np.float64)
 
     def _spread(self, at: NDArray[np.int64], ahead: NDArray[np.int64]) -> Vector:
         table = self.arrays["spread"]
         inside = table[at, np.clip(ahead, 0, HOURS - 1)].astype(np.float64)
-        past = np.maximum(ahead - (HOURS - 1), 0)
-        if not past.any():
+        beyond = np.maximum(ahead - (HOURS - 1), 0)
+        if not beyond.any():
             return inside
         last, week_before = (table[at, i].astype(np.float64) for i in (HOURS - 1, HOURS - 1 - WEEK_HOURS))
         growth = np.maximum(last**2 - week_before**2, 0) / WEEK_HOURS
-        return np.sqrt(inside**2 + growth * past)
+        return np.sqrt(inside**2 + growth * beyond)
 
 
 def _ets(_: int) -> Any:
@@ -187,32 +188,32 @@ _MODELS: dict[str, Callable[[int], Any]] = {
 
 def _fitted(history: Points, model: str) -> Any:
     _, means = hourly_means(history)
-    chosen = model if np.ptp(means) > ROUNDING else "ets"  # the others divide by what a constant has none of
+    chosen = model if np.ptp(means) > ROUNDING else "ets"  # the others divide by the variance
     with quiet():
         return _MODELS[chosen](len(means)).fit(means)
 
 
-def _only(fitted: Any) -> Any:
-    """The one fitted model of a `StatsForecast`; anything else is one itself."""
-    several = getattr(fitted, "fitted_", None)
-    if several is None:
+def _single(fitted: Any) -> Any:
+    """The only fitted model of a `StatsForecast`; any other object is a model itself."""
+    models = getattr(fitted, "fitted_", None)
+    if models is None:
         return fitted
-    if several.shape != (1, 1):
-        raise NotReducible(f"{several.shape[0]} series and {several.shape[1]} models are not a row; take one of each")
-    return several[0, 0]
+    if models.shape != (1, 1):
+        raise NotReducible(f"{models.shape[0]} series and {models.shape[1]} models are not a row; take one of each")
+    return models[0, 0]
 
 
 def _in_sample(fitted: Any, hours: int) -> Vector:
-    """What the model made of each hour of the history."""
+    """The model's one-step prediction for each hour of the history, (hours,)."""
     with quiet():
-        usual = np.asarray(fitted.predict_in_sample()["fitted"], np.float64)
-    if len(usual) != hours:
-        raise NotReducible(f"it was fitted to {len(usual)} observations, not to the history's {hours} hourly means")
-    return np.where(np.isfinite(usual), usual, np.nanmean(usual))
+        in_sample = np.asarray(fitted.predict_in_sample()["fitted"], np.float64)
+    if len(in_sample) != hours:
+        raise NotReducible(f"it was fitted to {len(in_sample)} observations, not to the history's {hours} hourly means")
+    return np.where(np.isfinite(in_sample), in_sample, np.nanmean(in_sample))
 
 
 def _forecast(fitted: Any) -> tuple[Vector, Vector]:
-    """Mean and standard deviation of each hour of the table."""
+    """Mean and standard deviation of each hour of the table, both (336,)."""
     with quiet():
         table = fitted.predict(HOURS, level=[ONE_SIGMA])
     mean, low, high = (np.asarray(table.get(key), np.float64) for key in ("mean", f"lo-{ONE_SIGMA}", f"hi-{ONE_SIGMA}"))

@@ -1,9 +1,10 @@
-"""subspace: what a trailing stretch of a series makes of its next value, by the few shapes such stretches have.
+"""subspace: the conditional mean of a value given the 16 before it and its calendar, without a library.
 
-The stretches of the history are points in a space of as many dimensions as they have values. Most of how they differ
-lies in few directions, their principal components, found by an eigendecomposition of their covariance; what is left
-is noise, the same in all directions (Tipping and Bishop, "Probabilistic principal component analysis", 1999). The value
-that is expected is the mean of the last one, given those before it. As `pca`, with longer stretches and no library.
+    expected = E[value | the 16 before it, calendar], linear in both
+
+A window is a value with the 16 before it and its calendar. Most of the variance of windows lies in a few directions,
+their principal components: the eigenvectors of the covariance. The rest is taken for isotropic noise (Tipping and
+Bishop, "Probabilistic principal component analysis", 1999). As `pca`, with longer windows and without scikit-learn.
 """
 
 from typing import ClassVar, Self
@@ -12,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.adapters import _features, _scaled
-from myriad.adapters._features import Matrix
 from myriad.adapters._scaled import DEPTHS
+from myriad.models.arrays import Matrix
 from myriad.models.base import Arrays, Fit, Model, Param, Prediction
 from myriad.models.points import Points
 
-STRETCH = tuple(range(1, 17))
-"""Points back: so many before the one that is expected."""
-COLUMNS = len(STRETCH) + 4
+EVERY_LAG = tuple(range(1, 17))
+"""In points."""
+COLUMNS = len(EVERY_LAG) + 4
 COMPONENTS = 6
 
 
@@ -36,35 +37,35 @@ class Subspace(Model):
 
     @classmethod
     def fit(cls, history: Points, *, components: int = COMPONENTS) -> Fit[Self]:
-        """The subspace of up to 2000 stretches of each series; at least 100 points are needed."""
-        return _scaled.fit_each(cls, history, lambda one: _row(one, components))
+        """Fit to up to 2000 windows of each series; at least 100 points are needed."""
+        return _scaled.fit_each(cls, history, lambda series: _row(series, components))
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """The expectation at each point from those before it that were posted with it."""
+        """One-step predictions, from the points of the same request."""
         weights, intercept = self.arrays["weights"], self.arrays["intercept"]
         return _scaled.prediction(
             self,
             rows,
             points,
             lambda at, x, depth: _scaled.linear(x, weights[at, depth], intercept[at, depth]),
-            STRETCH,
+            EVERY_LAG,
         )
 
 
 def _row(history: Points, components: int) -> Arrays:
-    own = _scaled.scale(history)
-    learnt = _scaled.examples(history, own, STRETCH)
-    seen = np.concatenate([learnt.values[:, None], learnt.before, learnt.calendar], axis=1)
-    mean, covariance = seen.mean(axis=0), _of_few_directions(np.cov(seen, rowvar=False), components)
-    each = [_scaled.given(mean, covariance, depth, STRETCH) for depth in range(DEPTHS)]
-    weights, intercept = np.array([w for w, _ in each]), np.array([c for _, c in each])
-    spread = _scaled.spreads(learnt, lambda x, depth: _scaled.linear(x, weights[depth], intercept[depth]))
-    return own.row(spread, weights=weights, intercept=intercept)
+    scale = _scaled.scale(history)
+    examples = _scaled.examples(history, scale, EVERY_LAG)
+    windows = np.concatenate([examples.values[:, None], examples.before, examples.calendar], axis=1)
+    mean, covariance = windows.mean(axis=0), _low_rank_plus_noise(np.cov(windows, rowvar=False), components)
+    lines = [_scaled.conditional_mean(mean, covariance, depth, EVERY_LAG) for depth in range(DEPTHS)]
+    weights, intercept = np.array([w for w, _ in lines]), np.array([c for _, c in lines])
+    spread = _scaled.spreads(examples, lambda x, depth: _scaled.linear(x, weights[depth], intercept[depth]))
+    return scale.row(spread, weights=weights, intercept=intercept)
 
 
-def _of_few_directions(covariance: Matrix, components: int) -> Matrix:
-    """The covariance with all but the largest principal components replaced by noise of their mean variance."""
-    sizes, directions = np.linalg.eigh(covariance)
-    noise = max(float(sizes[:-components].mean()), 0.0)
-    kept = np.where(np.arange(len(sizes)) >= len(sizes) - components, sizes, noise)
+def _low_rank_plus_noise(covariance: Matrix, components: int) -> Matrix:
+    """The covariance with the variance of all but the largest principal components replaced by their mean."""
+    variances, directions = np.linalg.eigh(covariance)  # ascending
+    noise = max(float(variances[:-components].mean()), 0.0)
+    kept = np.where(np.arange(len(variances)) >= len(variances) - components, variances, noise)
     return np.asarray((directions * kept) @ directions.T)

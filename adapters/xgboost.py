@@ -1,7 +1,8 @@
 """xgboost: XGBoost's trees over the points before and the calendar, on top of a line.
 
-At most 20 trees of 16 leaves, 4 kB a row. They are read from the model as XGBoost saves it, so that no XGBoost is
-needed to serve. Being one step ahead, it follows an incident that lasts: its start and its end are what stands out.
+At most 20 trees of 16 leaves, 4 kB a row. They are read from the model as XGBoost saves it, so that XGBoost is
+not needed to serve. As every one-step model, it adapts to an incident that lasts: mostly its start and its end are
+scored above 1.
 """
 
 import json
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from myriad.adapters import _trees
-from myriad.adapters._onestep import Examples, OneStep, check_columns, without_line
+from myriad.adapters._onestep import Examples, OneStep, check_columns, zero_line
 from myriad.models.base import Arrays, Fit
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
@@ -20,11 +21,11 @@ OBJECTIVES: Mapping[str, dict[str, Any]] = {
     "squared": {"objective": "reg:squarederror"},
     "median": {"objective": "reg:quantileerror", "quantile_alpha": 0.5},
 }
-IDENTITIES = ("reg:squarederror", "reg:quantileerror", "reg:absoluteerror", "reg:pseudohubererror")
+SUM_OBJECTIVES = ("reg:squarederror", "reg:quantileerror", "reg:absoluteerror", "reg:pseudohubererror")
 """Objectives whose prediction is the sum of the leaves."""
 LEAVES = 15
-RATE = 0.05
-LEAST_IN_LEAF = 20
+LEARNING_RATE = 0.05
+MIN_POINTS_IN_LEAF = 20
 
 
 class XGBoost(OneStep):
@@ -46,21 +47,21 @@ class XGBoost(OneStep):
         """Boost trees on each history's line; at least 60 points are needed.
 
         Args:
-            history: as for every model.
-            objective: least squares, or least absolute errors, which what is seldom and far off moves less.
+            history: tidied points, values finite.
+            objective: "squared" for the mean, "median" for the median, which rare extreme values move less.
             trees: at most 20.
             leaves: of a tree, at most 16.
 
         Raises:
-            NotReducible: for more trees or leaves.
+            NotReducible: more trees or leaves were requested.
         """
         import xgboost
 
-        asked = {**_quiet(), **OBJECTIVES[objective], "max_leaves": leaves}
+        parameters = {**_fixed_parameters(), **OBJECTIVES[objective], "max_leaves": leaves}
 
         def fit_one(examples: Examples) -> Any:
-            data = xgboost.QuantileDMatrix(examples.x, examples.y, max_bin=asked["max_bin"], nthread=1)
-            return xgboost.train(asked, data, trees)
+            data = xgboost.QuantileDMatrix(examples.x, examples.y, max_bin=parameters["max_bin"], nthread=1)
+            return xgboost.train(parameters, data, trees)
 
         with xgboost.config_context(verbosity=0):
             return cls.fit_each(history, fit_one)
@@ -70,17 +71,17 @@ class XGBoost(OneStep):
         """One row of a Booster or XGBRegressor fitted to `examples(history)`: what it adds to the line."""
         learner = json.loads(bytes(_booster(fitted).save_raw("json")))["learner"]
         _check(learner)
-        line = without_line()
+        line = zero_line()
         line[-1] = _starts(learner)[0]
-        trees = [_tree(one) for one in learner["gradient_booster"]["model"]["trees"]]
+        trees = [_tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
         return cls.row(history, line, _trees.packed(trees, "this XGBoost model"))
 
 
-def _quiet() -> dict[str, Any]:
-    """What makes fits silent, repeatable and small."""
+def _fixed_parameters() -> dict[str, Any]:
+    """Parameters that make fits silent, deterministic and small."""
     return {
-        "eta": RATE,
-        "min_child_weight": LEAST_IN_LEAF,
+        "eta": LEARNING_RATE,
+        "min_child_weight": MIN_POINTS_IN_LEAF,
         "max_bin": 64,
         "max_depth": 0,
         "grow_policy": "lossguide",
@@ -104,8 +105,8 @@ def _booster(fitted: Any) -> Any:
 
 def _check(learner: dict[str, Any]) -> None:
     objective, booster = learner["objective"]["name"], learner["gradient_booster"]["name"]
-    if objective not in IDENTITIES:
-        raise NotReducible(f"XGBoost's objective {objective} is not of {', '.join(IDENTITIES)}")
+    if objective not in SUM_OBJECTIVES:
+        raise NotReducible(f"XGBoost's objective {objective} is not of {', '.join(SUM_OBJECTIVES)}")
     if booster != "gbtree":
         raise NotReducible(f"XGBoost's booster {booster} cannot be a row; fit gbtree")
     if len(_starts(learner)) != 1 or int(learner["learner_model_param"]["num_target"]) != 1:
@@ -114,13 +115,13 @@ def _check(learner: dict[str, Any]) -> None:
 
 
 def _starts(learner: dict[str, Any]) -> list[float]:
-    """What the sums of the leaves start from, an output each: "5E-1" or "[5E-1,0E0]"."""
+    """The base score of each output, which is written as "5E-1" or "[5E-1,0E0]"."""
     start = learner["learner_model_param"]["base_score"]
-    return [float(one) for one in start.strip("[]").split(",")]
+    return [float(text) for text in start.strip("[]").split(",")]
 
 
 def _tree(tree: dict[str, Any]) -> _trees.Tree:
     if any(tree["split_type"]):
         raise NotReducible("this XGBoost model has categorical features; none of `examples` is")
-    split = np.array(tree["split_conditions"], np.float32)  # of a leaf, what it says
+    split = np.array(tree["split_conditions"], np.float32)  # in a leaf, its value
     return _trees.Tree(tree["split_indices"], split, tree["left_children"], tree["right_children"], split, strict=True)

@@ -1,4 +1,7 @@
-"""Locust: a telemetry pipeline, engineers asking for single series, and a mixed fleet; see docs/load-testing.md."""
+"""Locust users: a telemetry pipeline, engineers who request single series, and mixed clients.
+
+See docs/load-testing.md.
+"""
 
 import gzip
 import itertools
@@ -17,123 +20,131 @@ from myriad.training.fleets import reference, synthetic
 POINTS = 60
 ROLES = ("web", "api", "db", "cache", "batch")
 JSON, NDJSON = "application/json", "application/x-ndjson"
-WRONG_NAMES = "no series has a model: do --fleet, --regions and --hosts name what is served?"
+NO_MODEL = "no series has a model: do --fleet, --regions and --hosts name what is served?"
 
 
-class Names:
-    """The series of a fleet by number, host after host, and which of them are asked for most."""
+class FleetSeries:
+    """The labels of the series of a fleet, numbered host by host, with a Zipf popularity."""
 
     def __init__(self, options: Namespace) -> None:
-        self._reference = options.fleet == "synth"
-        naming: Any = reference if self._reference else synthetic
-        self._regions = naming.REGIONS[: options.regions]
-        self._metrics, self._hosts = tuple(naming.METRICS), options.hosts
+        self._is_reference = options.fleet == "synth"
+        fleet: Any = reference if self._is_reference else synthetic
+        self._regions = fleet.REGIONS[: options.regions]
+        self._metrics, self._hosts = tuple(fleet.METRICS), options.hosts
         self.count = len(self._regions) * self._hosts * len(self._metrics)
         weights = (1 / rank**options.zipf for rank in range(1, self.count + 1))
-        self._popularity = list(itertools.accumulate(weights))
+        self._cumulative_weights = list(itertools.accumulate(weights))
 
     def __getitem__(self, number: int) -> dict[str, str]:
-        """A series."""
+        """The labels of a series, by its number modulo `count`."""
         host, metric = divmod(number % self.count, len(self._metrics))
         region, host = divmod(host, self._hosts)
-        name = f"{ROLES[host % len(ROLES)]}-{host:05d}" if self._reference else f"web-{host:03d}"
+        name = f"{ROLES[host % len(ROLES)]}-{host:05d}" if self._is_reference else f"web-{host:03d}"
         return {"region": self._regions[region], "host": name, "metric": self._metrics[metric]}
 
     def popular(self) -> dict[str, str]:
-        """A series drawn by its popularity, which has nothing to do with where it is stored."""
-        (rank,) = random.choices(range(self.count), cum_weights=self._popularity)
+        """A series drawn by popularity, which is independent of the shard it is in."""
+        (rank,) = random.choices(range(self.count), cum_weights=self._cumulative_weights)
         return self[rank * 7919]
 
-    def some(self, count: int) -> list[dict[str, str]]:
-        """Series one after the other, from any."""
+    def consecutive(self, count: int) -> list[dict[str, str]]:
+        """Consecutive series from a random start, at most all."""
         first = random.randrange(self.count)
         return [self[first + i] for i in range(min(count, self.count))]
 
 
 class Telemetry(FastHttpUser):
-    """What all users have in common; sends nothing by itself."""
+    """Base class of the users."""
 
     abstract = True
     kind = ""
 
     @property
     def options(self) -> Namespace:
-        """From the command line."""
+        """The command line options."""
         assert self.environment.parsed_options is not None
         return self.environment.parsed_options
 
     def predict(self, what: str, body: Any, media_type: str = JSON, coding: str = "identity") -> None:
-        """Post a request; an error is a failure with the problem's title, and so is an answer without any score."""
+        """Post a request; an error status is a failure, and so is an answer without any score.
+
+        Args:
+            what: kind of request, for its name in the statistics.
+            body: of the request.
+            media_type: of the body.
+            coding: content encoding of the body.
+        """
         headers = {"content-type": media_type, "content-encoding": coding}
         name = f"{self.kind}: {what}"
         with self.client.post("/predict", data=body, headers=headers, name=name, catch_response=True) as answer:
             if answer.status_code != 200:
                 answer.failure(_title(answer))
-            elif b'"ok"' not in (told := answer.content or b"") and b'"fallback"' not in told:
-                answer.failure(WRONG_NAMES)
+            elif b'"ok"' not in (content := answer.content or b"") and b'"fallback"' not in content:
+                answer.failure(NO_MODEL)
 
-    def tick(self, *values: str) -> dict[str, list[Any]]:
-        """Columns with a new point of each of some series, or with its means at windows."""
-        series = names_of(self.environment).some(self.options.tick_series)
-        columns: dict[str, list[Any]] = {part: [one[part] for one in series] for part in ("region", "host", "metric")}
+    def tick(self, *windows: str) -> dict[str, list[Any]]:
+        """Columns with a new point of each of several series, or with its means at windows."""
+        series = fleet_series(self.environment).consecutive(self.options.tick_series)
+        names = ("region", "host", "metric")
+        columns: dict[str, list[Any]] = {name: [labels[name] for labels in series] for name in names}
         columns["timestamp"] = [_minute()] * len(series)
-        return columns | {name: [_value() for _ in series] for name in values or ("value",)}
+        return columns | {name: [_value() for _ in series] for name in windows or ("value",)}
 
     def hour(self, **options: Any) -> bytes:
-        """A request for the last hour of one series, the popular ones more often."""
+        """The body of a request for the last hour of one series, drawn by popularity."""
         now = _minute()
         points = [{"timestamp": now - 60 * i, "value": _value()} for i in range(POINTS)]
-        return _dumped({**names_of(self.environment).popular(), "datapoints": points, **options})
+        return _json({**fleet_series(self.environment).popular(), "datapoints": points, **options})
 
 
 class Pipeline(Telemetry):
-    """Posts a tick in columns every so often: new points, and from time to time values it has aggregated itself."""
+    """Posts a tick in columns at regular intervals: new points, and sometimes values it has aggregated itself."""
 
     kind = "pipeline"
 
     def wait_time(self) -> float:
-        """Until the next tick is due."""
-        pace: float = constant_pacing(self.options.tick_seconds)(self)
-        return pace
+        """Seconds until the next tick is due."""
+        seconds: float = constant_pacing(self.options.tick_seconds)(self)
+        return seconds
 
     @task(3)
     def points(self) -> None:
         """New points."""
-        self.predict("tick of points", _dumped(self.tick()))
+        self.predict("tick of points", _json(self.tick()))
 
     @task
     def windows(self) -> None:
         """Means at three windows."""
-        self.predict("tick of windows", _dumped(self.tick("1m", "15m", "1h")))
+        self.predict("tick of windows", _json(self.tick("1m", "15m", "1h")))
 
 
 class Engineer(Telemetry):
-    """Looks at one series after the other, at some much more often than at others."""
+    """Requests one series after the other, popular ones more often."""
 
     kind = "engineer"
 
     def wait_time(self) -> float:
-        """A look."""
+        """Think time in seconds."""
         return random.expovariate(1 / max(self.options.think_seconds, 1e-3))
 
     @task(4)
     def look(self) -> None:
-        """The last hour."""
+        """The last hour of a series."""
         self.predict("one series", self.hour())
 
     @task
     def look_closely(self) -> None:
-        """With bands, at two windows."""
+        """The last hour with bands, at two windows."""
         self.predict("one series with bands", self.hour(bands=True, windows=["1m", "15m"]))
 
 
 class Mixed(Telemetry):
-    """Clients of all sorts: ticks in several formats, lists, single series, a look at what is served."""
+    """Various clients: ticks in several formats, lists, single series, the current release."""
 
     kind = "mixed"
 
     def wait_time(self) -> float:
-        """As an engineer."""
+        """Think time in seconds."""
         return random.expovariate(1 / max(self.options.think_seconds, 1e-3))
 
     @task(4)
@@ -145,40 +156,40 @@ class Mixed(Telemetry):
     def few(self) -> None:
         """A list of series."""
         points = [{"timestamp": _minute(), "value": _value()}]
-        series = [{**one, "datapoints": points} for one in names_of(self.environment).some(10)]
-        self.predict("ten series", _dumped({"windows": ["1m"], "series": series}))
+        series = [{**labels, "datapoints": points} for labels in fleet_series(self.environment).consecutive(10)]
+        self.predict("ten series", _json({"windows": ["1m"], "series": series}))
 
     @task(2)
     def lines(self) -> None:
-        """A tick, a line a point."""
+        """A tick in NDJSON, one line for each point."""
         columns = self.tick()
         rows = zip(*columns.values(), strict=True)
-        self.predict("tick in lines", b"\n".join(_dumped(dict(zip(columns, row, strict=True))) for row in rows), NDJSON)
+        self.predict("tick in lines", b"\n".join(_json(dict(zip(columns, row, strict=True))) for row in rows), NDJSON)
 
     @task
     def packed(self) -> None:
-        """A tick, compressed both ways."""
-        self.predict("tick, gzip", gzip.compress(_dumped(self.tick()), 1), coding="gzip")
+        """A tick compressed with gzip."""
+        self.predict("tick, gzip", gzip.compress(_json(self.tick()), 1), coding="gzip")
 
     @task
     def release(self) -> None:
-        """Which release is served."""
+        """The current release."""
         with self.client.get("/releases/current", name="mixed: release", catch_response=True) as answer:
             if answer.status_code != 200:
                 answer.failure(_title(answer))
 
 
-_NAMES: dict[int, Names] = {}
+_SERIES: dict[int, FleetSeries] = {}
 
 
-def names_of(environment: Environment) -> Names:
-    """The series of the fleet the options name."""
+def fleet_series(environment: Environment) -> FleetSeries:
+    """The series of the fleet that the options describe."""
     assert environment.parsed_options is not None
-    return _NAMES.setdefault(id(environment), Names(environment.parsed_options))
+    return _SERIES.setdefault(id(environment), FleetSeries(environment.parsed_options))
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
-def _add(parser: LocustArgumentParser) -> None:
+def _add_options(parser: LocustArgumentParser) -> None:
     fleet = parser.add_argument_group("fleet")
     fleet.add_argument("--fleet", choices=["demo", "synth"], default="demo", help="Names as `myriad demo` or `synth`'s")
     fleet.add_argument("--regions", type=int, default=2, help="How many of its regions")
@@ -194,15 +205,15 @@ def _add(parser: LocustArgumentParser) -> None:
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
-def _weigh(environment: Environment, **_: Any) -> None:
+def _set_weights(environment: Environment, **_: Any) -> None:
     options = environment.parsed_options
     assert options is not None
     Pipeline.weight, Engineer.weight, Mixed.weight = options.pipelines, options.engineers, options.mixed
-    names_of(environment)
+    fleet_series(environment)
 
 
 def _title(answer: Any) -> str:
-    """Of the problem document; what else went wrong where there is none."""
+    """Status and title of the problem document, or of the error if there is none."""
     try:
         problem = json.loads(answer.content)
         return f"{answer.status_code} {problem['title']}"
@@ -210,8 +221,8 @@ def _title(answer: Any) -> str:
         return f"{answer.status_code} {answer.error or 'no problem document'}"
 
 
-def _dumped(what: Any) -> bytes:
-    return json.dumps(what, separators=(",", ":")).encode()
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _minute() -> int:

@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 from myriad.cli.train import train
 from myriad.models.key import Series
+from myriad.serving.settings import Settings
 from myriad.training.fleets.synthetic import DAY, Fleet, fleet
 
 HISTORY_DAYS = 14
@@ -23,13 +24,15 @@ UNTIL = 1_767_571_200
 """2026-01-05T00:00Z: with the generator's seed it makes every demo the same."""
 HOUR = 3600
 MARK = ".myriad-demo"
-JOB = "fleet.yaml"
+JOB, WORK = "fleet.yaml", "work"
 BARS = "▁▂▃▄▅▆▇█"
 
 
 @click.command()
 @click.option("--exit", "exit_", is_flag=True, help="End when the answers have been shown.")
-@click.option("--port", default=8000, show_default=True, help="Where to serve, on 127.0.0.1.")
+@click.option(
+    "--port", default=Settings.model_fields["port"].default, show_default=True, help="Where to serve, on 127.0.0.1."
+)
 @click.option("--directory", default="demo-data", show_default=True, help="For telemetry and the store; replaced.")
 def demo(*, exit_: bool, port: int, directory: str) -> None:
     """Make telemetry, fit and publish a fleet, serve it, and post a quiet hour and an incident to it."""
@@ -55,8 +58,9 @@ def _published(synthetic: Fleet, root: Path) -> str:
     pyarrow.parquet.write_table(history, root / "history.parquet")
     click.echo(f"wrote {history.num_rows:,} datapoints of {len(synthetic.series)} series to {root / 'history.parquet'}")
     (root / JOB).write_text("job: demo\nhistory:\n  files: [history.parquet]\nstore: store\n")
-    click.echo(f"\n$ myriad train {root / JOB}")
-    train.main([str(root / JOB), "--work", str(root / "work")], standalone_mode=False)
+    click.echo(f"\nmyriad train {root / JOB}")
+    train.main([str(root / JOB), "--work", str(root / WORK)], standalone_mode=False)
+    shutil.rmtree(root / WORK)
     return (root / "store").as_uri()
 
 

@@ -87,11 +87,11 @@ def _parts(file: Path, seconds: int) -> Iterator[tuple[pa.Table, int]]:
     """Parts of a file, each behind the rows of earlier parts its windows look back on, and how many those are."""
     before: pa.Table | None = None
     for part in _read(file):
-        whole = part if before is None else pa.concat_tables([before, part], promote_options="permissive")
-        whole = whole.unify_dictionaries()
-        back = whole.num_rows - part.num_rows
-        yield whole, back
-        before = _looked_back_on(whole, back, seconds)
+        table = part if before is None else pa.concat_tables([before, part], promote_options="permissive")
+        table = table.unify_dictionaries()
+        back = table.num_rows - part.num_rows
+        yield table, back
+        before = _look_back(table, back, seconds)
 
 
 def _read(file: Path) -> Iterator[pa.Table]:
@@ -118,7 +118,7 @@ def _written(scored: Iterator[pa.Table], output: Path | None) -> Iterator[pa.Tab
             writer.close()
 
 
-def _looked_back_on(table: pa.Table, back: int, seconds: int) -> pa.Table:
+def _look_back(table: pa.Table, back: int, seconds: int) -> pa.Table:
     """The rows so many seconds before the last of their series, for series that may go on."""
     rows = grouping_of(labels_of(table))
     times = timestamps(table)[rows.order]

@@ -16,7 +16,7 @@ from myriad.models.windows import MIN_COVERAGE
 from myriad.storage.url import open_store
 from myriad.training.job.config import JobFile
 from myriad.training.plan import DEFAULT_ADAPTER
-from myriad.training.run import Released, expected, run
+from myriad.training.run import Released, count_series, run
 
 JOB_FILES = (".yaml", ".yml")
 
@@ -45,6 +45,12 @@ JOB_FILES = (".yaml", ".yml")
     type=click.Path(path_type=Path),
     help="Where what is done of a job is kept until its release is there: it goes on from that when run again.",
 )
+@click.option(
+    "--allow-env",
+    multiple=True,
+    metavar="NAME",
+    help="An environment variable a job may name beside those that start with MYRIAD_; repeatable.",
+)
 @click.option("--check", is_flag=True, help="Look at the job and do nothing.")
 @click.option("--dry-run", is_flag=True, help="Read the history, say what would be fitted, and fit nothing.")
 @json_option
@@ -72,17 +78,17 @@ def train(
         return
     if dry_run:
         with tempfile.TemporaryDirectory(prefix="myriad-train-") as directory:
-            metrics = expected(job, Path(directory))
+            metrics = count_series(job, Path(directory))
         show({"job": job.job, "series": sum(metrics.values()), **metrics}, as_json=as_json)
         return
     started = time.perf_counter()
     with tqdm(desc="fitting", unit=" rows", unit_scale=True, disable=None) as bar:
 
-        def told(done: int, of: int) -> None:
+        def show_progress(done: int, of: int) -> None:
             bar.total = of
             bar.update(done)
 
-        released = run(job, work.expanduser(), update=update, progress=told)
+        released = run(job, work.expanduser(), update=update, progress=show_progress)
     show(_result(released, time.perf_counter() - started), as_json=as_json)
 
 
@@ -110,7 +116,7 @@ def _job(files: tuple[str, ...], flags: dict[str, Any]) -> JobFile:
     if any(name.endswith(JOB_FILES) for name in files):
         if len(files) > 1:
             raise click.UsageError("a job is one YAML file, and names its data itself")
-        job = JobFile.load(files[0])
+        job = JobFile.load(files[0], flags["allow_env"])
         open_store(flags["store"] or job.store)
         return job.model_copy(update={"store": flags["store"]}) if flags["store"] else job
     if not flags["store"]:

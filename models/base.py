@@ -1,4 +1,4 @@
-"""Model: fitted models of one kind as rows of arrays, and what they predict."""
+"""Model: the base class of adapters. Fitted models of one kind are the rows of its arrays."""
 
 import functools
 from abc import ABC, abstractmethod
@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.models.arrays import Vector
 from myriad.models.errors import ArtifactCorrupt, HistoryUnusable, NotReducible
 from myriad.models.points import Points
 
@@ -17,16 +18,18 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was expected at each point and how far off it was; every array is float64 (n,).
+    """What a model expected at each point, its band, and the score; every array is float64 (n,).
 
-    A score is the deviation over the model's calibrated threshold: above 1 means rarer than the target rate. It
-    is NaN exactly where the value is.
+        score = |value - expected| / half the band
+
+    Half the band is the calibrated threshold (see `Model.half_band`), so that a score above 1 means a deviation rarer
+    than the target rate. The score is NaN exactly where the value is NaN.
     """
 
-    expected: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    score: NDArray[np.float64]
+    expected: Vector
+    lower: Vector
+    upper: Vector
+    score: Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,9 @@ class Param:
 
     Attributes:
         dtype: in NumPy's letters.
-        shape: of a row.
-        positive: whether every value has to be.
-        digits: binary digits kept of each value; what is cut off would be noise, and noise does not compress.
+        shape: of one row.
+        positive: whether every value has to be above 0.
+        digits: significant binary digits that are kept. The rest would be noise, which does not compress.
     """
 
     dtype: str
@@ -58,12 +61,12 @@ M = TypeVar("M", bound="Model", covariant=True)
 
 @dataclass(frozen=True)
 class Fit(Generic[M]):
-    """What fitting many histories gave.
+    """The result of fitting many histories.
 
     Attributes:
-        model: a row for each history that could be fitted.
-        kept: the history each row was fitted to, int64 (rows,).
-        refused: why each other history could not be.
+        model: one row for each history that could be fitted.
+        kept: the position of the history each row was fitted to, int64 (rows,).
+        refused: why the other histories could not be fitted, by their position.
     """
 
     model: M
@@ -71,54 +74,60 @@ class Fit(Generic[M]):
     refused: dict[int, HistoryUnusable]
 
 
-def long_enough(history: Points, least: int, purpose: str) -> tuple[NDArray[np.int64], dict[int, HistoryUnusable]]:
-    """The histories of at least so many points, int64 (kept,), and why the others are too short, by position."""
+def split_by_length(
+    history: Points, min_points: int, purpose: str
+) -> tuple[NDArray[np.int64], dict[int, HistoryUnusable]]:
+    """The positions of the histories of at least `min_points`, int64 (kept,), and the errors of the others by position.
+
+    Args:
+        history: a series per model to fit.
+        min_points: points needed.
+        purpose: what they are needed for, as the error says it: "for a median".
+    """
     lengths = history.lengths.tolist()
     why = "{} points are too few {}; {} are needed"
-    refused = {i: HistoryUnusable(why.format(n, purpose, least)) for i, n in enumerate(lengths) if n < least}
+    refused = {i: HistoryUnusable(why.format(n, purpose, min_points)) for i, n in enumerate(lengths) if n < min_points}
     return np.array([i for i in range(len(lengths)) if i not in refused], np.int64), refused
 
 
 class Model(ABC):
     """Fitted models of one kind, a row each; immutable and safe to use from many threads.
 
-    A subclass names its parameters in `params`; each is an array with one row per model, and that is all a model is.
-    Rows may be views of a memory-mapped file.
+    A model is nothing but arrays with one row per fitted model. A subclass declares them in `params`. They may be
+    read-only views of a memory-mapped file.
     """
 
     version: ClassVar[int] = 1
     """Raised when the meaning of the parameters changes."""
 
     library: ClassVar[str] = ""
-    """The library that fits it, as an extra of that name installs; none for our own."""
+    """The library that fits it, which is also the name of the extra that installs it; empty where none is needed."""
 
     serving_library: ClassVar[str] = ""
-    """The library needed to predict; none where a row is all that is needed."""
+    """The library needed to predict; empty where the arrays are enough."""
 
     fitted_types: ClassVar[tuple[str, ...]] = ()
-    """The library's classes, as `module.Name`, whose fitted objects `reduced` takes."""
+    """The classes of the library, as `module.Name`, whose fitted objects `reduced` accepts."""
 
     params: ClassVar[Mapping[str, Param]]
-    """The arrays a row is made of, beside the common `threshold` and `floor`."""
+    """The arrays of the model, without `threshold` and `floor`, which every model has."""
 
     common: ClassVar[Mapping[str, Param]] = {
-        "threshold": Param("<f4", positive=True, digits=10),  # the deviation, in spreads, below which none scores 1
-        "floor": Param(
-            "<f8", positive=True, digits=10
-        ),  # no deviation smaller than this, in the series' unit, scores 1
+        "threshold": Param("<f4", positive=True, digits=10),  # the deviation that scores 1, in spreads
+        "floor": Param("<f8", positive=True, digits=10),  # the smallest deviation that may score 1, in the series' unit
     }
 
     def __init__(self, arrays: Arrays) -> None:
-        """Rows from their arrays, checked but not copied.
+        """The model of these arrays. Their names, types and shapes are checked; they are not copied. See `check`.
 
         Raises:
-            ArtifactCorrupt: an array is missing, superfluous, of another type or shape, or not finite.
+            ArtifactCorrupt: an array is missing, unknown, or of another type or shape.
         """
-        wanted = {**self.params, **self.common}
-        if missing := wanted.keys() ^ arrays.keys():
-            raise ArtifactCorrupt(self.name(), f"array {min(missing)} is missing or unknown")
+        expected = {**self.params, **self.common}
+        if difference := expected.keys() ^ arrays.keys():
+            raise ArtifactCorrupt(self.name(), f"array {min(difference)} is missing or unknown")
         self.rows = arrays["threshold"].size
-        for name, param in wanted.items():
+        for name, param in expected.items():
             array = arrays[name]
             if array.dtype != np.dtype(param.dtype) or array.shape != (self.rows, *param.shape):
                 raise ArtifactCorrupt(
@@ -135,43 +144,54 @@ class Model(ABC):
     @classmethod
     @abstractmethod
     def fit(cls, history: Points) -> "Fit[Self]":
-        """A row for each history that can be fitted, uncalibrated: its threshold is 1 and its floor negligible.
+        """A row for each history that can be fitted, uncalibrated: the threshold is 1 and the floor negligible.
 
         Args:
-            history: tidied points, a series per model to fit, values finite.
+            history: tidied points, one series for each model to fit; values are finite.
         """
 
     @classmethod
     def reduced(cls, fitted: Any, history: Points) -> Arrays:  # noqa: ARG003  for adapters of libraries to use
-        """One row of what the library fitted, in arrays named as in `params`.
+        """The arrays of one row, named as in `params`, from an object that the library fitted.
 
         Args:
             fitted: an object of one of `fitted_types`.
-            history: the one series it was fitted to, tidied, values finite.
+            history: the one series it was fitted to, tidied; values are finite.
 
         Raises:
-            NotReducible: it is of a kind that cannot be a row; the message says what to use instead.
+            NotReducible: the object cannot be expressed in these arrays; the message says what to use instead.
         """
         raise NotReducible(f"a fitted {type(fitted).__name__} cannot be a row of {cls.name()}")
 
     @abstractmethod
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """What row `rows[i]` says of series i of the points, which are tidied and may have NaN values."""
-
-    def learnt(self, held_out: Points, floor: NDArray[np.float64]) -> Arrays:  # noqa: ARG002  for those who learn more
-        """What only points it was not fitted to can tell of each row, in arrays named as in `params`; nothing for most.
+        """The prediction of row `rows[i]` for the points of series i.
 
         Args:
-            held_out: a series a row, tidied, values finite; a series may have none.
-            floor: no deviation smaller than this, in the series' unit, matters; float64 (rows,).
+            rows: int64 (series,).
+            points: tidied; values may be NaN.
+        """
+
+    def tuned_on_held_out(self, held_out: Points, floor: Vector, rate: float) -> Arrays:  # noqa: ARG002  for overrides
+        """New values for the arrays that have to be learnt from points the model was not fitted to.
+
+        Most models have none, and this returns an empty mapping. See `with_arrays`.
+
+        Args:
+            held_out: one series for each row, tidied; values are finite. A series may be empty.
+            floor: the smallest deviation that may score 1, in the series' unit, float64 (rows,).
+            rate: false alarms a point that the model will be calibrated to.
+
+        Returns:
+            Arrays named as in `params`, with all rows.
         """
         return {}
 
     def check(self) -> None:
-        """Look at every parameter once.
+        """Check every value of every array.
 
         Raises:
-            ArtifactCorrupt: one is not finite, or not positive where it has to be.
+            ArtifactCorrupt: a value is not finite, or not positive where it has to be.
         """
         for name, param in {**self.params, **self.common}.items():
             array = self.arrays[name]
@@ -180,14 +200,19 @@ class Model(ABC):
             if param.positive and not (array > 0).all():
                 raise ArtifactCorrupt(self.name(), f"array {name} has a value that is not positive")
 
-    def having(self, learnt: Arrays) -> Self:
-        """The same rows with other values for some arrays."""
-        return type(self)({**self.arrays, **learnt}) if learnt else self
+    def with_arrays(self, replaced: Arrays) -> Self:
+        """The same model with some of its arrays replaced."""
+        return type(self)({**self.arrays, **replaced}) if replaced else self
 
-    def calibrated(self, threshold: NDArray[np.float64], floor: NDArray[np.float64]) -> Self:
-        """The same rows scoring 1 at `threshold` spreads, but never for less than `floor`; both float64 (rows,)."""
+    def calibrated(self, threshold: Vector, floor: Vector) -> Self:
+        """The same model with this calibration.
+
+        Args:
+            threshold: the deviation that scores 1, in spreads, float64 (rows,).
+            floor: the smallest deviation that may score 1, in the series' unit, float64 (rows,).
+        """
         common = {"threshold": threshold, "floor": floor}
-        return self.having({name: self.common[name].cast(common[name]) for name in common})
+        return self.with_arrays({name: self.common[name].cast(common[name]) for name in common})
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Self:
         """These rows, in this order."""
@@ -201,11 +226,11 @@ class Model(ABC):
 
     @classmethod
     def record_type(cls) -> np.dtype[np.void]:
-        """A whole row as one value."""
+        """The NumPy type of one row as a single value: a structure of all its arrays."""
         return _record_type(cls)
 
     def record(self, row: int) -> bytes:
-        """One row by itself, of `record_type`."""
+        """The bytes of one row, of `record_type`."""
         record = np.zeros(1, self.record_type())
         for name, array in self.arrays.items():
             record[name] = array[row]
@@ -213,10 +238,10 @@ class Model(ABC):
 
     @classmethod
     def of_records(cls, records: Sequence[bytes]) -> Self:
-        """The rows of checked models, by themselves until now, as those of one model."""
-        together = np.frombuffer(b"".join(records), cls.record_type())
-        model = cls.__new__(cls)  # they have been checked already
-        model.rows, model.arrays = len(records), {name: together[name] for name in together.dtype.names or ()}
+        """One model of rows that `record` gave; they are not checked again."""
+        rows = np.frombuffer(b"".join(records), cls.record_type())
+        model = cls.__new__(cls)  # without the checks of __init__
+        model.rows, model.arrays = len(records), {name: rows[name] for name in rows.dtype.names or ()}
         return model
 
     @property
@@ -226,21 +251,30 @@ class Model(ABC):
 
     @classmethod
     def uncalibrated(cls, arrays: Arrays) -> Self:
-        """Freshly fitted rows from the arrays named in `params`, cast to their types."""
+        """A freshly fitted model from the arrays named in `params`, which are cast to their types.
+
+        Its threshold is 1 and its floor negligible.
+        """
         cast = {name: param.cast(np.asarray(arrays[name])) for name, param in cls.params.items()}
         rows = len(next(iter(cast.values())))
         ones, tiny = np.ones(rows, "<f4"), np.full(rows, np.finfo("<f8").tiny)
         return cls({**cast, "threshold": ones, "floor": tiny})
 
-    def half_band(self, rows: NDArray[np.int64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far from the expected value a score is 1: `threshold` spreads, but no less than the floor."""
+    def half_band(self, rows: NDArray[np.int64], spread: Vector) -> Vector:
+        """max(threshold * spread, floor): how far from the expected value the score is 1, float64 (n,).
+
+        Args:
+            rows: the row of each point, int64 (n,).
+            spread: of each point, in the series' unit, float64 (n,).
+        """
         return np.maximum(spread * self.arrays["threshold"][rows], self.arrays["floor"][rows])
 
     @staticmethod
-    def banded(
-        values: NDArray[np.float64], expected: NDArray[np.float64], half_band: NDArray[np.float64]
-    ) -> Prediction:
-        """The prediction whose band is `expected` plus and minus `half_band`; all float64 (n,)."""
+    def banded(values: Vector, expected: Vector, half_band: Vector) -> Prediction:
+        """The prediction with the band `expected` ± `half_band` and the score |values - expected| / half_band.
+
+        Every array is float64 (n,).
+        """
         score = np.abs(values - expected) / half_band
         return Prediction(expected, expected - half_band, expected + half_band, score)
 

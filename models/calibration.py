@@ -1,12 +1,13 @@
-"""Calibration: the deviation that is rarer than a stated rate, learnt from history no model was fitted to."""
+"""Calibration: the deviation that is exceeded at a stated rate, learnt from history that no model was fitted to."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.models.arrays import Vector
 from myriad.models.points import Points
 
 DEFAULT_RATE = 1e-4
-"""False alarms a point: a score above 1 is to be rarer than this on normal data."""
+"""False alarms a point: the share of normal points whose score may exceed 1."""
 
 HOLDOUT = 0.3
 """The share of a history, its last part, that models are calibrated on and not fitted to."""
@@ -15,47 +16,62 @@ MIN_HOLDOUT = 20
 """Scored points needed to calibrate at all."""
 
 TAIL = 0.05
-"""The share of the largest deviations the tail is fitted to."""
+"""The tail is fitted to this share of the sample, the largest deviations."""
 
-LIGHTEST = 0.96
-"""What a halving of the tail takes of the halving before, at the least; a normal distribution's takes 0.9."""
+MIN_HALVING_RATIO = 0.96
+"""The smallest `c` in `threshold`. That of a normal distribution is 0.9."""
 
 EXPECTED_BEYOND = 10
 """An empirical quantile is used only when at least this many points are expected beyond it."""
 
-MOST_SPREADS = 1e30
-"""A threshold is kept as a float32; beyond this the effect-size floor decides."""
+MAX_THRESHOLD = 1e30
+"""In spreads. A threshold is kept as a float32; a larger one would be infinite there."""
 
-EFFECT = 0.01
-"""No deviation below this share of the largest |value| of the history scores 1: rounding and idling do not alert."""
+EFFECT_SHARE = 0.01
+"""No deviation below this share of the history's largest |value| scores 1: rounding and idling do not alert."""
 
-SMALLEST_EFFECT = 1e-9
-"""The floor of a series that has only ever been zero."""
+MIN_EFFECT = 1e-9
+"""The effect floor of a series that has only ever been zero."""
 
 
-def threshold(deviations: NDArray[np.float64], rate: float, lightest: float = LIGHTEST) -> float:
+def threshold(deviations: Vector, rate: float, min_ratio: float = MIN_HALVING_RATIO) -> float:
     """The deviation exceeded with probability `rate`.
 
-    The empirical quantile where the sample reaches that far; else one beyond the start u of the largest `TAIL` of the
-    sample. Half of those lie within m of u, and were the tail exponential each further halving would take m again
-    (peaks over threshold with shape 0: Pickands, "Statistical inference using extreme order statistics", 1975). A
-    lighter tail takes less each time: as much less as the halvings before show, but no less than `lightest` of it.
-    Quantiles, where the mean excess is usual, because some of the history is incidents: they are few and far out, and
-    a mean would follow them.
+    Let Q be the sample's empirical quantile function. Where the sample reaches far enough, that is if rate >= TAIL or
+    at least `EXPECTED_BEYOND` points are expected beyond the result:
+
+        Q(1 - rate)
+
+    Otherwise the tail is extrapolated:
+
+        u + m (1 - c^k) / (1 - c)
+
+        u = Q(1 - TAIL)             where the tail starts
+        m = Q(1 - TAIL / 2) - u     what halving the probability adds the first time
+        k = log2(TAIL / rate)       how often it is halved
+        c = sqrt((Q(1 - TAIL / 4) - u) / (u - Q(1 - 4 TAIL))), limited to [min_ratio, 1)
+
+    Each halving adds c times what the one before it added. In an exponential tail all add the same, c = 1 (peaks over
+    threshold with shape 0: Pickands, "Statistical inference using extreme order statistics", 1975). In a lighter tail
+    each adds less; c is estimated from the two halvings before u and the two after it.
+
+    The tail is described by quantiles, where the textbook uses the mean excess, because histories contain incidents.
+    These are few and extreme: they would move a mean and hardly move a quantile.
 
     Args:
-        deviations: of held-out points, not negative, at least one; NaN is left out.
+        deviations: of held-out points, not negative, float64 (n,), n at least 1; NaN is left out.
         rate: between 0 and 1.
-        lightest: 1 for an exponential tail whatever the sample shows.
+        min_ratio: the smallest c; 1 takes the tail for exponential whatever the sample shows.
     """
     known = deviations[~np.isnan(deviations)]
     if rate >= TAIL or len(known) * rate >= EXPECTED_BEYOND:
         return float(np.quantile(known, 1 - rate))
-    body, start, half, far = np.quantile(known, [1 - 4 * TAIL, 1 - TAIL, 1 - TAIL / 2, 1 - TAIL / 4]).tolist()
-    shrinks = np.sqrt((far - start) / (start - body)) if start > body else 1.0
-    shrinks = min(max(shrinks, lightest), 1 - 1e-9)
+    levels = [1 - 4 * TAIL, 1 - TAIL, 1 - TAIL / 2, 1 - TAIL / 4]
+    before_tail, start, half, quarter = np.quantile(known, levels).tolist()
+    ratio = np.sqrt((quarter - start) / (start - before_tail)) if start > before_tail else 1.0
+    ratio = min(max(ratio, min_ratio), 1 - 1e-9)
     halvings = np.log2(TAIL / rate)
-    return float(start + (half - start) * (1 - shrinks**halvings) / (1 - shrinks))
+    return float(start + (half - start) * (1 - ratio**halvings) / (1 - ratio))
 
 
 def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:
@@ -64,6 +80,6 @@ def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:
     return position >= (points.lengths * (1 - share))[points.owner]
 
 
-def effect_floor(history: Points) -> NDArray[np.float64]:
+def effect_floor(history: Points) -> Vector:
     """The smallest deviation that may score 1, in the unit of each series, float64 (series,)."""
-    return np.maximum(history.largest() * EFFECT, SMALLEST_EFFECT)
+    return np.maximum(history.largest() * EFFECT_SHARE, MIN_EFFECT)

@@ -13,6 +13,8 @@
     ├── InvalidJob         a job file that does not say what to train
     ├── ClusterFailed      a Ray cluster that cannot be used, or whose workers keep dying
     ├── ArtifactCorrupt    an artifact whose bytes are not what its name or manifest says
+    ├── Untrusted          a release that no trusted key has signed
+    ├── InvalidSigningKey  a file that has no key to sign or to trust with
     ├── LoadFailed         a shard that could not be loaded; the cause says why
     ├── NoRelease          a store in which nothing has been published
     └── StoreError         an object store that did not do what was asked
@@ -99,6 +101,20 @@ class ArtifactCorrupt(MyriadError):
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"artifact {name} is corrupt: {why}")
         self.name = name
+
+
+class Untrusted(MyriadError):
+    """A release that no trusted key has signed as it is."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"release {name} is not trusted: {why}")
+
+
+class InvalidSigningKey(MyriadError, ValueError):
+    """A file that has no key to sign or to trust with."""
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"{path} {why}")
 
 
 class LoadFailed(MyriadError):

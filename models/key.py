@@ -1,4 +1,4 @@
-"""Keys: how a series and its models are named, and the hash that tells where they lie."""
+"""Keys: the names of series and their models, and the hash that decides the shard they are stored in."""
 
 import functools
 import hashlib
@@ -49,7 +49,7 @@ class Series(NamedTuple):
         return cls.of(*_split(text, ("region", "host", "metric")))
 
     def fallback(self, level: int) -> "Series":
-        """The series whose models stand in for its own: its region's (1) or everyone's (2); itself at 0."""
+        """The series whose models are used if it has none: its region's (1) or the global one (2); itself at 0."""
         if level == 0:
             return self
         return Series(self.region if level == 1 else ANY, ANY, self.metric)
@@ -133,7 +133,7 @@ def quoted(part: str) -> str:
 def _checked(name: str, value: str) -> str:
     if not isinstance(value, str):
         raise InvalidKey(name, value, "is not a string")
-    if len(value) > MAX_PART_LENGTH:  # before it is remembered
+    if len(value) > MAX_PART_LENGTH:  # before it is cached
         raise InvalidKey(name, value, f"has {len(value)} characters; at most {MAX_PART_LENGTH} are allowed")
     return _checked_text(name, value)
 
@@ -142,8 +142,8 @@ def _checked(name: str, value: str) -> str:
 def _checked_text(name: str, value: str) -> str:
     if not value:
         raise InvalidKey(name, value, "is empty")
-    if found := _FORBIDDEN.search(value):
-        raise InvalidKey(name, value, f"has the character {found.group()!r}, which a key cannot have")
+    if match := _FORBIDDEN.search(value):
+        raise InvalidKey(name, value, f"has the character {match.group()!r}, which a key cannot have")
     if value == "." or ".." in value:
         raise InvalidKey(name, value, "is or has a relative path, which a key cannot have")
     return value

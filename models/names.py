@@ -1,4 +1,4 @@
-"""Names: many series in columns, so that a million cost three arrays and not a million objects."""
+"""Names: the keys of many series in columns, so that a million of them are one array and not a million objects."""
 
 import hashlib
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ class Names:
     @classmethod
     def of(cls, series: Sequence[Series]) -> "Names":
         """The same series in columns."""
-        places: tuple[dict[str, int], dict[str, int], dict[str, int]] = ({}, {}, {})
+        positions: tuple[dict[str, int], dict[str, int], dict[str, int]] = ({}, {}, {})
         codes = [
-            [place.setdefault(part, len(place)) for place, part in zip(places, one, strict=True)] for one in series
+            [known.setdefault(part, len(known)) for known, part in zip(positions, key, strict=True)] for key in series
         ]
-        regions, hosts, metrics = map(tuple, places)
+        regions, hosts, metrics = map(tuple, positions)
         names = cls((regions, hosts, metrics), np.array(codes, np.int64).reshape(-1, 3).T)
         names.__dict__["series"] = list(series)
         return names
@@ -48,13 +48,13 @@ class Names:
 
     @cached_property
     def series(self) -> list[Series]:
-        """All of them, one by one: for when there are few."""
+        """All of them as objects: only for few."""
         names = [[part[code] for code in codes] for part, codes in zip(self.parts, self.codes.tolist(), strict=True)]
-        return [Series(*one) for one in zip(*names, strict=True)]
+        return [Series(*parts) for parts in zip(*names, strict=True)]
 
     @cached_property
     def quoted(self) -> tuple[list[str], list[str], list[str]]:
-        """The parts as they stand in the text of a series; they have to be possible ones."""
+        """The parts as they are written in the text of a series; each has to be valid."""
         regions, hosts, metrics = ([quoted(part) for part in parts] for parts in self.parts)
         return regions, hosts, metrics
 
@@ -66,16 +66,16 @@ class Names:
 
     def take(self, series: NDArray[np.int64]) -> "Names":
         """Some of the series, in this order."""
-        some = Names(self.parts, self.codes[:, series])
+        taken = Names(self.parts, self.codes[:, series])
         for name in ("host_hashes", "hashes"):
             if name in self.__dict__:  # hashed already: not once more for every shard
-                some.__dict__[name] = self.__dict__[name][series]
+                taken.__dict__[name] = self.__dict__[name][series]
         if "quoted" in self.__dict__:
-            some.__dict__["quoted"] = self.quoted
-        return some
+            taken.__dict__["quoted"] = self.quoted
+        return taken
 
     def fallback(self, level: int) -> "Names":
-        """The series whose models stand in for these: their regions' (1) or everyone's (2); themselves at 0."""
+        """The series whose models are used if these have none: see `Series.fallback`."""
         if level == 0:
             return self
         regions, _, metrics = self.parts
@@ -93,7 +93,7 @@ class Names:
         return series_hash(self.host_hashes, self._hashes(2))
 
     def digest(self) -> bytes:
-        """128 bits that are the same for the same series in the same order, given in the same way."""
+        """128 bits that are the same for the same parts and codes."""
         digest = hashlib.blake2b(np.ascontiguousarray(self.codes).tobytes(), digest_size=16)
         for parts in self.parts:
             texts = [repr(part).encode("utf-8", "surrogatepass") for part in parts]
@@ -101,35 +101,35 @@ class Names:
         return digest.digest()
 
     def compact(self) -> "Names":
-        """The same series, with no parts but theirs."""
+        """The same series, without the parts that none of them uses."""
         parts, codes = [], []
-        for some, code in zip(self.parts, self.codes, strict=True):
+        for names, code in zip(self.parts, self.codes, strict=True):
             used, new = np.unique(code, return_inverse=True)
-            parts.append([some[i] for i in used.tolist()])
+            parts.append([names[i] for i in used.tolist()])
             codes.append(new)
         regions, hosts, metrics = parts
         return Names((regions, hosts, metrics), np.array(codes, np.int64).reshape(3, -1))
 
     def invalid(self) -> dict[int, InvalidKey]:
-        """The series that cannot be one, and why."""
-        wrong: dict[int, InvalidKey] = {}
+        """The errors of the series whose key is not valid, by position."""
+        errors: dict[int, InvalidKey] = {}
         any_region = [code for code, region in enumerate(self.parts[0]) if region == ANY]
         suspects = np.isin(self.codes[0], any_region) if any_region else np.zeros(len(self), bool)
         for kind, part in enumerate(self.parts):
-            bad = [code for code, name in enumerate(part) if not _possible(kind, name)]
+            bad = [code for code, name in enumerate(part) if not _is_valid(kind, name)]
             suspects |= np.isin(self.codes[kind], bad) if bad else False
         for i in np.flatnonzero(suspects).tolist():
             try:
                 Series.of(*self[i])
             except InvalidKey as exc:
-                wrong[i] = exc
-        return wrong
+                errors[i] = exc
+        return errors
 
     def _hashes(self, kind: int) -> NDArray[np.uint64]:
         return np.array([part_hash(part) for part in self.parts[kind]], np.uint64)[self.codes[kind]]
 
 
-def _possible(kind: int, name: str) -> bool:
+def _is_valid(kind: int, name: str) -> bool:
     parts = ["a", "a", "a"]
     parts[kind] = name
     try:

@@ -8,13 +8,14 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from myriad.models.arrays import Vector
 from myriad.models.errors import InvalidPoints
 
 SMALLEST_MAGNITUDE = 1e-290
-"""Below this a value is 0: a part of it would not be a normal float64."""
+"""A series whose values all are below this counts as 0: fractions of smaller values are not normal float64s."""
 
 MAX_MAGNITUDE = 1e150
-"""The largest absolute value scored: its square still is a finite float64."""
+"""The largest absolute value that is scored: its square still is a finite float64."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Points:
     """
 
     timestamps: NDArray[np.int64]
-    values: NDArray[np.float64]
+    values: Vector
     offsets: NDArray[np.int64]
 
     @classmethod
@@ -53,12 +54,12 @@ class Points:
 
     @cached_property
     def owner(self) -> NDArray[np.int64]:
-        """The series each point belongs to, int64 (n,)."""
+        """The position of the series each point belongs to, int64 (n,)."""
         if len(self) == 1:
             return np.zeros(len(self.timestamps), np.int64)
         return np.repeat(np.arange(len(self)), self.lengths)
 
-    def series(self, i: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def series(self, i: int) -> tuple[NDArray[np.int64], Vector]:
         """Timestamps and values of series i, as views."""
         span = slice(self.offsets[i], self.offsets[i + 1])
         return self.timestamps[span], self.values[span]
@@ -68,17 +69,17 @@ class Points:
         chosen = np.asarray(series, np.int64)
         if len(chosen) == len(self) and np.array_equal(chosen, np.arange(len(self))):
             return self
-        at = self.spans(chosen)
+        positions = self.spans(chosen)
         offsets = np.zeros(len(chosen) + 1, np.int64)
         np.cumsum(self.offsets[chosen + 1] - self.offsets[chosen], out=offsets[1:])
-        return Points(self.timestamps[at], self.values[at], offsets)
+        return Points(self.timestamps[positions], self.values[positions], offsets)
 
     def spans(self, series: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where the points of these series are, int64 (their points,)."""
+        """The positions of the points of these series, int64 (their points,)."""
         return ranges(self.offsets[series], self.offsets[series + 1] - self.offsets[series])
 
-    def joined(self, other: "Points") -> "Points":
-        """These series and then the others."""
+    def concatenated(self, other: "Points") -> "Points":
+        """These series, followed by those of `other`."""
         times = np.concatenate([self.timestamps, other.timestamps])
         values = np.concatenate([self.values, other.values])
         return Points(times, values, np.append(self.offsets, self.offsets[-1] + other.offsets[1:]))
@@ -90,22 +91,22 @@ class Points:
         kept_before = np.concatenate([[0], np.cumsum(keep)])
         return Points(self.timestamps[keep], self.values[keep], kept_before[self.offsets].astype(np.int64))
 
-    def with_values(self, values: NDArray[np.float64]) -> "Points":
+    def with_values(self, values: Vector) -> "Points":
         """The same timestamps with other values."""
         changed = Points(self.timestamps, values, self.offsets)
         if "owner" in self.__dict__:
             changed.__dict__["owner"] = self.owner
         return changed
 
-    def largest(self) -> NDArray[np.float64]:
-        """The largest absolute value of each series, 0 where there is none, float64 (series,)."""
-        found = np.zeros(len(self))
-        if (some := np.flatnonzero(self.lengths)).size:
-            found[some] = np.nan_to_num(np.fmax.reduceat(np.abs(self.values), self.offsets[:-1][some]))
-        return found
+    def largest(self) -> Vector:
+        """The largest absolute value of each series, 0 where it has no value, float64 (series,)."""
+        largest = np.zeros(len(self))
+        if (filled := np.flatnonzero(self.lengths)).size:
+            largest[filled] = np.nan_to_num(np.fmax.reduceat(np.abs(self.values), self.offsets[:-1][filled]))
+        return largest
 
     def tidied(self) -> "Tidied":
-        """Each series in time order with one value a timestamp: of duplicates the last posted wins."""
+        """Each series in time order, with one value for each timestamp: the last one posted."""
         rising = self.timestamps[1:] > self.timestamps[:-1]
         if len(self) > 1:
             inner = self.offsets[1:-1]
@@ -128,8 +129,8 @@ class Tidied(NamedTuple):
 
     Attributes:
         points: the same series.
-        duplicates: how many points each series lost, int64 (series,).
-        place: where each of the original points, or the one that won over it, is now, int64 (original n,).
+        duplicates: how many points of each series were dropped, int64 (series,).
+        place: the new position of each original point, or of the point that replaced it, int64 (original n,).
     """
 
     points: Points
@@ -137,15 +138,15 @@ class Tidied(NamedTuple):
     place: NDArray[np.int64]
 
 
-def magnitudes(points: Points) -> NDArray[np.float64]:
-    """The largest absolute value of each series, and 1 where that is as good as 0; float64 (series,)."""
+def magnitudes(points: Points) -> Vector:
+    """The largest absolute value of each series, to divide by: 1 where that is 0 or nearly so; float64 (series,)."""
     largest = points.largest()
     return np.where(largest > SMALLEST_MAGNITUDE, largest, 1.0)
 
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The concatenation of `arange(s, s + n)` for each start s and length n, int64 (lengths.sum(),)."""
-    if len(lengths) and lengths.min() == lengths.max() == 1:  # a tick has one new point of each series
+    if len(lengths) and lengths.min() == lengths.max() == 1:  # one new point of each series
         return starts
     before = np.cumsum(lengths) - lengths
     return np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(starts - before, lengths)

@@ -22,20 +22,20 @@ from starlette.requests import Request
 from myriad import __version__
 from myriad.models.key import Series
 from myriad.serving import openapi
-from myriad.serving.front import Front
+from myriad.serving.dispatcher import Dispatcher
 from myriad.serving.metrics import Metrics
 from myriad.serving.predict import PredictEndpoint
-from myriad.serving.predictor import Current, Predictor
+from myriad.serving.predictor import CurrentRelease, Predictor
 from myriad.serving.problems import Problem
-from myriad.serving.scoring import Place
+from myriad.serving.scoring import ModelLocation
 from myriad.serving.settings import Settings
 from myriad.storage.local import LocalTier
 from myriad.storage.release import Manifest
 from myriad.storage.url import open_store
 
 FIRST_RETRY_SECONDS = 0.5
-GARBAGE = (50_000, 20, 100)
-"""Thresholds of the garbage collector. Looking for cycles in a large answer, which has none, took half its time."""
+GC_THRESHOLDS = (50_000, 20, 100)
+"""Thresholds of the garbage collector. With the usual ones, searching a large answer for cycles took half its time."""
 
 log = logging.getLogger("myriad")
 
@@ -91,7 +91,7 @@ class Health(BaseModel):
     problem: str = Field("", description="why it is stale")
 
 
-def create_app(settings: Settings | None = None) -> Front:
+def create_app(settings: Settings | None = None) -> Dispatcher:
     """The service on the store the settings name; read from the environment where None."""
     settings = settings or Settings()
     metrics = Metrics()
@@ -109,9 +109,9 @@ def create_app(settings: Settings | None = None) -> Front:
     app.get("/health/live", tags=["health"])(service.live)
     app.get("/health/ready", tags=["health"], responses=openapi.problems(503))(service.ready)
     app.get("/metrics", tags=["health"], response_class=Response)(service.exposition)
-    app.exception_handler(HTTPException)(_as_problem)
+    app.exception_handler(HTTPException)(_raise_problem)
     openapi.describe_predict(app)
-    return Front(app, service.predict, metrics)
+    return Dispatcher(app, service.predict, metrics)
 
 
 class Service:
@@ -130,19 +130,19 @@ class Service:
         )
         self._checked: float | None = None
         self._failures, self._failure = 0, ""
-        self._warmed = ""
+        self._warmed_release = ""
         self.predict = PredictEndpoint(self._predictor, settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """Follow the store's current release as long as the service runs."""
-        if await asyncio.to_thread(self._predictor.recall):
+        if await asyncio.to_thread(self._predictor.restore_last_release):
             log.info("serving a remembered release", extra={"release": self._predictor.manifest.id})
         gc.freeze()
-        gc.set_threshold(*GARBAGE)
-        following = asyncio.create_task(self._follow())
+        gc.set_threshold(*GC_THRESHOLDS)
+        polling = asyncio.create_task(self._poll_releases())
         yield
-        following.cancel()
+        polling.cancel()
         self._predictor.close()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
@@ -150,15 +150,15 @@ class Service:
     async def models(self, region: str, host: str, metric: str) -> SeriesModels:
         """What is known of the models of a series: its own, or those that stand in for them."""
         series = Series.of(region, host, metric)
-        current = self._served()
-        place = await asyncio.to_thread(self._predictor.place, series)
-        if place is None:
+        current = self._current_release()
+        location = await asyncio.to_thread(self._predictor.locate, series)
+        if location is None:
             raise Problem(404, "no-model", f"there is no model for {series}, nor one to stand in")
-        return _described(current.manifest, place)
+        return _describe_models(current.manifest, location)
 
     async def release(self) -> ReleaseServed:
         """The release being served."""
-        current = self._served()
+        current = self._current_release()
         manifest, artifacts = current.manifest, current.manifest.artifacts
         return ReleaseServed(
             id=manifest.id,
@@ -180,7 +180,7 @@ class Service:
 
     async def ready(self) -> Health:
         """A release is loaded, so that requests can be answered."""
-        current = self._served()
+        current = self._current_release()
         ago = None if self._checked is None else round(time.time() - self._checked, 3)
         return Health(
             status="ready",
@@ -195,62 +195,62 @@ class Service:
         """Metrics for Prometheus, of all workers together."""
         registry = self._metrics.registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            _bury_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+            _drop_dead_workers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    def _served(self) -> Current:
+    def _current_release(self) -> CurrentRelease:
         if self._predictor.current is None:
             why = f": {self._failure}" if self._failure else ""
             raise Problem(503, "no-release", f"no release has been loaded yet{why}", retry_after=5)
         return self._predictor.current
 
-    async def _follow(self) -> None:
-        """Look for a new release from time to time, sooner and then ever later while none can be had."""
+    async def _poll_releases(self) -> None:
+        """Take up new releases, every `poll_seconds`; after failures with exponential backoff up to that."""
         while True:
             await self._refresh()
             seconds = self._settings.poll_seconds
             if self._failures:
                 seconds = min(seconds, FIRST_RETRY_SECONDS * 2 ** min(self._failures - 1, 20))
-            await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311  servers are not to ask all at once
+            await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311  jitter, so that servers do not ask all at once
 
     async def _refresh(self) -> None:
         try:
             if await asyncio.to_thread(self._predictor.refresh) or self._failures:
                 log.info("serving a release", extra={"release": self._predictor.manifest.id})
-            if self._settings.warm and self._warmed != self._predictor.manifest.id:
+            if self._settings.warm and self._warmed_release != self._predictor.manifest.id:
                 await asyncio.to_thread(self._predictor.warm, self._predictor.manifest.artifacts, lambda _: None)
-                self._warmed = self._predictor.manifest.id
+                self._warmed_release = self._predictor.manifest.id
             self._checked, self._failures, self._failure = time.time(), 0, ""
             self._predictor.stale = False
-        except Exception as exc:  # noqa: BLE001  whatever happened, what is served goes on and the next look is to come
+        except Exception as exc:  # noqa: BLE001  whatever happened, the old release is served and polling goes on
             self._failures, self._failure = self._failures + 1, str(exc)
             self._predictor.stale = True
             self._metrics.release_failures.inc()
-            level = logging.WARNING if self._failures == 1 else logging.DEBUG  # trouble is news once
+            level = logging.WARNING if self._failures == 1 else logging.DEBUG  # logged once, not at every retry
             log.log(level, "the current release cannot be had", extra={"error": str(exc)})
 
 
-def _bury_the_dead(directory: Path) -> None:
-    """Forget the gauges of workers that were killed."""
+def _drop_dead_workers(directory: Path) -> None:
+    """Remove the gauges of workers that were killed and so could not do it themselves."""
     for pid in {path.stem.rpartition("_")[2] for path in directory.glob("gauge_live*.db")}:
         if not Path(f"/proc/{pid}").exists():
             mark_process_dead(int(pid))  # type: ignore[no-untyped-call]
 
 
-def _described(manifest: Manifest, place: Place) -> SeriesModels:
-    shard, position = place.shard, place.position
+def _describe_models(manifest: Manifest, location: ModelLocation) -> SeriesModels:
+    shard, position = location.shard, location.position
     windows = {}
     for at, window in enumerate(shard.windows):
-        if name := place.adapter(window):
+        if name := location.adapter(window):
             model = shard.models[at, int(shard.adapter[position, at])]
             row = int(shard.row[position, at])
             threshold, floor = float(model.arrays["threshold"][row]), float(model.arrays["floor"][row])
             windows[str(window)] = WindowModel(adapter=name, threshold=threshold, floor=floor, bytes=model.row_bytes)
     return SeriesModels(
-        series=str(place.series),
-        fallback=place.level > 0,
+        series=str(location.series),
+        fallback=location.level > 0,
         release=manifest.id,
         artifact=shard.name,
         step_seconds=int(shard.step[position]),
@@ -262,6 +262,6 @@ def _described(manifest: Manifest, place: Place) -> SeriesModels:
     )
 
 
-async def _as_problem(_: Request, error: HTTPException) -> NoReturn:
+async def _raise_problem(_: Request, error: HTTPException) -> NoReturn:
     """Starlette's own refusals (no such path, no such method) become problem documents like all others."""
     raise Problem(error.status_code, "not-found" if error.status_code == 404 else "method-not-allowed", error.detail)

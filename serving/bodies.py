@@ -1,7 +1,7 @@
-"""Bodies: what clients send, read within a bound and a time.
+"""Bodies: what clients send, read within a limit of bytes and a timeout.
 
-Nearly every body is there before it is asked for, and a timer a request would cost more than reading it does: so one
-timer looks after all of them.
+All requests share one timer. Nearly every body has arrived before it is read, so a timer a request would cost more than
+the reading.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from starlette.types import Receive
 from myriad.serving.problems import Problem
 
 
-class Bodies:
+class BodyReader:
     """Reads the bodies of one event loop's requests."""
 
     def __init__(self, max_bytes: int, seconds: float) -> None:
         self._max_bytes, self._seconds = max_bytes, seconds
-        self._until: dict[asyncio.Task[object], float] = {}
-        """The requests being read, in the order of their deadlines."""
+        self._deadlines: dict[asyncio.Task[object], float] = {}
+        """When each request being read is overdue, soonest first."""
         self._overdue: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -36,21 +36,21 @@ class Bodies:
             raise self._too_large()
         if (task := asyncio.current_task()) is None:
             raise RuntimeError("a body is read in a task")
-        self._until[task] = time.monotonic() + self._seconds
+        self._deadlines[task] = time.monotonic() + self._seconds
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._give_up_on_the_slow)
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._cancel_overdue)
         try:
-            return await self._whole(receive)
+            return await self._read_chunks(receive)
         except asyncio.CancelledError:
             if task not in self._overdue:
                 raise
             task.uncancel()
             raise Problem(408, "timeout", f"the body took more than {self._seconds:g} seconds") from None
         finally:
-            del self._until[task]
+            del self._deadlines[task]
             self._overdue.discard(task)
 
-    async def _whole(self, receive: Receive) -> bytes | None:
+    async def _read_chunks(self, receive: Receive) -> bytes | None:
         chunks, size, more = list[bytes](), 0, True
         while more:
             message = await receive()
@@ -65,12 +65,12 @@ class Bodies:
     def _too_large(self) -> Problem:
         return Problem(413, "too-large", f"the body has more than the {self._max_bytes} bytes allowed")
 
-    def _give_up_on_the_slow(self) -> None:
+    def _cancel_overdue(self) -> None:
         self._timer, now = None, time.monotonic()
-        for task, until in self._until.items():
-            if until > now:
+        for task, deadline in self._deadlines.items():
+            if deadline > now:
                 loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(until - now, self._give_up_on_the_slow)
+                self._timer = loop.call_later(deadline - now, self._cancel_overdue)
                 break
             self._overdue.add(task)
             task.cancel()

@@ -1,7 +1,8 @@
-"""Content codings: gzip and zstd bodies, taken apart within a bound and put together where a client asks for it."""
+"""Content codings: gzip and zstd bodies, decompressed within a limit and compressed where a client accepts it."""
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterable
 
@@ -10,15 +11,19 @@ import zstandard
 from myriad.models.errors import Malformed, TooLarge
 
 ENCODINGS = ("identity", "gzip", "zstd")
+PREFERENCE = ("zstd", "gzip", "identity")
+"""The codings to answer in; of those a client accepts equally the first is used."""
 LEVELS = {"gzip": 1, "zstd": 3}
+_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE | re.ASCII)
+"""A weight as in RFC 9110, section 12.4.2: from 0 to 1, with up to three decimals."""
 
 
-def decoded(body: bytes, encoding: str, limit: int) -> bytes:
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     """A body without its coding.
 
     Raises:
-        Malformed: it is not of that coding, or not whole.
-        TooLarge: it has more than `limit` bytes; no more than these are ever taken out.
+        Malformed: it is not of that coding, or is truncated.
+        TooLarge: it has more than `limit` bytes; no more than these are ever decompressed.
     """
     try:
         if encoding == "gzip":
@@ -33,26 +38,42 @@ def decoded(body: bytes, encoding: str, limit: int) -> bytes:
     return body
 
 
-def wanted(accept: str) -> str:
-    """The coding to answer in, of those an `Accept-Encoding` header names."""
-    named = {part.partition(";")[0].strip().lower() for part in accept.split(",") if "q=0" not in part.replace(" ", "")}
-    return "zstd" if "zstd" in named else "gzip" if "gzip" in named else "identity"
+def accepted_encoding(accept: str) -> str:
+    """The coding to answer in: that with the highest weight in an `Accept-Encoding` header, zstd before gzip on a tie.
+
+    As in RFC 9110, section 12.5.3: a weight of 0 refuses a coding, no weight counts as 1, and `*` stands for every
+    coding that is not named. A coding with a malformed weight is not accepted. Where the header accepts no coding by
+    name or by `*`, the answer is not compressed ("identity").
+    """
+    weights: dict[str, float] = {}
+    for element in accept.split(","):
+        coding, semicolon, weight = element.partition(";")
+        weights[coding.strip().lower()] = _weight(weight.strip()) if semicolon else 1.0
+    default = weights.get("*", 0.0)
+    best = max(PREFERENCE, key=lambda coding: weights.get(coding, default))
+    return best if weights.get(best, default) > 0 else "identity"
 
 
-def encoded(chunks: Iterable[bytes], encoding: str) -> list[bytes]:
-    """The pieces of a body in a coding."""
+def _weight(text: str) -> float:
+    """The weight `q=...` of a coding, 0 where it is malformed."""
+    match = _WEIGHT.fullmatch(text)
+    return float(match[1]) if match else 0.0
+
+
+def compress(chunks: Iterable[bytes], encoding: str) -> list[bytes]:
+    """The chunks of a body in a coding."""
     if encoding == "identity":
         return list(chunks)
     if encoding == "gzip":
-        coder = zlib.compressobj(LEVELS["gzip"], wbits=31)
-        return [*map(coder.compress, chunks), coder.flush()]
+        compressor = zlib.compressobj(LEVELS["gzip"], wbits=31)
+        return [*map(compressor.compress, chunks), compressor.flush()]
     zstd = zstandard.ZstdCompressor(level=LEVELS["zstd"]).compressobj()
     return [*map(zstd.compress, chunks), zstd.flush()]
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
-    """One frame; memory is taken only after its stated size, if it states one, was seen to be allowed."""
-    stated = zstandard.get_frame_parameters(body).content_size
-    if stated != zstandard.CONTENTSIZE_UNKNOWN and stated > limit:
-        raise TooLarge(f"the body holds {stated} bytes, more than the {limit} allowed")
+    """The content of one frame; if the frame states its size, that is checked before memory is allocated."""
+    size = zstandard.get_frame_parameters(body).content_size
+    if size != zstandard.CONTENTSIZE_UNKNOWN and size > limit:
+        raise TooLarge(f"the body holds {size} bytes, more than the {limit} allowed")
     return zstandard.ZstdDecompressor().decompress(body, max_output_size=limit + 1, allow_extra_data=False)

@@ -1,4 +1,4 @@
-"""Decoding: from a request's body to a query; what is wrong with one series is kept apart from its neighbours."""
+"""Decoding: from a request's body to a query. An error in one series of a request leaves its other series alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,33 +17,33 @@ from myriad.models.key import ModelKey, Series
 from myriad.models.names import Names
 from myriad.models.points import MAX_MAGNITUDE, Points
 from myriad.models.windows import Window
-from myriad.serving.schemas import Datapoint, OneSeries, Plain, PlainRequest, PredictRequest
+from myriad.serving.schemas import Datapoint, OneSeries, PredictRequest, SimpleDatapoint, SimpleRequest
 from myriad.serving.scoring import Query
 
 Labels = tuple[str, str, str]
-Rows = Sequence[Datapoint] | Sequence[Plain]
+Datapoints = Sequence[Datapoint] | Sequence[SimpleDatapoint]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
-    """A request whose datapoints are not arrays yet.
+class ParsedRequest:
+    """A request as decoded from JSON, whose datapoints are not arrays yet.
 
     Attributes:
         labels: region, host and metric of each series, as posted.
-        series: by position among the labels, those that have a possible name and datapoints.
+        series: the series that have a valid name, by position among the labels.
         points: the datapoints of each of the labels.
-        bad: why the others cannot be scored.
+        bad: why the other series cannot be scored, by position among the labels.
         windows: to score at, None for all.
-        combine: how to make one score of them.
-        single: whether one series was asked for by itself.
+        combine: how the windows' scores become one.
+        single: whether the request is about one series, so that its answer is not a list.
         bands: whether the answer is to have the bands.
-        hosts: whether it is to have the hosts' scores.
+        hosts: whether the answer is to have the hosts' scores.
     """
 
     labels: list[Labels]
     series: dict[int, Series]
-    points: Sequence[Rows]
+    points: Sequence[Datapoints]
     bad: dict[int, str]
     windows: tuple[Window, ...] | None
     combine: Combine
@@ -53,41 +53,41 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
-    """A request to score, alone or together with others.
+class BatchedRequest:
+    """A request and its place in a batch: its good series are series `first` to `first + len(good)` of the query.
 
     Attributes:
-        parsed: the request.
+        request: the request.
         bad: why some of its series cannot be scored, by position among the labels.
-        good: the positions of the others.
-        first: where the first of those is among the series of the query they are scored with.
-        posted: how many datapoints they were posted with.
+        good: the positions of the other series among the labels.
+        first: the position of the first good series among those of the batch's query.
+        point_count: how many datapoints the good series were posted with.
     """
 
-    parsed: Parsed
+    request: ParsedRequest
     bad: dict[int, str]
     good: list[int]
     first: int
-    posted: int
+    point_count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
-    """Requests that are scored together.
+class Batch:
+    """Requests that are scored in one call.
 
     Attributes:
-        query: what to score.
-        duplicates: how many points each of its series lost to others at the same time.
-        posted: each request, or why it is none.
+        query: the good series of all requests, one request's after the other's.
+        duplicates: how many points of each series of the query were dropped for a later one with the same timestamp.
+        requests: each request's place in the batch, or why it cannot be answered.
     """
 
     query: Query
     duplicates: list[int]
-    posted: "list[Posted | BadRequest]"
+    requests: "list[BatchedRequest | BadRequest]"
 
 
-class _Loose(Struct, forbid_unknown_fields=True):
-    """The request with its items left undecoded, to find out which of them are at fault."""
+class _LenientRequest(Struct, forbid_unknown_fields=True):
+    """The request with its items left undecoded, to find out which of them are invalid."""
 
     windows: list[str] | None = None
     combine: Combine = "weighted"
@@ -102,38 +102,38 @@ class _Loose(Struct, forbid_unknown_fields=True):
     series: list[msgspec.Raw] | UnsetType = UNSET
 
 
-class _Labelled(Struct):
+class _SeriesLabels(Struct):
     region: str
     host: str
     metric: str
 
 
-_PLAIN = msgspec.json.Decoder(PlainRequest)
+_SIMPLE = msgspec.json.Decoder(SimpleRequest)
 _STRICT = msgspec.json.Decoder(PredictRequest)
-_LOOSE = msgspec.json.Decoder(_Loose)
-_ROW = msgspec.json.Decoder(Datapoint)
+_LENIENT = msgspec.json.Decoder(_LenientRequest)
+_DATAPOINT = msgspec.json.Decoder(Datapoint)
 _SERIES = msgspec.json.Decoder(OneSeries)
-_LABELS = msgspec.json.Decoder(_Labelled)
+_LABELS = msgspec.json.Decoder(_SeriesLabels)
 
 
-def decode(body: bytes, bounds: Bounds) -> Joined:
-    """The request in a body, by itself.
+def decode(body: bytes, bounds: Bounds) -> Batch:
+    """The request in a body, as a batch of its own.
 
     Raises:
-        BadRequest: the one series it is about is bad.
+        BadRequest: the request is about one series, and that series is bad.
         Malformed, InvalidKey, TooLarge: as `parse`.
     """
-    joined = join([parse(body, bounds)])
-    (posted,) = joined.posted
-    if isinstance(posted, BadRequest):
-        raise posted
-    return joined
+    batch = make_batch([parse(body, bounds)])
+    (request,) = batch.requests
+    if isinstance(request, BadRequest):
+        raise request
+    return batch
 
 
-def plain(body: bytes, bounds: Bounds) -> Parsed | None:
-    """The request in a body, if it is of the usual kind and nothing is wrong with it: None where `parse` is to say."""
+def parse_simple(body: bytes, bounds: Bounds) -> ParsedRequest | None:
+    """As `parse` in half the time, for a body that is a valid `SimpleRequest`; None for any other body."""
     try:
-        request = _PLAIN.decode(body)
+        request = _SIMPLE.decode(body)
         series = Series.of(request.region, request.host, request.metric)
         windows = None if request.windows is None else tuple(Window.parse(text) for text in request.windows)
         bounds.check(1, len(request.datapoints))
@@ -142,32 +142,32 @@ def plain(body: bytes, bounds: Bounds) -> Parsed | None:
     if windows == ():
         return None
     points = [request.datapoints]
-    return Parsed([series], {0: series}, points, {}, windows, request.combine, True, request.bands, False)
+    return ParsedRequest([series], {0: series}, points, {}, windows, request.combine, True, request.bands, False)
 
 
-def parse(body: bytes, bounds: Bounds) -> Parsed:
+def parse(body: bytes, bounds: Bounds) -> ParsedRequest:
     """The request in a body.
 
     Raises:
         Malformed: it is not JSON.
-        BadRequest: it is not one.
-        InvalidKey: the one series it is about has no possible name, or a window is not one.
-        TooLarge: it holds more than the bounds allow.
+        BadRequest: it is not a request.
+        InvalidKey: the request is about one series whose name is not valid, or a window is not one.
+        TooLarge: it holds more series or datapoints than the bounds allow.
     """
     try:
         request = _STRICT.decode(body)
     except msgspec.ValidationError as exc:
-        request, labels, points, bad = _salvaged(body, exc)
+        request, labels, points, bad = _parse_leniently(body, exc)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Malformed(f"the body is not JSON: {exc}") from exc
     else:
-        labels, points, bad = _parted(request)
-    named = (request.region, request.host, request.metric, request.model_id)
-    single = request.series is UNSET and named != (None, None, None, None)
+        labels, points, bad = _series_of(request)
+    names = (request.region, request.host, request.metric, request.model_id)
+    single = request.series is UNSET and names != (None, None, None, None)
     windows = tuple(Window.parse(text) for text in request.windows) if request.windows is not None else None
     if single:
-        labels, windows = _named(request, windows)
-    _check_asked(request, windows, single=single)
+        labels, windows = _named_series(request, windows)
+    _check_options(request, windows, single=single)
     bounds.check(len(labels), sum(map(len, points)))
     series: dict[int, Series] = {}
     for i, label in enumerate(labels):
@@ -178,50 +178,50 @@ def parse(body: bytes, bounds: Bounds) -> Parsed:
             if single:
                 raise
             bad[i] = str(exc)
-    return Parsed(labels, series, points, bad, windows, request.combine, single, request.bands, request.hosts)
+    return ParsedRequest(labels, series, points, bad, windows, request.combine, single, request.bands, request.hosts)
 
 
-def _check_asked(request: PredictRequest, windows: tuple[Window, ...] | None, *, single: bool) -> None:
+def _check_options(request: PredictRequest, windows: tuple[Window, ...] | None, *, single: bool) -> None:
     if windows == ():
         raise BadRequest("no window is asked for", "$.windows")
     if request.hosts and (single or windows is not None or request.combine != "weighted"):
         raise BadRequest("a host's score is of several series, all windows and their weighted combination", "$.hosts")
 
 
-def join(requests: Sequence[Parsed]) -> Joined:
-    """One query of requests for the same windows, combined in the same way; what is wrong with one harms no other."""
+def make_batch(requests: Sequence[ParsedRequest]) -> Batch:
+    """A batch of requests for the same windows and combination; an error in one request leaves the others alone."""
     points = [request.points[i] for request in requests for i in request.series]
-    arrays, wrong = _checked(points)
-    at, first, series, posted = 0, 0, list[Series](), list[Posted | BadRequest]()
+    arrays, errors = _valid_points(points)
+    at, first, series, batched = 0, 0, list[Series](), list[BatchedRequest | BadRequest]()
     for request in requests:
-        spoilt = {i: wrong[k] for k, i in enumerate(request.series, at) if k in wrong}
+        invalid = {i: errors[k] for k, i in enumerate(request.series, at) if k in errors}
         at += len(request.series)
-        if request.single and spoilt:
-            posted.append(_refused(*spoilt.values()))
+        if request.single and invalid:
+            batched.append(_bad_datapoint(*invalid.values()))
             continue
-        good = [i for i in request.series if i not in spoilt]
-        bad = {**request.bad, **{i: _told(why) for i, why in spoilt.items()}}
-        posted.append(Posted(request, bad, good, first, sum(len(request.points[i]) for i in good)))
+        good = [i for i in request.series if i not in invalid]
+        bad = {**request.bad, **{i: _error_text(error) for i, error in invalid.items()}}
+        batched.append(BatchedRequest(request, bad, good, first, sum(len(request.points[i]) for i in good)))
         series += [request.series[i] for i in good]
         first += len(good)
     tidied = arrays.tidied()
     bands = any(request.bands for request in requests)
     query = Query(Names.of(series), tidied.points, requests[0].windows, requests[0].combine, bands=bands)
-    return Joined(query, tidied.duplicates.tolist(), posted)
+    return Batch(query, tidied.duplicates.tolist(), batched)
 
 
-def _refused(why: InvalidPoints) -> BadRequest:
-    return BadRequest(str(why), "$.datapoints" if why.at is None else f"$.datapoints[{why.at}]")
+def _bad_datapoint(error: InvalidPoints) -> BadRequest:
+    return BadRequest(str(error), "$.datapoints" if error.at is None else f"$.datapoints[{error.at}]")
 
 
-def _told(why: InvalidPoints) -> str:
-    return str(why) if why.at is None else f"datapoints[{why.at}]: {why}"
+def _error_text(error: InvalidPoints) -> str:
+    return str(error) if error.at is None else f"datapoints[{error.at}]: {error}"
 
 
-def _named(
+def _named_series(
     request: PredictRequest, windows: tuple[Window, ...] | None
 ) -> tuple[list[Labels], tuple[Window, ...] | None]:
-    """The one series a request is about, and the windows it asks for."""
+    """The labels of the one series that a request is about, and the windows it asks for."""
     if request.model_id is None:
         labels = request.region, request.host, request.metric
         for part, label in zip(LABELS, labels, strict=True):
@@ -238,95 +238,96 @@ def _named(
     return [key.series], (key.window,)
 
 
-def _parted(request: PredictRequest) -> tuple[list[Labels], list[list[Datapoint]], dict[int, str]]:
-    """The labels and datapoints of each series of a well-formed request."""
+def _series_of(request: PredictRequest) -> tuple[list[Labels], list[list[Datapoint]], dict[int, str]]:
+    """The labels and datapoints of each series of a well-formed request, and why some cannot be scored."""
     if (request.series is UNSET) == (request.datapoints is UNSET):
         raise BadRequest("a request has either datapoints or series")
     if not isinstance(request.series, UnsetType):
         for part in ("region", "host", "metric", "model_id"):
             if getattr(request, part) is not None:
                 raise BadRequest("each of the series names itself; leave it out", f"$.{part}")
-        labels = [(one.region, one.host, one.metric) for one in request.series]
-        return labels, [one.datapoints for one in request.series], {}
+        labels = [(series.region, series.host, series.metric) for series in request.series]
+        return labels, [series.datapoints for series in request.series], {}
     rows = request.datapoints if not isinstance(request.datapoints, UnsetType) else []
     if request.region is not None or request.host is not None or request.metric is not None or request.model_id:
         for at, row in enumerate(rows):
             if row.region is not None or row.host is not None or row.metric is not None:
                 raise BadRequest("the request names the series already", f"$.datapoints[{at}]")
         return [("", "", "")], [rows], {}
-    return _by_label([(row, _label(row, at)) for at, row in enumerate(rows)])
+    return _group_rows([(row, _labels_of(row, at)) for at, row in enumerate(rows)])
 
 
-def _label(row: Datapoint, at: int) -> Labels:
+def _labels_of(row: Datapoint, at: int) -> Labels:
     if row.region is not None and row.host is not None and row.metric is not None:
         return row.region, row.host, row.metric
     part = next(part for part in LABELS if getattr(row, part) is None)
     raise BadRequest(f"{part} is missing, in the datapoint and in the request", f"$.datapoints[{at}].{part}")
 
 
-def _by_label(
+def _group_rows(
     rows: "Sequence[tuple[Datapoint | str, Labels]]",
 ) -> tuple[list[Labels], list[list[Datapoint]], dict[int, str]]:
-    """Rows, or what is wrong with them, by the series they are of."""
-    place: dict[Labels, int] = {}
+    """Rows, or the errors in them, by series: labels, datapoints and why some series cannot be scored."""
+    positions: dict[Labels, int] = {}
     points: list[list[Datapoint]] = []
     bad: dict[int, str] = {}
     for row, label in rows:
-        i = place.setdefault(label, len(place))
+        i = positions.setdefault(label, len(positions))
         if i == len(points):
             points.append([])
         if isinstance(row, str):
             bad.setdefault(i, row)
         else:
             points[i].append(row)
-    return list(place), points, bad
+    return list(positions), points, bad
 
 
-def _salvaged(
+def _parse_leniently(
     body: bytes, error: msgspec.ValidationError
 ) -> tuple[PredictRequest, list[Labels], list[list[Datapoint]], dict[int, str]]:
-    """What can be scored of a request of which something is not as it should be."""
-    loose = decoded(_LOOSE, body, "$")
-    if loose.region is not None or loose.model_id is not None or (loose.series is UNSET) == (loose.datapoints is UNSET):
-        raise _explained(error) from error
-    request = PredictRequest(windows=loose.windows, combine=loose.combine, bands=loose.bands, hosts=loose.hosts)
-    if isinstance(loose.series, UnsetType):
-        rows = [_row(raw, f"$.datapoints[{at}]") for at, raw in enumerate(loose.datapoints or ())]
-        return request, *_by_label(rows)
+    """What can be scored of a request in which some item is invalid: as `_series_of`, item by item."""
+    lenient = decode_json(_LENIENT, body, "$")
+    one_series = lenient.region is not None or lenient.model_id is not None
+    if one_series or (lenient.series is UNSET) == (lenient.datapoints is UNSET):
+        raise _bad_request(error) from error
+    request = PredictRequest(windows=lenient.windows, combine=lenient.combine, bands=lenient.bands, hosts=lenient.hosts)
+    if isinstance(lenient.series, UnsetType):
+        rows = [_decode_row(raw, f"$.datapoints[{at}]") for at, raw in enumerate(lenient.datapoints or ())]
+        return request, *_group_rows(rows)
     request.series = []
     labels, points, bad = [], [], {}
-    for i, raw in enumerate(loose.series):
+    for i, raw in enumerate(lenient.series):
         field = f"$.series[{i}]"
         try:
-            one = decoded(_SERIES, raw, field)
-            label, datapoints = (one.region, one.host, one.metric), one.datapoints
+            series = decode_json(_SERIES, raw, field)
+            label, datapoints = (series.region, series.host, series.metric), series.datapoints
         except Malformed:
             raise
         except BadRequest as exc:
-            label, datapoints = _labels(raw, field), []
+            label, datapoints = _decode_labels(raw, field), []
             bad[i] = f"{exc} - at {exc.field}"
         labels.append(label)
         points.append(datapoints)
     return request, labels, points, bad
 
 
-def _row(raw: msgspec.Raw, field: str) -> tuple[Datapoint | str, Labels]:
-    labels = _labels(raw, field)
+def _decode_row(raw: msgspec.Raw, field: str) -> tuple[Datapoint | str, Labels]:
+    labels = _decode_labels(raw, field)
     try:
-        return decoded(_ROW, raw, field), labels
+        return decode_json(_DATAPOINT, raw, field), labels
     except Malformed:
         raise
     except BadRequest as exc:
         return f"{exc} - at {exc.field}", labels
 
 
-def _labels(raw: msgspec.Raw, field: str) -> Labels:
-    labelled = decoded(_LABELS, raw, field)
-    return labelled.region, labelled.host, labelled.metric
+def _decode_labels(raw: msgspec.Raw, field: str) -> Labels:
+    labels = decode_json(_LABELS, raw, field)
+    return labels.region, labels.host, labels.metric
 
 
-def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, field: str = "$") -> T:
-    """A request or a part of one, which is at `field`.
+def decode_json(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, field: str = "$") -> T:
+    """A request, or the part of one that is at `field`.
 
     Raises:
         Malformed: it is not JSON.
@@ -335,37 +336,37 @@ def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, field
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as exc:
-        raise _explained(exc, field) from exc
+        raise _bad_request(exc, field) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Malformed(f"the body is not JSON: {exc}") from exc
 
 
-def _explained(error: msgspec.ValidationError, within: str = "$") -> BadRequest:
-    """Msgspec's message, "why - at `$.field`", with the field apart."""
-    why, _, field = str(error).partition(" - at `")
-    return BadRequest(why, within + field.rstrip("`")[1:])
+def _bad_request(error: msgspec.ValidationError, within: str = "$") -> BadRequest:
+    """A `BadRequest` from msgspec's message, "reason - at `$.field`", its field taken relative to `within`."""
+    reason, _, field = str(error).partition(" - at `")
+    return BadRequest(reason, within + field.rstrip("`")[1:])
 
 
-def _checked(points: Sequence[Rows]) -> tuple[Points, dict[int, InvalidPoints]]:
-    """The datapoints as arrays, and why those of some series cannot be; those are left out."""
+def _valid_points(points: Sequence[Datapoints]) -> tuple[Points, dict[int, InvalidPoints]]:
+    """The datapoints of the valid series as arrays, and by position why those of the others are left out."""
     try:
-        return _arrays(points), {}
+        return _to_arrays(points), {}
     except InvalidPoints:
-        wrong = {}
-    for i, one in enumerate(points):
+        errors = {}
+    for i, series in enumerate(points):
         try:
-            _arrays([one])
+            _to_arrays([series])
         except InvalidPoints as exc:
-            wrong[i] = exc
-    return _arrays([one for i, one in enumerate(points) if i not in wrong]), wrong
+            errors[i] = exc
+    return _to_arrays([series for i, series in enumerate(points) if i not in errors]), errors
 
 
-def _arrays(points: Sequence[Rows]) -> Points:
+def _to_arrays(points: Sequence[Datapoints]) -> Points:
     if not all(points):
         raise InvalidPoints("there are no datapoints")
-    flat = points[0] if len(points) == 1 else [point for one in points for point in one]
+    flat = points[0] if len(points) == 1 else [point for series in points for point in series]
     times = epoch_seconds([point.timestamp for point in flat])
     values = np.array([point.value for point in flat], np.float64)
-    if len(huge := np.flatnonzero(np.abs(values) > MAX_MAGNITUDE)):
-        raise InvalidPoints(f"value {values[huge[0]]:g} is beyond {MAX_MAGNITUDE:g}", int(huge[0]))
+    if len(too_large := np.flatnonzero(np.abs(values) > MAX_MAGNITUDE)):
+        raise InvalidPoints(f"value {values[too_large[0]]:g} is beyond {MAX_MAGNITUDE:g}", int(too_large[0]))
     return Points(times, values, np.cumsum([0, *map(len, points)], dtype=np.int64))

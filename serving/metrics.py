@@ -1,10 +1,10 @@
-"""Metrics: what the service counts. Labels are bounded: never a series, a host or a release."""
+"""Metrics: what the service counts. Label values are bounded: no series, host or release is one."""
 
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
@@ -14,7 +14,7 @@ class Metrics:
         self.registry = registry = registry or CollectorRegistry()
         self.requests = Counter("myriad_requests", "Requests answered", ["route", "status"], registry=registry)
         self.latency = Histogram(
-            "myriad_request_seconds", "Time to answer", ["route"], registry=registry, buckets=SECONDS
+            "myriad_request_seconds", "Time to answer", ["route"], registry=registry, buckets=LATENCY_BUCKETS
         )
         self._routes: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self.errors = Counter("myriad_errors", "Requests refused, by kind of problem", ["kind"], registry=registry)
@@ -27,7 +27,9 @@ class Metrics:
             "myriad_cache_bytes", "Bytes of open shards", registry=registry, multiprocess_mode="livesum"
         )
         self.loads = Counter("myriad_loads", "Shards loaded, by outcome", ["outcome"], registry=registry)
-        self.load_seconds = Histogram("myriad_load_seconds", "Time to load a shard", registry=registry, buckets=SECONDS)
+        self.load_seconds = Histogram(
+            "myriad_load_seconds", "Time to load a shard", registry=registry, buckets=LATENCY_BUCKETS
+        )
         self.release_since = Gauge(
             "myriad_release_since_seconds",
             "When the release being served was taken up, in epoch seconds",
@@ -44,17 +46,18 @@ class Metrics:
             "myriad_release_failures", "Times the current release could not be taken up", registry=registry
         )
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count a request, answered after so many seconds."""
-        known = self._routes.get((route, status))
-        if known is None:  # finding a counter by its labels costs more than counting
-            known = self.requests.labels(route, str(status)), self.latency.labels(route)
-            self._routes[route, status] = known
-        known[0].inc()
-        known[1].observe(seconds)
+    def count_request(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request and observe its latency."""
+        metrics = self._routes.get((route, status))
+        if metrics is None:  # cached, because finding a counter by its labels costs more than counting
+            metrics = self.requests.labels(route, str(status)), self.latency.labels(route)
+            self._routes[route, status] = metrics
+        requests, latency = metrics
+        requests.inc()
+        latency.observe(seconds)
 
-    def scored(self, tally: Mapping[str, int], points: int) -> None:
-        """Count series by what became of them, and the points they were posted with."""
+    def count_series(self, tally: Mapping[str, int], points: int) -> None:
+        """Count series by status, and the points they were posted with."""
         self.points.inc(points)
         for status, count in tally.items():
             self.series.labels(status).inc(count)

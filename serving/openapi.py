@@ -1,4 +1,4 @@
-"""OpenAPI: the page at `/docs`, with `/predict` described from the types that decode and encode it."""
+"""OpenAPI: the document behind `/docs`, in which `/predict` is described by the types that decode and encode it."""
 
 from typing import Any
 
@@ -8,20 +8,20 @@ from fastapi import FastAPI
 from myriad.serving.bulk import BULK
 from myriad.serving.schemas import PredictAnswer, PredictRequest, SeriesAnswer
 
-_ONE = {
+_SERIES_EXAMPLE = {
     "region": "us-east-1",
     "host": "web-000",
     "metric": "cpu_util",
     "datapoints": [{"timestamp": 1764547140, "value": 31.5}, {"timestamp": "2025-12-01T00:00:00Z", "value": 32.1}],
 }
-_ROWS = {
+_ROWS_EXAMPLE = {
     "datapoints": [
         {"region": "us-east-1", "host": "web-000", "metric": "cpu_util", "timestamp": 1764547140, "value": 31.5},
         {"region": "us-east-1", "host": "web-001", "metric": "cpu_util", "timestamp": 1764547140, "value": 29.8},
     ],
     "windows": ["1m"],
 }
-_COLUMNS = {
+_COLUMNS_EXAMPLE = {
     "region": ["us-east-1", "us-east-1"],
     "host": ["web-000", "web-001"],
     "metric": ["cpu_util", "cpu_util"],
@@ -54,12 +54,12 @@ _PROBLEM = {
 
 
 def describe_predict(app: FastAPI) -> None:
-    """Add `/predict`, which is not a route of FastAPI's, to what the app says of itself."""
-    described = app.openapi
+    """Add `/predict`, which is no FastAPI route, to the OpenAPI document of an app."""
+    generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = described()
+            schema = generate()
             template = "#/components/schemas/{name}"
             types = (PredictRequest, SeriesAnswer, PredictAnswer)
             (request, *answers), components = msgspec.json.schema_components(types, ref_template=template)
@@ -72,19 +72,23 @@ def describe_predict(app: FastAPI) -> None:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route answers when it cannot answer, by status."""
+    """The descriptions of the problem documents that a route may answer, by status."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _PROBLEMS[str(status)], "content": content} for status in statuses}
 
 
 def _operation(request: dict[str, Any], answers: list[dict[str, Any]]) -> dict[str, Any]:
-    examples = {"one series": {"value": _ONE}, "rows of many": {"value": _ROWS}, "columns": {"value": _COLUMNS}}
+    examples = {
+        "one series": {"value": _SERIES_EXAMPLE},
+        "rows of many": {"value": _ROWS_EXAMPLE},
+        "columns": {"value": _COLUMNS_EXAMPLE},
+    }
     columns = {"type": "object", "description": "Columns of the same length", "required": ["region", "host", "metric"]}
-    other = {media: {"schema": {"type": "string", "format": "binary"}} for media in BULK}
-    bodies = {"application/json": {"schema": {"anyOf": [request, columns]}, "examples": examples}, **other}
-    answered = {
+    bulk_bodies = {media: {"schema": {"type": "string", "format": "binary"}} for media in BULK}
+    bodies = {"application/json": {"schema": {"anyOf": [request, columns]}, "examples": examples}, **bulk_bodies}
+    ok_response = {
         "description": "The scores: of one series by itself, or of many in the order in which they were first posted",
-        "content": {"application/json": {"schema": {"anyOf": [*answers, columns]}}, **other},
+        "content": {"application/json": {"schema": {"anyOf": [*answers, columns]}}, **bulk_bodies},
     }
     return {
         "tags": ["predict"],
@@ -93,5 +97,8 @@ def _operation(request: dict[str, Any], answers: list[dict[str, Any]]) -> dict[s
         "longest window needs before the first one of interest.",
         "operationId": "predict",
         "requestBody": {"required": True, "content": bodies},
-        "responses": {"200": answered, **{str(k): v for k, v in problems(400, 405, 408, 413, 415, 422, 503).items()}},
+        "responses": {
+            "200": ok_response,
+            **{str(k): v for k, v in problems(400, 405, 408, 413, 415, 422, 503).items()},
+        },
     }

@@ -19,29 +19,28 @@ from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.models.windows import Window
 from myriad.serving.cache import ShardCache
-from myriad.serving.hosts import host_scores
+from myriad.serving.host_scores import host_scores
 from myriad.serving.metrics import Metrics
-from myriad.serving.resolution import Opened, Remembered, Resolution
-from myriad.serving.scoring import FEW_SERIES, Place, Query, Scores, scored
-from myriad.serving.tabular import Tabular, answer, is_window, tabular
+from myriad.serving.resolution import OpenedShards, Resolution, ResolutionCache
+from myriad.serving.scoring import MAX_GATHERED_SERIES, ModelLocation, Query, Scores, score_steps
+from myriad.serving.settings import Settings
+from myriad.serving.tabular import TableQuery, answer_table, is_window, table_query
 from myriad.storage.base import ObjectStore
 from myriad.storage.local import LocalTier
 from myriad.storage.release import Artifact, Manifest, Releases
 from myriad.storage.shard import Shard
 from myriad.storage.url import open_store
 
-CACHE_BYTES = 1 << 30
-LOADS_AT_ONCE = 8
-FAILURE_SECONDS = 5.0
-LOAD_SECONDS = 10.0
-
 if TYPE_CHECKING:
-    import pandas as pd  # takes a fifth of a second, which a service starts without
+    import pandas as pd  # takes a fifth of a second to import, which a service need not wait for
+
+_SETTINGS = Settings.model_fields
+"""The defaults are those of the service, whatever its environment variables say."""
 
 
 @dataclass(frozen=True, slots=True)
-class Current:
-    """The release being served, since when in epoch seconds."""
+class CurrentRelease:
+    """The release being served, and since when, in epoch seconds."""
 
     manifest: Manifest
     since: float
@@ -56,29 +55,29 @@ class Predictor:
         metrics: Metrics | None = None,
         local: LocalTier | None = None,
         *,
-        cache_bytes: int = CACHE_BYTES,
-        loads_at_once: int = LOADS_AT_ONCE,
-        failure_seconds: float = FAILURE_SECONDS,
-        load_seconds: float = LOAD_SECONDS,
+        cache_bytes: int = _SETTINGS["cache_bytes"].default,
+        loads_at_once: int = _SETTINGS["loads_at_once"].default,
+        failure_seconds: float = _SETTINGS["failure_seconds"].default,
+        load_seconds: float = _SETTINGS["load_seconds"].default,
     ) -> None:
         """A predictor with no release yet: `refresh` takes up the current one.
 
         Args:
             store: where releases are.
-            metrics: to count in.
-            local: where to keep artifacts; in memory only where None.
+            metrics: what the predictor counts in; its own where None.
+            local: the directory that artifacts are kept in; they are kept in memory only where None.
             cache_bytes: of open shards.
-            loads_at_once: shards loaded at the same time.
-            failure_seconds: how long a failed load is not tried again.
-            load_seconds: how long a query waits for a load, which goes on without it.
+            loads_at_once: how many shards are loaded at the same time.
+            failure_seconds: how long after a failure a load is not retried.
+            load_seconds: timeout of a query's wait for a load; the load itself goes on.
         """
         self.releases = Releases(store)
         self._local = local
         self.metrics = metrics or Metrics()
-        self.current: Current | None = None
+        self.current: CurrentRelease | None = None
         self.stale = False
-        """Whether the store could not be asked lately which release is current."""
-        self._remembered = Remembered()
+        """Whether the last attempt to ask the store for the current release failed; set by the service."""
+        self._resolutions = ResolutionCache()
         self._loads_at_once, self._load_seconds = loads_at_once, load_seconds
         self._cache = ShardCache(
             self._load,
@@ -89,7 +88,7 @@ class Predictor:
         )
 
     @classmethod
-    def open(cls, store: str | ObjectStore, *, cache_bytes: int = CACHE_BYTES) -> Self:
+    def open(cls, store: str | ObjectStore, *, cache_bytes: int = _SETTINGS["cache_bytes"].default) -> Self:
         """A predictor on the current release of a store, given as one or by its URL.
 
         Raises:
@@ -103,8 +102,8 @@ class Predictor:
     def refresh(self) -> bool:
         """Take up the store's current release; False where it is the one being served already.
 
-        What takes the place of the shards that are open is opened first, beside them; then all at once the new release
-        answers. Where it cannot be opened, the old one stays.
+        The shards of the new release that replace open ones are opened first, while the old release still answers. Then
+        the release is switched at once. If a shard cannot be opened, the old release stays.
 
         Raises:
             NoRelease: nothing has been published.
@@ -115,31 +114,32 @@ class Predictor:
         head = self.releases.head()
         changed = self.current is None or self.current.manifest.id != head.release
         if changed:
-            self._take_up(self.releases.manifest(head.release))
+            self._activate(self.releases.manifest(head.release))
         self.metrics.release_checked.set(time.time())
         return changed
 
-    def recall(self) -> bool:
-        """Take up the release that was current when the local tier last heard, without asking the store."""
+    def restore_last_release(self) -> bool:
+        """Take up the release that the local tier last recorded as current, without asking the store; False if none."""
         if self._local is None or (kept := self._local.recall(self.releases.store.url)) is None:
             return False
         try:
-            self._take_up(kept)
-        except MyriadError:  # of an older version of ours: the store has the last word
+            self._activate(kept)
+        except MyriadError:  # written by an older version: the store has to be asked
             return False
         return True
 
-    def _take_up(self, manifest: Manifest) -> None:
+    def _activate(self, manifest: Manifest) -> None:
         for name, version in manifest.adapters.items():
-            if (here := adapters.get(name).version) != version:
-                raise ArtifactCorrupt(manifest.id, f"its {name} models are of version {version}, not {here}: fit anew")
+            if (installed := adapters.get(name).version) != version:
+                why = f"its {name} models are of version {version}, not {installed}: fit anew"
+                raise ArtifactCorrupt(manifest.id, why)
         if self.current is not None:
             needed = manifest.succeeding(self.current.manifest, self._cache.opened())
-            for artifact in needed:  # one at a time: requests go on meanwhile
+            for artifact in needed:  # one at a time, as requests are answered meanwhile
                 shard = self._cache.get(artifact)
                 if isinstance(shard, Future):
                     shard.result()
-        self.current = Current(manifest, time.time())
+        self.current = CurrentRelease(manifest, time.time())
         self._cache.retain(frozenset(artifact.hash for artifact in manifest.artifacts))
         self.metrics.release_since.set(self.current.since)
         if self._local is not None:
@@ -150,15 +150,15 @@ class Predictor:
 
         Args:
             artifacts: of the release.
-            progress: called with each when it is there.
+            progress: called with each artifact once it is in the local tier.
 
         Raises:
-            StoreError, ArtifactCorrupt: one cannot be had; the others are there.
+            StoreError, ArtifactCorrupt: an artifact cannot be fetched; the others have been.
         """
         if (local := self._local) is None:
             raise RuntimeError("there is no local tier to warm")
         with ThreadPoolExecutor(self._loads_at_once) as pool:
-            futures = {pool.submit(local.open, artifact, self._fetch(artifact)): artifact for artifact in artifacts}
+            futures = {pool.submit(local.open, artifact, self._fetcher(artifact)): artifact for artifact in artifacts}
             for future in as_completed(futures):
                 future.result()
                 progress(futures[future])
@@ -188,29 +188,29 @@ class Predictor:
         try:
             needed = next(steps)
             while True:
-                needed = steps.send(await self._opened(needed))
+                needed = steps.send(await self._open_async(needed))
         except StopIteration as done:
             scores: Scores = done.value
             return scores
 
-    def at_hand(self, series: Iterable[Series]) -> bool:
-        """Whether it is known where the models of all these series are, and those shards are open."""
-        seats = self._remembered.seats(self.manifest.id, series)
-        return seats is not None and all(self._cache.is_open(seat.artifact) for seat in seats)
+    def is_cached(self, series: Iterable[Series]) -> bool:
+        """Whether the models of all these series are cached and the shards they are from are open."""
+        cached = self._resolutions.get_models(self.manifest.id, series)
+        return cached is not None and all(self._cache.is_open(models.artifact) for models in cached)
 
-    def _steps(self, query: Query) -> Generator[list[Artifact], Opened, Scores]:
-        """The steps to a query's scores; where each of a few series is found is remembered."""
+    def _steps(self, query: Query) -> Generator[list[Artifact], OpenedShards, Scores]:
+        """As `score_steps`; the models of a query of few series are cached."""
         manifest = self.manifest
-        if len(query.names) > FEW_SERIES:
-            return (yield from scored(manifest, query))
+        if len(query.names) > MAX_GATHERED_SERIES:
+            return (yield from score_steps(manifest, query))
         series = query.names.series
-        seats = self._remembered.seats(manifest.id, series)
-        if seats is not None:
-            query = replace(query, seats=seats, resolution=Resolution.of(seats))
-        scores = yield from scored(manifest, query)
-        if seats is None:
-            found = zip(series, scores.seats or (), strict=True)
-            self._remembered.keep_seats(manifest.id, {one: seat for one, seat in found if seat})
+        cached = self._resolutions.get_models(manifest.id, series)
+        if cached is not None:
+            query = replace(query, cached_models=cached, resolution=Resolution.of(cached))
+        scores = yield from score_steps(manifest, query)
+        if cached is None:
+            gathered = zip(series, scores.cached_models or (), strict=True)
+            self._resolutions.put_models(manifest.id, {one: models for one, models in gathered if models})
         return scores
 
     def predict(
@@ -250,15 +250,15 @@ class Predictor:
             InvalidPoints: a column is missing or of the wrong type.
         """
         scores, _ = self.score_table(_table(frame), None, "weighted")
-        found = host_scores(scores)
-        lengths = [len(one.timestamps) for one in found]
+        hosts = host_scores(scores)
+        lengths = [len(host.timestamps) for host in hosts]
         columns = {
-            "region": np.repeat(np.array([one.region for one in found], object), lengths),
-            "host": np.repeat(np.array([one.host for one in found], object), lengths),
-            "timestamp": np.concatenate([*(one.timestamps for one in found), np.empty(0, np.int64)]),
-            "score": np.concatenate([*(one.scores for one in found), np.empty(0)]),
-            "metrics": np.concatenate([*(one.metrics for one in found), np.empty(0, np.int64)]),
-            "of": np.repeat(np.array([one.of for one in found], np.int64), lengths),
+            "region": np.repeat(np.array([host.region for host in hosts], object), lengths),
+            "host": np.repeat(np.array([host.host for host in hosts], object), lengths),
+            "timestamp": np.concatenate([*(host.timestamps for host in hosts), np.empty(0, np.int64)]),
+            "score": np.concatenate([*(host.scores for host in hosts), np.empty(0)]),
+            "metrics": np.concatenate([*(host.metrics for host in hosts), np.empty(0, np.int64)]),
+            "of": np.repeat(np.array([host.metrics_with_models for host in hosts], np.int64), lengths),
         }
         return pa.table(columns).to_pandas()
 
@@ -270,58 +270,58 @@ class Predictor:
         In place of `value` the table may have a column a window, like `1m`, that holds means aggregated already.
         """
         parsed = tuple(Window.parse(w) for w in windows) if windows is not None else None
-        scores, asked = self.score_table(table, parsed, combine)
-        return answer(asked, scores)
+        scores, query = self.score_table(table, parsed, combine)
+        return answer_table(query, scores)
 
     def score_table(
         self, table: pa.Table, windows: tuple[Window, ...] | None, combine: Combine, *, bands: bool = False
-    ) -> tuple[Scores, Tabular]:
-        """The scores of a table's points, and how its rows became those."""
-        key, grouping = self._remembered.grouping(labels_of(table))
+    ) -> tuple[Scores, TableQuery]:
+        """The scores of a table's points, and which rows of the table those are of."""
+        key, grouping = self._resolutions.grouping(labels_of(table))
         manifest = self.manifest
-        known = self._remembered.table(manifest.id, key)
-        asked = tabular(table, windows, combine, grouping, known, bands=bands)
-        scores = self._run(scored(manifest, asked.query))
-        if known is None and len(asked.bad) == len(grouping.bad):
-            self._remembered.keep_table(manifest.id, key, scores.resolution)
-        return scores, asked
+        cached = self._resolutions.get_table(manifest.id, key)
+        query = table_query(table, windows, combine, grouping, cached, bands=bands)
+        scores = self._run(score_steps(manifest, query.query))
+        if cached is None and len(query.bad) == len(grouping.bad):
+            self._resolutions.put_table(manifest.id, key, scores.resolution)
+        return scores, query
 
-    def place(self, series: Series) -> Place | None:
-        """Where the models of a series are, its own or a fallback's.
+    def locate(self, series: Series) -> ModelLocation | None:
+        """Where the models of a series are, its own or a fallback's; None where there are none.
 
         Raises:
-            LoadFailed: the shard they would be in could not be loaded.
+            LoadFailed: the shard that they would be in could not be loaded.
         """
-        nothing = Points.of(((), ()))
-        scores = self.score(Query(Names.of([series]), nothing))
+        no_points = Points.of(((), ()))
+        scores = self.score(Query(Names.of([series]), no_points))
         for failure in scores.resolution.failed.values():
             raise failure
-        return scores.place(0)
+        return scores.location(0)
 
     def close(self) -> None:
-        """Begin no more loads."""
+        """Start no more loads."""
         self._cache.close()
 
-    def _run(self, steps: Generator[list[Artifact], Opened, Scores]) -> Scores:
-        """Open what the steps ask for until they are done, waiting for loads."""
+    def _run(self, steps: Generator[list[Artifact], OpenedShards, Scores]) -> Scores:
+        """Run the steps to their end, opening the shards that they ask for and blocking while these load."""
         try:
             needed = next(steps)
             while True:
                 opening = {artifact.hash: self._cache.get(artifact) for artifact in needed}
                 wait([shard for shard in opening.values() if isinstance(shard, Future)], self._load_seconds)
-                needed = steps.send({name: self._outcome(name, shard) for name, shard in opening.items()})
+                needed = steps.send({name: self._shard_or_failure(name, shard) for name, shard in opening.items()})
         except StopIteration as done:
             scores: Scores = done.value
             return scores
 
-    async def _opened(self, needed: list[Artifact]) -> Opened:
+    async def _open_async(self, needed: list[Artifact]) -> OpenedShards:
         opening = {artifact.hash: self._cache.get(artifact) for artifact in needed}
         if loading := [asyncio.wrap_future(shard) for shard in opening.values() if isinstance(shard, Future)]:
             for done in (await asyncio.wait(loading, timeout=self._load_seconds))[0]:
-                done.exception()  # asyncio complains of exceptions nobody looked at; `_outcome` looks at the original
-        return {name: self._outcome(name, shard) for name, shard in opening.items()}
+                done.exception()  # retrieved here, or asyncio logs it; `_shard_or_failure` handles the original
+        return {name: self._shard_or_failure(name, shard) for name, shard in opening.items()}
 
-    def _outcome(self, name: str, shard: "Shard | Future[Shard]") -> Shard | LoadFailed:
+    def _shard_or_failure(self, name: str, shard: "Shard | Future[Shard]") -> Shard | LoadFailed:
         if isinstance(shard, Shard):
             return shard
         if not shard.done():
@@ -330,12 +330,12 @@ class Predictor:
         return error if isinstance(error, LoadFailed) else shard.result()
 
     def _load(self, artifact: Artifact) -> Shard:
-        fetch = self._fetch(artifact)
+        fetch = self._fetcher(artifact)
         raw = fetch() if self._local is None else self._local.open(artifact, fetch)
         return Shard(artifact.hash, raw, adapters.get)
 
-    def _fetch(self, artifact: Artifact) -> Callable[[], bytes]:
-        """Gets an artifact's file from the store, every parameter in it looked at once."""
+    def _fetcher(self, artifact: Artifact) -> Callable[[], bytes]:
+        """A function that gets an artifact's file from the store and checks every parameter in it once."""
 
         def fetch() -> bytes:
             raw = self.releases.get_artifact(artifact)
@@ -347,7 +347,7 @@ class Predictor:
 
 
 def _table(frame: "pd.DataFrame") -> pa.Table:
-    """The columns of a frame that matter."""
+    """The columns of a frame that scoring uses, as an Arrow table."""
     columns = {}
     for name in frame.columns:
         if name in COLUMNS or is_window(name):

@@ -16,8 +16,8 @@ from myriad.models.errors import (
     TooLarge,
 )
 
-_FIELDS = {"window": "windows"}
-"""Where a part of a key is named otherwise in a request."""
+_FIELD_OF_PART = {"window": "windows"}
+"""The request's field for a part of a key, where the two have different names."""
 
 
 class Problem(Exception):
@@ -43,7 +43,7 @@ class Problem(Exception):
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem an exception stands for; what is not foreseen is a 500 that says nothing of the inside."""
+    """The problem document for an exception; an unforeseen one is a 500 that does not reveal its message."""
     match error:
         case Problem():
             return error
@@ -52,7 +52,7 @@ def problem_of(error: Exception) -> Problem:
         case BadRequest():
             return Problem(422, "bad-request", str(error), field=error.field)
         case InvalidKey():
-            return Problem(422, "invalid-key", str(error), field=f"$.{_FIELDS.get(error.part, error.part)}")
+            return Problem(422, "invalid-key", str(error), field=f"$.{_FIELD_OF_PART.get(error.part, error.part)}")
         case InvalidPoints():
             return Problem(422, "invalid-points", str(error))
         case TooLarge():

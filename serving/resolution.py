@@ -1,4 +1,4 @@
-"""Resolution: where the models of a query's series are; without input or output, as in `serving.scoring`."""
+"""Resolution: in which shards the models of a query's series are. Does no I/O; `serving.scoring` says how it loads."""
 
 import contextlib
 import threading
@@ -19,30 +19,31 @@ from myriad.storage.release import Artifact, Manifest
 from myriad.storage.shard import NO_MODEL, Shard
 
 LEVELS = 3
-"""A series' own models, its region's, everyone's."""
+"""Fallback levels: 0 is the series' own models, 1 its region's, 2 those of all regions."""
 
-NOWHERE = -1
+NOT_FOUND = -1
+"""In place of a position, as `Shard.find` gives it."""
 
-REMEMBERED_BYTES = 256 << 20
-REMEMBERED_TABLES = 16
-REMEMBERED_SEATS = 10_000
-"""Series remembered one by one, about 3 kB each."""
+MAX_CACHED_GROUPING_BYTES = 256 << 20
+MAX_CACHED_TABLES = 16
+MAX_CACHED_SERIES = 10_000
+"""Series whose models are cached, about 3 kB each."""
 
-Opened = Mapping[str, Shard | LoadFailed]
-"""Shards, or why they could not be opened, by artifact hash."""
+OpenedShards = Mapping[str, Shard | LoadFailed]
+"""By artifact hash the open shard, or why it could not be opened."""
 
 
-class Seat(NamedTuple):
-    """Where the models of one series are, and a copy of them, which a request for it alone is scored with.
+class CachedModels(NamedTuple):
+    """The models of one series, copied out of its shard to score small requests with, and where they are.
 
     Attributes:
-        artifact: that has them.
-        position: in the index of its shard.
-        level: 0 for its own, above that for a fallback's.
+        artifact: the artifact that holds them.
+        position: of the series in the index of that shard.
+        level: 0 for the series' own models, above that for a fallback's.
         step: seconds between the points of its history.
-        combined: what a combination is divided by, for each way to combine a row of float16 (2^W), as bytes.
-        adapters: of the models at each of the release's windows, None where there is none.
-        records: their rows, as `Model.record`; empty where there is none.
+        combined: for each `Combine` the divisors of all subsets of the windows, float16 (2^W), as bytes.
+        adapters: the adapter of the model at each of the release's windows, None where there is no model.
+        records: the model at each window as `Model.record`, empty where there is none.
     """
 
     artifact: Artifact
@@ -54,8 +55,8 @@ class Seat(NamedTuple):
     records: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, artifact: Artifact, shard: Shard, position: int, level: int) -> "Seat":
-        """The seat at a position of a shard."""
+    def of(cls, artifact: Artifact, shard: Shard, position: int, level: int) -> "CachedModels":
+        """The models at a position of a shard."""
         codes, rows = shard.adapter[position].tolist(), shard.row[position].tolist()
         adapters = tuple(None if code == NO_MODEL else shard.adapters[code] for code in codes)
         records = tuple(
@@ -71,11 +72,11 @@ class Resolution:
     """Where the models of n series are.
 
     Attributes:
-        artifacts: those that hold some.
-        artifact: of each series the position among those, or `NOWHERE`, int64 (n,).
-        position: of each series in the index of that shard, int64 (n,); `NOWHERE` where the shard could not be opened.
+        artifacts: the artifacts that hold models of any of the series.
+        artifact: of each series the position of its artifact among those, or `NOT_FOUND`, int64 (n,).
+        position: of each series in the index of that shard, int64 (n,); `NOT_FOUND` also if it failed to open.
         level: 0 for a series' own models, above that for a fallback's, u1 (n,).
-        failed: why some artifacts could not be opened, by position.
+        failed: why some of the artifacts could not be opened, by position among them.
     """
 
     artifacts: tuple[Artifact, ...]
@@ -85,12 +86,12 @@ class Resolution:
     failed: Mapping[int, LoadFailed]
 
     @classmethod
-    def of(cls, seats: Sequence[Seat]) -> "Resolution":
-        """Where series are whose seats are known, one by one."""
+    def of(cls, cached: Sequence[CachedModels]) -> "Resolution":
+        """The resolution of series whose models are cached."""
         codes: dict[str, int] = {}
-        artifact = [codes.setdefault(seat.artifact.hash, len(codes)) for seat in seats]
-        artifacts = {seat.artifact.hash: seat.artifact for seat in seats}
-        position, level = [seat.position for seat in seats], [seat.level for seat in seats]
+        artifact = [codes.setdefault(models.artifact.hash, len(codes)) for models in cached]
+        artifacts = {models.artifact.hash: models.artifact for models in cached}
+        position, level = [models.position for models in cached], [models.level for models in cached]
         resolution = cls(
             tuple(artifacts.values()),
             np.array(artifact, np.int64),
@@ -98,82 +99,85 @@ class Resolution:
             np.array(level, np.uint8),
             {},
         )
-        resolution.__dict__["occupied"] = range(len(artifacts))
+        resolution.__dict__["opened"] = range(len(artifacts))
         return resolution
 
     @cached_property
-    def occupied(self) -> Iterable[int]:
-        """The artifacts that series were found in and that could be opened."""
+    def opened(self) -> Iterable[int]:
+        """The positions of the artifacts that could be opened and hold some of the series."""
         return self.members.keys()
 
     @cached_property
     def members(self) -> dict[int, NDArray[np.int64]]:
-        """The series found in each artifact that could be opened, in ascending order."""
-        found = np.flatnonzero(self.position != NOWHERE)
-        return {at: found[some] for at, some in _grouped(self.artifact[found]).items()}
+        """The positions of the series found in each artifact that could be opened, in ascending order."""
+        found = np.flatnonzero(self.position != NOT_FOUND)
+        return {at: found[group] for at, group in _positions_by_key(self.artifact[found]).items()}
 
-    def without(self, failed: Mapping[int, LoadFailed]) -> "Resolution":
-        """The same where some more artifacts could not be opened."""
+    def with_failures(self, failed: Mapping[int, LoadFailed]) -> "Resolution":
+        """The same, but with some more artifacts that could not be opened."""
         position = self.position.copy()
         for at in failed:
-            position[self.members[at]] = NOWHERE
+            position[self.members[at]] = NOT_FOUND
         return replace(self, position=position, failed={**self.failed, **failed})
 
 
-def resolve(manifest: Manifest, names: Names) -> Generator[list[Artifact], Opened, tuple[Resolution, Opened]]:
-    """Where the models for each series are, and what was opened to see that.
+def resolve(
+    manifest: Manifest, names: Names
+) -> Generator[list[Artifact], OpenedShards, tuple[Resolution, OpenedShards]]:
+    """Where the models of each series are, and the shards that were opened to find out.
 
-    Yields the artifacts it has to look into and is sent them opened.
+    Yields the artifacts that it has to look into and is sent their shards. A series that is not found is looked for at
+    the next fallback level; one whose shard could not be opened is not, as its own models may be there.
     """
     n = len(names)
-    artifacts, place = list[Artifact](), dict[str, int]()
-    artifact, position = np.full(n, NOWHERE), np.full(n, NOWHERE)
+    artifacts, at_of_hash = list[Artifact](), dict[str, int]()
+    artifact, position = np.full(n, NOT_FOUND), np.full(n, NOT_FOUND)
     level_found, failed = np.zeros(n, np.uint8), dict[int, LoadFailed]()
-    pending, seen = np.arange(n), dict[str, Shard | LoadFailed]()
+    pending, all_opened = np.arange(n), dict[str, Shard | LoadFailed]()
     for level in range(LEVELS):
-        sought = names.take(pending).fallback(level)
-        by_artifact = _by_artifact(manifest, sought)
+        candidates = names.take(pending).fallback(level)
+        by_artifact = _by_artifact(manifest, candidates)
         if not by_artifact:
             continue
-        opened = yield [one for one, _ in by_artifact]
-        seen |= opened
-        left = np.ones(len(pending), bool)
-        for one, some in by_artifact:
-            shard, at = opened[one.hash], place.setdefault(one.hash, len(artifacts))
+        opened = yield [candidate_artifact for candidate_artifact, _ in by_artifact]
+        all_opened |= opened
+        unresolved = np.ones(len(pending), bool)
+        for candidate_artifact, members in by_artifact:
+            shard, at = opened[candidate_artifact.hash], at_of_hash.setdefault(candidate_artifact.hash, len(artifacts))
             if at == len(artifacts):
-                artifacts.append(one)
+                artifacts.append(candidate_artifact)
             if isinstance(shard, LoadFailed):
                 failed[at] = shard
-                found, positions = some, np.full(len(some), NOWHERE)
+                resolved, positions = members, np.full(len(members), NOT_FOUND)
             else:
-                positions = shard.find(sought.take(some))
-                found, positions = some[positions != NOWHERE], positions[positions != NOWHERE]
-            series = pending[found]
+                positions = shard.find(candidates.take(members))
+                resolved, positions = members[positions != NOT_FOUND], positions[positions != NOT_FOUND]
+            series = pending[resolved]
             artifact[series], position[series], level_found[series] = at, positions, level
-            left[found] = False
-        pending = pending[left]
+            unresolved[resolved] = False
+        pending = pending[unresolved]
         if not len(pending):
             break
-    return Resolution(tuple(artifacts), artifact, position, level_found, failed), seen
+    return Resolution(tuple(artifacts), artifact, position, level_found, failed), all_opened
 
 
 def _by_artifact(manifest: Manifest, names: Names) -> list[tuple[Artifact, NDArray[np.int64]]]:
     """The artifacts that would hold models of these series, each with the positions of its series."""
-    found = []
-    _ = names.hashes, names.quoted  # of all at once, before they are taken apart
-    for region, members in _grouped(names.codes[0]).items():
+    by_artifact = []
+    _ = names.hashes, names.quoted  # computed once for all names; the subsets below take them over
+    for region, members in _positions_by_key(names.codes[0]).items():
         shards = manifest.regions.get(names.parts[0][region])
         if not shards:
             continue
         host_hashes = names.host_hashes[members]
-        for shard, some in _grouped(shard_of(host_hashes, len(shards)).astype(np.int64)).items():
+        for shard, group in _positions_by_key(shard_of(host_hashes, len(shards)).astype(np.int64)).items():
             if (artifact := shards[shard]) is not None:
-                found.append((artifact, members[some]))
-    return found
+                by_artifact.append((artifact, members[group]))
+    return by_artifact
 
 
-def _grouped(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
-    """The positions at which each key stands, in ascending order."""
+def _positions_by_key(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    """The positions of each distinct key, in ascending order."""
     if len(keys) < 2:
         return {key: np.zeros(1, np.int64) for key in keys.tolist()}
     order = np.argsort(keys, kind="stable")
@@ -181,57 +185,61 @@ def _grouped(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
     return dict(zip(distinct.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-class Remembered:
-    """What was found of the tables and single series scored last: a fleet posts the same ones every minute."""
+class ResolutionCache:
+    """Caches what a query would resolve anew, as a fleet posts the same series every minute; safe to use from threads.
+
+    It holds how the rows of recent tables fall into series, where the series of recent tables are, and the models of
+    recent series of small requests. What belongs to a release is looked up by the release, so that a new one misses.
+    """
 
     def __init__(self) -> None:
-        self._groupings: LRUCache[bytes, Grouping] = LRUCache(REMEMBERED_BYTES, getsizeof=_size)
-        self._tables: LRUCache[tuple[str, bytes], Resolution] = LRUCache(REMEMBERED_TABLES)
-        self._seats: LRUCache[tuple[str, Series], Seat] = LRUCache(REMEMBERED_SEATS)
+        self._groupings: LRUCache[bytes, Grouping] = LRUCache(MAX_CACHED_GROUPING_BYTES, getsizeof=_size)
+        self._tables: LRUCache[tuple[str, bytes], Resolution] = LRUCache(MAX_CACHED_TABLES)
+        self._models: LRUCache[tuple[str, Series], CachedModels] = LRUCache(MAX_CACHED_SERIES)
         self._lock = threading.Lock()
 
     def grouping(self, labels: Names) -> tuple[bytes, Grouping]:
-        """The rows of these series by series, and a key for their resolution."""
+        """How rows with these labels fall into series, and the key of the table in `get_table` and `put_table`."""
         key = labels.digest()
         with self._lock:
-            known = self._groupings.get(key)
-        if known is None:
-            known = grouping_of(labels)
-            if known.bad:
-                return key, known
-            with self._lock, contextlib.suppress(ValueError):  # one too large to keep
-                self._groupings[key] = known
-        return key, known
+            grouping = self._groupings.get(key)
+        if grouping is None:
+            grouping = grouping_of(labels)
+            if grouping.bad:
+                return key, grouping
+            with self._lock, contextlib.suppress(ValueError):  # raised for one larger than the whole cache
+                self._groupings[key] = grouping
+        return key, grouping
 
-    def table(self, release: str, key: bytes) -> Resolution | None:
-        """Where the series of a table were found in a release."""
+    def get_table(self, release: str, key: bytes) -> Resolution | None:
+        """Where the series of a table are in a release; None where that is not cached."""
         with self._lock:
             return self._tables.get((release, key))
 
-    def keep_table(self, release: str, key: bytes, resolution: Resolution) -> None:
-        """Remember where they were found, if all that was to be opened could be."""
+    def put_table(self, release: str, key: bytes, resolution: Resolution) -> None:
+        """Cache where the series of a table are, unless a shard could not be opened."""
         if not resolution.failed:
             with self._lock:
                 self._tables[release, key] = resolution
 
-    def seats(self, release: str, series: Iterable[Series]) -> list[Seat] | None:
-        """Where each of some series was found in a release; None where that is not known of all of them."""
-        found = []
+    def get_models(self, release: str, series: Iterable[Series]) -> list[CachedModels] | None:
+        """The models of each series in a release; None unless those of all of them are cached."""
+        cached = []
         with self._lock:
             for one in series:
-                if (seat := self._seats.get((release, one))) is None:
+                if (models := self._models.get((release, one))) is None:
                     return None
-                found.append(seat)
-        return found
+                cached.append(models)
+        return cached
 
-    def keep_seats(self, release: str, seats: Mapping[Series, Seat]) -> None:
-        """Remember where each of them was found."""
+    def put_models(self, release: str, models: Mapping[Series, CachedModels]) -> None:
+        """Cache the models of some series in a release."""
         with self._lock:
-            for series, seat in seats.items():
-                self._seats[release, series] = seat
+            for series, of_series in models.items():
+                self._models[release, series] = of_series
 
 
 def _size(grouping: Grouping) -> int:
-    """Bytes a grouping takes, about: its arrays and, at most, the text of its names."""
+    """The approximate bytes of a grouping: its arrays, and at most so much for the text of its names."""
     texts = sum(len(part) + 64 for parts in grouping.names.parts for part in parts)
     return grouping.order.nbytes + grouping.offsets.nbytes + grouping.names.codes.nbytes + texts

@@ -17,20 +17,20 @@ class Datapoint(Struct, gc=False):
     metric: str | None = None
 
 
-class Plain(Struct, gc=False, forbid_unknown_fields=True):
-    """A datapoint that says nothing else: the usual ones, which take half the time to decode."""
+class SimpleDatapoint(Struct, gc=False, forbid_unknown_fields=True):
+    """A datapoint without labels, as most are. It takes half as long to decode as a `Datapoint`."""
 
     timestamp: int | float | str
     value: float
 
 
-class PlainRequest(Struct, forbid_unknown_fields=True):
-    """The usual request: one series, whose datapoints say nothing else."""
+class SimpleRequest(Struct, forbid_unknown_fields=True):
+    """The most frequent request: one series by region, host and metric, its datapoints without labels."""
 
     region: str
     host: str
     metric: str
-    datapoints: list[Plain]
+    datapoints: list[SimpleDatapoint]
     windows: list[str] | None = None
     combine: Combine = "weighted"
     bands: bool = False

@@ -1,7 +1,7 @@
-"""Scoring: from a query to its scores, without input or output.
+"""Scoring: from a query to its scores. Does no I/O.
 
-`scored` is a generator: it yields the artifacts whose shards it needs and is sent them opened, so that the same
-steps serve callers that wait for a load and callers that await it.
+`score_steps` is a generator: it yields the artifacts whose shards it needs and is sent the open shards. So the same
+code serves synchronous callers, which block until a shard is loaded, and asynchronous ones, which await it.
 """
 
 from collections.abc import Generator, Sequence
@@ -21,16 +21,19 @@ from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.models.windows import Window, aggregate
-from myriad.serving.resolution import NOWHERE, Opened, Resolution, Seat, resolve
+from myriad.serving.resolution import NOT_FOUND, CachedModels, OpenedShards, Resolution, resolve
 from myriad.storage.release import Artifact, Manifest
 from myriad.storage.shard import NO_MODEL, Shard
 
-FEW_SERIES = 64
-"""Up to so many series their models are put together: NumPy's calls would cost more than the copying."""
+MAX_GATHERED_SERIES = 64
+"""In a query of at most so many series, their models are gathered into one `Model` an adapter.
+
+That copies the models, which costs less than the calls into NumPy that it saves.
+"""
 
 
 class Status(StrEnum):
-    """What became of a series."""
+    """The outcome of scoring a series."""
 
     OK = "ok"
     FALLBACK = "fallback"
@@ -48,14 +51,14 @@ class Query:
     """What to score.
 
     Attributes:
-        names: one a series of the points.
+        names: the series of the points, in their order.
         points: tidied.
         windows: to score at; all of the release's where None.
-        combine: how to make one score of them.
-        values: of each window at each point, where they have been aggregated already, float64 (n,).
+        combine: how the windows' scores become one.
+        values: the value of each window at each point, float64 (n,), where the points have been aggregated already.
         bands: whether the bands are wanted too.
-        resolution: where the series' models are, where that is known for the release being served.
-        seats: of few series, where they are known; the resolution is then theirs.
+        resolution: where the series' models are in the release being served, where that is cached.
+        cached_models: the series' models, where they are cached; the resolution is then `Resolution.of` them.
     """
 
     names: Names
@@ -65,17 +68,17 @@ class Query:
     values: dict[Window, NDArray[np.float64]] | None = None
     bands: bool = False
     resolution: Resolution | None = None
-    seats: Sequence[Seat] | None = None
+    cached_models: Sequence[CachedModels] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the models for a series were found.
+class ModelLocation:
+    """Where the models for a series are.
 
     Attributes:
-        series: whose models they are: its own, its region's or everyone's.
-        level: 0 for its own, above that for a fallback.
-        shard: where they are.
+        series: the series that the models were fitted for: the one asked about, or the fallback for it.
+        level: 0 for its own models, 1 for its region's, 2 for those of all regions.
+        shard: the open shard that holds them.
         position: of the series in the shard's index.
     """
 
@@ -85,7 +88,7 @@ class Place:
     position: int
 
     def adapter(self, window: Window) -> str | None:
-        """The adapter of the model at a window, None where there is none."""
+        """The adapter of the model at a window, None where there is no model."""
         code = int(self.shard.adapter[self.position, self.shard.windows.index(window)])
         return None if code == NO_MODEL else self.shard.adapters[code]
 
@@ -105,8 +108,9 @@ class Scores:
         bands: where asked for, the lower and upper edges outside of which a window's score is above 1, (2, W, n).
         resolution: where the models are.
         shards: those that could be opened, by position among the resolution's artifacts.
-        scored: how many points of each series have a score at each window, int64 (W, series).
-        seats: of few series, None where there is none.
+        score_counts: how many points of each series have a score at each window, int64 (W, series).
+        cached_models: the models of each series, None for one without, where they were gathered; None where they
+            were read from the shards.
     """
 
     manifest: Manifest
@@ -119,55 +123,58 @@ class Scores:
     bands: NDArray[np.float64] | None
     resolution: Resolution
     shards: dict[int, Shard]
-    scored: NDArray[np.int64]
-    seats: list[Seat | None] | None
+    score_counts: NDArray[np.int64]
+    cached_models: list[CachedModels | None] | None
 
     @cached_property
     def statuses(self) -> NDArray[np.uint8]:
-        """What became of each series, as positions in `STATUSES`, u1 (series,)."""
+        """The status of each series, as positions in `STATUSES`, u1 (series,)."""
         resolution, ok = self.resolution, STATUSES.index(Status.OK)
         codes = np.where(resolution.level > 0, STATUSES.index(Status.FALLBACK), ok).astype(np.uint8)
-        codes[~self.scored.any(axis=0)] = STATUSES.index(Status.INSUFFICIENT_DATA)
-        codes[resolution.position == NOWHERE] = STATUSES.index(Status.LOAD_FAILED)
-        codes[resolution.artifact == NOWHERE] = STATUSES.index(Status.NO_MODEL)
+        codes[~self.score_counts.any(axis=0)] = STATUSES.index(Status.INSUFFICIENT_DATA)
+        codes[resolution.position == NOT_FOUND] = STATUSES.index(Status.LOAD_FAILED)
+        codes[resolution.artifact == NOT_FOUND] = STATUSES.index(Status.NO_MODEL)
         return codes
 
     def tally(self, bad: int = 0) -> dict[str, int]:
-        """How many series came to what; `bad` more could not be asked about."""
+        """How many series have each status; `bad` are the series of the request that are not in the query."""
         counts = zip(STATUSES, np.bincount(self.statuses, minlength=len(STATUSES)).tolist(), strict=True)
         tally = {status.value: count for status, count in counts if count}
         return {**tally, Status.BAD_SERIES.value: bad} if bad else tally
 
     def status(self, i: int) -> Status:
-        """What became of series i."""
+        """The status of series i."""
         return STATUSES[int(self.statuses[i])]
 
-    def place(self, i: int) -> Place | None:
-        """Where the models for series i are; None where they are nowhere, or could not be loaded."""
+    def location(self, i: int) -> ModelLocation | None:
+        """Where the models for series i are; None where there are none, or their shard could not be loaded."""
         at, position = int(self.resolution.artifact[i]), int(self.resolution.position[i])
-        if position == NOWHERE:
+        if position == NOT_FOUND:
             return None
         level = int(self.resolution.level[i])
-        return Place(self.names[i].fallback(level), level, self.shards[at], position)
+        return ModelLocation(self.names[i].fallback(level), level, self.shards[at], position)
 
     @cached_property
     def adapters(self) -> list[tuple[str | None, ...]]:
-        """Those of the models of each series at the windows asked for, None at one without; empty where it has none."""
+        """Of each series the adapters of its models at the windows asked for, None at a window without a model.
+
+        Empty for a series that has no models.
+        """
         columns = [self.manifest.parsed_windows.index(window) for window in self.windows]
-        if self.seats is not None:
-            return [tuple([seat.adapters[at] for at in columns]) if seat else () for seat in self.seats]
-        found = list[tuple[str | None, ...]]([()]) * len(self.points)
+        if self.cached_models is not None:
+            return [tuple([models.adapters[at] for at in columns]) if models else () for models in self.cached_models]
+        adapters_of_series = list[tuple[str | None, ...]]([()]) * len(self.points)
         for at, shard in self.shards.items():
             series = self.resolution.members[at]
             names = {**dict(enumerate(shard.adapters)), NO_MODEL: None}
             codes = shard.adapter[self.resolution.position[series]][:, columns].tolist()
-            known = {few: tuple(names[code] for code in few) for few in {*map(tuple, codes)}}
-            for i, few in zip(series.tolist(), codes, strict=True):
-                found[i] = known[tuple(few)]
-        return found
+            tuples = {row: tuple(names[code] for code in row) for row in {*map(tuple, codes)}}
+            for i, row in zip(series.tolist(), codes, strict=True):
+                adapters_of_series[i] = tuples[tuple(row)]
+        return adapters_of_series
 
     @cached_property
-    def _too_few(self) -> str:
+    def _low_coverage(self) -> str:
         return f"no point has {self.manifest.coverage:.0%} of the points before it in the window"
 
     def missing(self, i: int) -> dict[Window, str]:
@@ -176,26 +183,26 @@ class Scores:
             failure = self.resolution.failed.get(int(self.resolution.artifact[i]))
             return dict.fromkeys(self.windows, str(failure) if failure else "there is no model")
         return {
-            window: self._too_few if adapter else "there is no model at this window"
-            for window, adapter, count in zip(self.windows, used, self.scored[:, i].tolist(), strict=True)
+            window: self._low_coverage if adapter else "there is no model at this window"
+            for window, adapter, count in zip(self.windows, used, self.score_counts[:, i].tolist(), strict=True)
             if not (adapter and count)
         }
 
 
-def scored(manifest: Manifest, query: Query) -> Generator[list[Artifact], Opened, Scores]:
-    """The scores of a query.
+def score_steps(manifest: Manifest, query: Query) -> Generator[list[Artifact], OpenedShards, Scores]:
+    """The scores of a query, as a generator that is sent the shards it asks for.
 
     Raises:
         InvalidKey: a window is not one of the release's.
     """
-    chosen = _chosen(manifest, query.windows)
+    columns = _window_columns(manifest, query.windows)
     if query.resolution is None:
         resolution, opened = yield from resolve(manifest, query.names)
     else:
         resolution = query.resolution
-        opened = yield [resolution.artifacts[at] for at in resolution.occupied]
+        opened = yield [resolution.artifacts[at] for at in resolution.opened]
     shards, failed = dict[int, Shard](), dict[int, LoadFailed]()
-    for at in resolution.occupied:
+    for at in resolution.opened:
         shard = opened[resolution.artifacts[at].hash]
         if isinstance(shard, LoadFailed):
             failed[at] = shard
@@ -203,196 +210,212 @@ def scored(manifest: Manifest, query: Query) -> Generator[list[Artifact], Opened
             failed[at] = LoadFailed(shard.name, f"it has the windows {shard.windows}, its release {manifest.windows}")
         else:
             shards[at] = shard
-    return _scores(manifest, query, chosen, resolution.without(failed) if failed else resolution, shards)
+    return _compute_scores(manifest, query, columns, resolution.with_failures(failed) if failed else resolution, shards)
 
 
-def _chosen(manifest: Manifest, windows: tuple[Window, ...] | None) -> list[int]:
-    """The positions of the wanted windows among the release's, in its order."""
-    there = manifest.parsed_windows
+def _window_columns(manifest: Manifest, windows: tuple[Window, ...] | None) -> list[int]:
+    """The positions of the windows asked for among the release's, in the release's order."""
+    release_windows = manifest.parsed_windows
     if windows == ():
         raise InvalidKey("window", "", "is none at all; leave windows out for all of the release's")
     for window in windows or ():
-        if window not in there:
+        if window not in release_windows:
             raise InvalidKey("window", str(window), f"is not one of this release's: {', '.join(manifest.windows)}")
-    return [i for i, window in enumerate(there) if windows is None or window in windows]
+    return [i for i, window in enumerate(release_windows) if windows is None or window in windows]
 
 
-def _scores(
-    manifest: Manifest, query: Query, chosen: list[int], resolution: Resolution, shards: dict[int, Shard]
+def _compute_scores(
+    manifest: Manifest, query: Query, columns: list[int], resolution: Resolution, shards: dict[int, Shard]
 ) -> Scores:
     points = query.points
-    windows = tuple(manifest.parsed_windows[i] for i in chosen)
-    seats = _seats(query, resolution, shards) if len(points) <= FEW_SERIES else None
-    steps, divisors = _known(manifest, query, resolution, shards, seats)
-    values = _values(query, windows, steps, manifest.coverage)
-    outcome = np.full((4 if query.bands else 2, *values.shape), np.nan)
-    if seats is None:
-        _predict_in_place(shards, resolution, chosen, points, values, outcome)
+    windows = tuple(manifest.parsed_windows[i] for i in columns)
+    gathered = _gather_models(query, resolution, shards) if len(points) <= MAX_GATHERED_SERIES else None
+    steps, divisors = _steps_and_divisors(manifest, query, resolution, shards, gathered)
+    values = _window_values(query, windows, steps, manifest.coverage)
+    predicted = np.full((4 if query.bands else 2, *values.shape), np.nan)
+    if gathered is None:
+        _predict_from_shards(shards, resolution, columns, points, values, predicted)
     else:
-        _predict_together(seats, chosen, points, values, outcome)
-    by_window, expected = outcome[:2]
-    there = ~np.isnan(by_window)
-    complete = bool(there.all())
+        _predict_gathered(gathered, columns, points, values, predicted)
+    by_window, expected = predicted[:2]
+    present = ~np.isnan(by_window)
+    complete = bool(present.all())
     if not complete:
-        outcome[1:, ~there] = np.nan  # nothing was expected of a window without a value
-    joint = combine(by_window, [manifest.weights[i] for i in chosen], query.combine)
-    joint /= divisors[points.owner, sum(1 << i for i in chosen) if complete else subset(there, chosen)]
+        predicted[1:, ~present] = np.nan  # a window without a value has no expectation and no band
+    combined = combine(by_window, [manifest.weights[i] for i in columns], query.combine)
+    combined /= divisors[points.owner, sum(1 << i for i in columns) if complete else subset(present, columns)]
     return Scores(
         manifest=manifest,
         windows=windows,
         names=query.names,
         points=points,
-        score=joint,
+        score=combined,
         by_window=by_window,
         expected=expected,
-        bands=outcome[2:] if query.bands else None,
+        bands=predicted[2:] if query.bands else None,
         resolution=resolution,
         shards=shards,
-        scored=np.tile(points.lengths, (len(chosen), 1)) if complete else _counted(there, points.offsets),
-        seats=seats,
+        score_counts=(
+            np.tile(points.lengths, (len(columns), 1)) if complete else _count_by_series(present, points.offsets)
+        ),
+        cached_models=gathered,
     )
 
 
-def _known(
+def _steps_and_divisors(
     manifest: Manifest,
     query: Query,
     resolution: Resolution,
     shards: dict[int, Shard],
-    seats: list[Seat | None] | None,
+    gathered: list[CachedModels | None] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Of each series the step, int64 (series,), and what its combinations are divided by, float64 (series, 2^W)."""
+    """Of each series the step, int64 (series,), and the divisors of its combinations, float64 (series, 2^W).
+
+    A combined score is divided by the divisor of the subset of windows that it is made of. Series without models have
+    steps and divisors of 1.
+    """
     mode, subsets, n = COMBINES.index(query.combine), 1 << len(manifest.windows), len(query.points)
-    if seats is not None:
-        nothing = np.ones(subsets, np.float16).tobytes()
-        divisors = b"".join([seat.combined[mode] if seat else nothing for seat in seats])
-        steps = np.array([seat.step if seat else 1 for seat in seats], np.int64)
-        return steps, np.frombuffer(divisors, np.float16).reshape(n, subsets).astype(np.float64)
-    steps, each = np.ones(n, np.int64), np.ones((n, subsets))
-    for one, shard in shards.items():
-        series = resolution.members[one]
+    if gathered is not None:
+        ones = np.ones(subsets, np.float16).tobytes()
+        buffer = b"".join([models.combined[mode] if models else ones for models in gathered])
+        steps = np.array([models.step if models else 1 for models in gathered], np.int64)
+        return steps, np.frombuffer(buffer, np.float16).reshape(n, subsets).astype(np.float64)
+    steps, divisors = np.ones(n, np.int64), np.ones((n, subsets))
+    for at, shard in shards.items():
+        series = resolution.members[at]
         positions = resolution.position[series]
-        steps[series], each[series] = shard.step[positions], shard.combined[positions, mode]
-    return steps, each
+        steps[series], divisors[series] = shard.step[positions], shard.combined[positions, mode]
+    return steps, divisors
 
 
-def _seats(query: Query, resolution: Resolution, shards: dict[int, Shard]) -> list[Seat | None]:
-    """The models of each series by themselves, None where there are none."""
-    if query.seats and not resolution.failed:
-        return list(query.seats)
-    found = zip(resolution.artifact.tolist(), resolution.position.tolist(), resolution.level.tolist(), strict=True)
+def _gather_models(query: Query, resolution: Resolution, shards: dict[int, Shard]) -> list[CachedModels | None]:
+    """The models of each series, copied from its shard unless they are cached; None where there are none."""
+    if query.cached_models and not resolution.failed:
+        return list(query.cached_models)
+    locations = zip(resolution.artifact.tolist(), resolution.position.tolist(), resolution.level.tolist(), strict=True)
     return [
         None
-        if position == NOWHERE
-        else query.seats[i]
-        if query.seats
-        else Seat.of(resolution.artifacts[at], shards[at], position, level)
-        for i, (at, position, level) in enumerate(found)
+        if position == NOT_FOUND
+        else query.cached_models[i]
+        if query.cached_models
+        else CachedModels.of(resolution.artifacts[at], shards[at], position, level)
+        for i, (at, position, level) in enumerate(locations)
     ]
 
 
-def _counted(there: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many points of each series are there, int64 (W, series), from bool (W, n)."""
-    before = np.zeros((len(there), there.shape[1] + 1), np.int64)
-    np.cumsum(there, axis=1, out=before[:, 1:])
+def _count_by_series(present: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many points of each series are present at each window, int64 (W, series), from bool (W, n)."""
+    before = np.zeros((len(present), present.shape[1] + 1), np.int64)
+    np.cumsum(present, axis=1, out=before[:, 1:])
     return before[:, offsets[1:]] - before[:, offsets[:-1]]
 
 
-def _values(
+def _window_values(
     query: Query, windows: tuple[Window, ...], steps: NDArray[np.int64], coverage: float
 ) -> NDArray[np.float64]:
     """The value of each window at each point, float64 (W, n)."""
     if query.values is None:
         return aggregate(query.points, windows, steps, coverage)
-    none = np.full(len(query.points.values), np.nan)
-    return np.stack([query.values.get(window, none) for window in windows])
+    missing = np.full(len(query.points.values), np.nan)
+    return np.stack([query.values.get(window, missing) for window in windows])
 
 
-def _predict_in_place(
+def _predict_from_shards(
     shards: dict[int, Shard],
     resolution: Resolution,
-    chosen: list[int],
+    columns: list[int],
     points: Points,
     values: NDArray[np.float64],
-    outcome: NDArray[np.float64],
+    predicted: NDArray[np.float64],
 ) -> None:
-    """Write what the models say of many series into `outcome` (2 or 4, W, n): a call a shard, window and adapter."""
-    for one, shard in shards.items():
-        positions = resolution.position[resolution.members[one]]
-        part, at = _part(points, resolution.members[one])
+    """Write the predictions for many series into `predicted`, with one call a shard, window and adapter.
+
+    The models are used where they lie in the shards. `predicted` is (2 or 4, W, n): score, expected value and, where
+    there are bands, lower and upper edge.
+    """
+    for at, shard in shards.items():
+        positions = resolution.position[resolution.members[at]]
+        shard_points, shard_span = _points_of(points, resolution.members[at])
         codes, rows = shard.adapter[positions], shard.row[positions].astype(np.int64)
-        groups, grouped = list[_Group](), None
-        for window, release_window in enumerate(chosen):
-            seen, column = values[window, at], codes[:, release_window]
-            if np.isnan(seen).all():
+        groups, grouped_codes = list[_AdapterGroup](), None
+        for window, column in enumerate(columns):
+            window_values, window_codes = values[window, shard_span], codes[:, column]
+            if np.isnan(window_values).all():
                 continue
-            if grouped is None or (column != grouped).any():  # most series have one adapter at all windows
-                groups, grouped = _by_adapter(part, column), column
+            # Most series have the same adapter at all windows.
+            if grouped_codes is None or (window_codes != grouped_codes).any():
+                groups, grouped_codes = _by_adapter(shard_points, window_codes), window_codes
             for group in groups:
-                model = shard.models[release_window, group.code]
+                model = shard.models[column, group.code]
                 prediction = model.predict(
-                    rows[group.series, release_window], group.points.with_values(seen[group.inside])
+                    rows[group.series, column], group.points.with_values(window_values[group.span])
                 )
-                where = group.inside if isinstance(at, slice) else at[group.inside]
-                _write(prediction, outcome[:, window], where)
+                span = group.span if isinstance(shard_span, slice) else shard_span[group.span]
+                _write(prediction, predicted[:, window], span)
 
 
-class _Group(NamedTuple):
+class _AdapterGroup(NamedTuple):
     """Series of a shard whose models at a window are of one adapter.
 
     Attributes:
         code: of the adapter.
-        series: among those of the shard that are asked about, int64 (k,).
+        series: positions among the shard's series that are asked about, int64 (k,).
         points: of these series.
-        inside: where they are among the points of the shard.
+        span: where these points are among the shard's points that are asked about.
     """
 
     code: int
     series: NDArray[np.int64]
     points: Points
-    inside: "NDArray[np.int64] | slice"
+    span: "NDArray[np.int64] | slice"
 
 
-def _by_adapter(points: Points, codes: NDArray[np.uint8]) -> list[_Group]:
-    """The series with a model, in groups of one adapter each."""
+def _by_adapter(points: Points, codes: NDArray[np.uint8]) -> list[_AdapterGroup]:
+    """The series that have a model, grouped by adapter."""
     groups = []
     for code in np.flatnonzero(np.bincount(codes)).tolist():
         if code != NO_MODEL:
             series = np.flatnonzero(codes == code)
-            groups.append(_Group(code, series, *_part(points, series)))
+            groups.append(_AdapterGroup(code, series, *_points_of(points, series)))
     return groups
 
 
-def _predict_together(
-    seats: list[Seat | None],
-    chosen: list[int],
+def _predict_gathered(
+    gathered: list[CachedModels | None],
+    columns: list[int],
     points: Points,
     values: NDArray[np.float64],
-    outcome: NDArray[np.float64],
+    predicted: NDArray[np.float64],
 ) -> None:
-    """As `_predict_in_place` for few series: their models at every window are put together, for a call an adapter."""
-    found: dict[str, list[tuple[int, bytes]]] = {}
-    for window, at in enumerate(chosen):
-        for i, seat in enumerate(seats):
-            if seat and (adapter := seat.adapters[at]):
-                found.setdefault(adapter, []).append((window * len(seats) + i, seat.records[at]))
-    deep, n = values.shape
-    offsets = np.append((np.arange(deep)[:, None] * n + points.offsets[:-1]).ravel(), deep * n)
-    whole = Points(np.concatenate([points.timestamps] * deep), values.ravel(), offsets)
-    for adapter, several in found.items():
-        owners, records = zip(*several, strict=True)
-        part, where = _part(whole, np.array(owners, np.int64))
-        gathered = adapters.get(adapter).of_records(records)
-        _write(gathered.predict(np.arange(len(records)), part), outcome.reshape(len(outcome), -1), where)
+    """As `_predict_from_shards` for few series, with one call an adapter.
+
+    The points are repeated for every window, so that series i at window w is series w x len(gathered) + i of one
+    `Points`, and the models of an adapter at all windows are gathered into one `Model`.
+    """
+    by_adapter: dict[str, list[tuple[int, bytes]]] = {}
+    for window, column in enumerate(columns):
+        for i, models in enumerate(gathered):
+            if models and (adapter := models.adapters[column]):
+                by_adapter.setdefault(adapter, []).append((window * len(gathered) + i, models.records[column]))
+    n_windows, n = values.shape
+    offsets = np.append((np.arange(n_windows)[:, None] * n + points.offsets[:-1]).ravel(), n_windows * n)
+    repeated = Points(np.concatenate([points.timestamps] * n_windows), values.ravel(), offsets)
+    for adapter, positioned_records in by_adapter.items():
+        positions, records = zip(*positioned_records, strict=True)
+        adapter_points, span = _points_of(repeated, np.array(positions, np.int64))
+        model = adapters.get(adapter).of_records(records)
+        prediction = model.predict(np.arange(len(records)), adapter_points)
+        _write(prediction, predicted.reshape(len(predicted), -1), span)
 
 
-def _write(prediction: Prediction, outcome: NDArray[np.float64], at: "NDArray[np.int64] | slice") -> None:
-    outcome[0, at], outcome[1, at] = prediction.score, prediction.expected
-    if len(outcome) > 2:
-        outcome[2, at], outcome[3, at] = prediction.lower, prediction.upper
+def _write(prediction: Prediction, predicted: NDArray[np.float64], span: "NDArray[np.int64] | slice") -> None:
+    predicted[0, span], predicted[1, span] = prediction.score, prediction.expected
+    if len(predicted) > 2:
+        predicted[2, span], predicted[3, span] = prediction.lower, prediction.upper
 
 
-def _part(points: Points, series: NDArray[np.int64]) -> "tuple[Points, NDArray[np.int64] | slice]":
-    """The points of some series, and where they are; `series` is in ascending order."""
+def _points_of(points: Points, series: NDArray[np.int64]) -> "tuple[Points, NDArray[np.int64] | slice]":
+    """The points of some series, and where they are among all; `series` is in ascending order."""
     if len(series) == len(points):
         return points, slice(None)
     return points.take(series), points.spans(series)

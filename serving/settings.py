@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Read from `MYRIAD_*` environment variables; `myriad serve` has a flag for each.
 
-    What is secret, S3's credentials, is no setting: it is found the usual AWS ways.
+    S3's credentials are no settings, as they are secret: boto3 finds them in the usual AWS ways.
     """
 
     model_config = SettingsConfigDict(env_prefix="MYRIAD_", extra="forbid", frozen=True)

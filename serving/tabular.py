@@ -1,4 +1,4 @@
-"""Tables: datapoints in columns to score, and the answer in columns beside them."""
+"""Tables: from a table of datapoints to a query, and from its scores to a table of answers, row by row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,16 +17,19 @@ from myriad.serving.scoring import STATUSES, Query, Scores, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Tabular:
-    """A table to score.
+class TableQuery:
+    """A table's query, and which row of the table each point of the query is from.
+
+    Row `rows[k]` of the table has the score of point `points[k]` of the query. Rows with the same series and timestamp
+    have the same point; rows that have none, as they cannot be scored, are not in `rows`.
 
     Attributes:
-        query: what to score of it.
-        grouping: its rows by series.
-        good: the series of the query among those of the grouping, int64 (series,).
-        bad: why the others cannot be scored.
-        rows: the table's row of each point posted of those, int64 (posted,).
-        place: where each of these went among the query's points, int64 (posted,).
+        query: the scorable series of the table and their points.
+        grouping: the table's rows by series.
+        good: positions of the query's series among those of the grouping, int64 (series,).
+        bad: why the other series of the grouping cannot be scored, by position.
+        rows: int64 (scorable rows,).
+        points: int64 (scorable rows,).
     """
 
     query: Query
@@ -34,10 +37,10 @@ class Tabular:
     good: NDArray[np.int64]
     bad: Mapping[int, InvalidKey | InvalidPoints]
     rows: NDArray[np.int64]
-    place: NDArray[np.int64]
+    points: NDArray[np.int64]
 
 
-def tabular(
+def table_query(
     table: pa.Table,
     windows: tuple[Window, ...] | None,
     combine: Combine,
@@ -45,89 +48,95 @@ def tabular(
     resolution: Resolution | None = None,
     *,
     bands: bool = False,
-) -> Tabular:
-    """A table with the columns region, host, metric, timestamp, and value or a column a window like `1m`.
+) -> TableQuery:
+    """The query of a table.
 
     Args:
-        table: a row a datapoint.
-        windows: to score at.
-        combine: how.
+        table: a row a datapoint, with the columns region, host, metric, timestamp, and either value or, of means that
+            have been aggregated already, a column a window like `1m`.
+        windows: to score at; all of the release's where None.
+        combine: how the windows' scores become one.
         grouping: of the table's rows.
-        resolution: where the grouping's series are, those left out that are bad.
-        bands: whether they are wanted.
+        resolution: where the models of the grouping's good series are, where that is cached.
+        bands: whether the bands are wanted.
 
     Raises:
-        InvalidPoints: a column is missing or of a type it cannot be, or a timestamp is not one.
+        InvalidPoints: a column is missing or of the wrong type, or a timestamp is not one.
     """
-    aggregated = _aggregated(table)
+    aggregated = _window_columns(table)
     if aggregated:
         points = Points(timestamps(table)[grouping.order], np.zeros(table.num_rows), grouping.offsets)
         means = [column[grouping.order] for column in aggregated.values()]
         bad = {**unscorable(points, *means), **grouping.bad}
-        there = np.atleast_1d(np.isfinite(means).any(axis=0))
+        present = np.atleast_1d(np.isfinite(means).any(axis=0))
     else:
         by_series = grouped(table, grouping)
         points, bad = by_series.points, by_series.bad
-        there = np.isfinite(points.values)
+        present = np.isfinite(points.values)
     good = np.delete(np.arange(len(grouping.names)), list(bad))
     names = grouping.names
     if bad:
-        there &= np.isin(points.owner, good)
-        points, names = points.where(there).take(good), names.take(good).compact()
-    elif not there.all():
-        points = points.where(there)
-    rows = grouping.order[there]
+        present &= np.isin(points.owner, good)
+        points, names = points.where(present).take(good), names.take(good).compact()
+    elif not present.all():
+        points = points.where(present)
+    rows = grouping.order[present]
     tidy = points.tidied()
-    last = np.empty(len(tidy.points.values), np.int64)
-    last[tidy.place] = rows
-    values = {window: column[last] for window, column in aggregated.items()} or None
-    usual = resolution if len(bad) == len(grouping.bad) else None
-    query = Query(names, tidy.points, windows, combine, values, bands, usual)
-    return Tabular(query, grouping, good, bad, rows, tidy.place)
+    row_of_point = np.empty(len(tidy.points.values), np.int64)
+    row_of_point[tidy.place] = rows  # of rows with the same timestamp the last one
+    values = {window: column[row_of_point] for window, column in aggregated.items()} or None
+    # A cached resolution leaves out the series of bad names, and no others.
+    usable_resolution = resolution if len(bad) == len(grouping.bad) else None
+    query = Query(names, tidy.points, windows, combine, values, bands, usable_resolution)
+    return TableQuery(query, grouping, good, bad, rows, tidy.place)
 
 
-def answer(asked: Tabular, scores: Scores) -> pa.Table:
-    """The answer's columns, a row for each of the table's: score, one a window, what was expected, and status.
+def answer_table(query: TableQuery, scores: Scores) -> pa.Table:
+    """The answer to a table, with a row for each of the table's rows.
 
     Args:
-        asked: the table.
-        scores: of its points.
-    """
-    total = len(asked.grouping.order)
+        query: of the table.
+        scores: of the query.
 
-    def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        if len(asked.rows) == total and (asked.rows[1:] > asked.rows[:-1]).all():
-            return values[asked.place]
+    Returns:
+        The columns `score`, `1m`... a window, `expected_1m`..., `lower_1m`... and `upper_1m`... where there are bands,
+        and `status`; NaN where there is no score.
+    """
+    total = len(query.grouping.order)
+
+    def by_row(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        if len(query.rows) == total and (query.rows[1:] > query.rows[:-1]).all():
+            return values[query.points]
         column = np.full(total, np.nan)
-        column[asked.rows] = values[asked.place]
+        column[query.rows] = values[query.points]
         return column
 
-    columns = {"score": spread(scores.score)}
-    columns |= {str(w): spread(scores.by_window[k]) for k, w in enumerate(scores.windows)}
-    columns |= {f"expected_{w}": spread(scores.expected[k]) for k, w in enumerate(scores.windows)}
+    columns = {"score": by_row(scores.score)}
+    columns |= {str(w): by_row(scores.by_window[k]) for k, w in enumerate(scores.windows)}
+    columns |= {f"expected_{w}": by_row(scores.expected[k]) for k, w in enumerate(scores.windows)}
     if scores.bands is not None:
         for edge, values in zip(("lower", "upper"), scores.bands, strict=True):
-            columns |= {f"{edge}_{w}": spread(values[k]) for k, w in enumerate(scores.windows)}
-    codes = np.full(len(asked.grouping.names), STATUSES.index(Status.BAD_SERIES), np.int8)
-    codes[asked.good] = scores.statuses
+            columns |= {f"{edge}_{w}": by_row(values[k]) for k, w in enumerate(scores.windows)}
+    codes = np.full(len(query.grouping.names), STATUSES.index(Status.BAD_SERIES), np.int8)
+    codes[query.good] = scores.statuses
     status = np.empty(total, np.int8)
-    status[asked.grouping.order] = np.repeat(codes, np.diff(asked.grouping.offsets))
+    status[query.grouping.order] = np.repeat(codes, np.diff(query.grouping.offsets))
     statuses = pa.DictionaryArray.from_arrays(status, pa.array([str(s) for s in STATUSES]))
     return pa.table({**columns, "status": statuses})
 
 
-def _aggregated(table: pa.Table) -> dict[Window, NDArray[np.float64]]:
-    """The columns named as windows, where the table has them in place of `value`."""
+def _window_columns(table: pa.Table) -> dict[Window, NDArray[np.float64]]:
+    """The columns of means aggregated already, which a table may have in place of `value`; empty if it has `value`."""
     if "value" in table.column_names:
         return {}
-    found = {Window.parse(name): numbers(table, name) for name in table.column_names if is_window(name)}
-    if not found:
+    columns = {Window.parse(name): numbers(table, name) for name in table.column_names if is_window(name)}
+    if not columns:
         demand(table, ["value"])
-    return found
+    return columns
 
 
 def is_window(name: object) -> bool:
-    """Whether a column is named as a window is."""
+    """Whether the name of a column is a window's, like `15m`."""
     try:
         Window.parse(str(name))
     except InvalidKey:

@@ -20,7 +20,6 @@ class FileStore(ObjectStore):
         self.url = f"file://{self._root}"
 
     def get(self, name: str, limit: int) -> Blob:
-        """See ObjectStore."""
         path = self._path(name)
         with self._mapped(name):
             size = path.stat().st_size
@@ -30,7 +29,6 @@ class FileStore(ObjectStore):
         return Blob(data, content_tag(data))
 
     def create(self, name: str, data: bytes) -> bool:
-        """See ObjectStore."""
         path = self._path(name)
         with self._mapped(name):
             if path.exists():
@@ -43,7 +41,6 @@ class FileStore(ObjectStore):
             return True
 
     def swap(self, name: str, data: bytes, tag: str | None) -> str:
-        """See ObjectStore."""
         path = self._path(name)
         with self._mapped(name):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +54,6 @@ class FileStore(ObjectStore):
         return content_tag(data)
 
     def list(self, prefix: str) -> Iterator[Stored]:
-        """See ObjectStore."""
         with self._mapped(prefix):
             for path in sorted(self._root.rglob("*"), key=lambda p: p.relative_to(self._root).as_posix()):
                 name = path.relative_to(self._root).as_posix()
@@ -67,7 +63,6 @@ class FileStore(ObjectStore):
                     yield Stored(name, state.st_size, state.st_mtime)
 
     def delete(self, name: str) -> None:
-        """See ObjectStore."""
         with self._mapped(name):
             self._path(name).unlink(missing_ok=True)
 

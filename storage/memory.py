@@ -17,7 +17,6 @@ class MemoryStore(ObjectStore):
         self._lock = threading.Lock()
 
     def get(self, name: str, limit: int) -> Blob:
-        """See ObjectStore."""
         found = self._objects.get(self.checked(name))
         if found is None:
             raise NotFound(self.url, name)
@@ -26,13 +25,11 @@ class MemoryStore(ObjectStore):
         return Blob(found[0], content_tag(found[0]))
 
     def create(self, name: str, data: bytes) -> bool:
-        """See ObjectStore."""
         entry = (bytes(data), time.time())
         with self._lock:
             return self._objects.setdefault(self.checked(name), entry) is entry
 
     def swap(self, name: str, data: bytes, tag: str | None) -> str:
-        """See ObjectStore."""
         with self._lock:
             there = self._objects.get(self.checked(name))
             if (there and content_tag(there[0])) != tag:
@@ -41,12 +38,10 @@ class MemoryStore(ObjectStore):
             return content_tag(data)
 
     def list(self, prefix: str) -> Iterator[Stored]:
-        """See ObjectStore."""
         with self._lock:
             entries = sorted(self._objects.items())
         return (Stored(name, len(data), at) for name, (data, at) in entries if name.startswith(prefix))
 
     def delete(self, name: str) -> None:
-        """See ObjectStore."""
         with self._lock:
             self._objects.pop(self.checked(name), None)

@@ -2,14 +2,15 @@
 
 artifacts/<content hash>.st.zst     written once, shared between releases
 releases/<release id>.json          the manifest, written once
+releases/<release id>.sig           its signature, where it was signed, written before it
 records/<release id>.parquet        what was fitted and how well, written once, before the manifest
 CURRENT                             the id of the release being served, moved by compare-and-swap
-PRUNING                             when a pruning began and whose it is; empty when none is under way
+PRUNING                             whose pruning is under way, renewed while it goes on; empty when none is
 """
 
 import secrets
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -20,17 +21,16 @@ from myriad.models.errors import ArtifactCorrupt, Conflict, NoRelease, NotFound
 from myriad.models.key import shard_of
 from myriad.models.windows import Window
 from myriad.storage.artifact import MAX_COMPRESSED, content_hash, decompress
-from myriad.storage.base import ObjectStore
+from myriad.storage.base import ObjectStore, Stored
+from myriad.storage.pruning import PruningMark
+from myriad.storage.signing import MAX_SIGNATURE, Signer, Trust
 
 CURRENT = "CURRENT"
-PRUNING = "PRUNING"
-"""Not empty while artifacts are being deleted."""
 GRACE_SECONDS = 3600.0
-PRUNING_SECONDS = 600.0
-"""How long a publish waits for a pruning to end; one that was killed is ended by the next."""
-RECORDS = "records/"
+RECORDS, ARTIFACTS = "records/", "artifacts/"
 FORMAT = 1
 MAX_MANIFEST = 32 << 20
+MAX_WEIGHT = 1e6
 
 
 class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,11 +99,25 @@ class Pruned(NamedTuple):
     bytes: int
 
 
+class Signed(NamedTuple):
+    """A manifest as it lies in the store, and its signature, None where there is none."""
+
+    data: bytes
+    signature: bytes | None
+
+
 class Releases:
     """The releases in one store."""
 
-    def __init__(self, store: ObjectStore) -> None:
-        self.store = store
+    def __init__(self, store: ObjectStore, *, signer: Signer | None = None, trust: Trust | None = None) -> None:
+        """The releases of a store.
+
+        Args:
+            store: where they are.
+            signer: signs what is published.
+            trust: whose signature a manifest needs; none where None.
+        """
+        self.store, self._signer, self._trust = store, signer, trust
 
     def head(self) -> Head:
         """The release being served.
@@ -129,25 +143,50 @@ class Releases:
 
         Raises:
             NotFound: there is no such release.
-            ArtifactCorrupt: its manifest is not one.
+            ArtifactCorrupt: its manifest is not one, or says what makes no sense.
+            Untrusted: no trusted key signed it.
+        """
+        return self.checked(release, self.fetch(release))
+
+    def fetch(self, release: str) -> Signed:
+        """A manifest and its signature as they lie in the store, unchecked.
+
+        Raises:
+            NotFound: there is no such release.
+        """
+        data = self.store.get(_manifest_name(release), MAX_MANIFEST).data
+        if self._trust is None:
+            return Signed(data, None)
+        try:
+            return Signed(data, self.store.get(_signature_name(release), MAX_SIGNATURE).data)
+        except NotFound:
+            return Signed(data, None)
+
+    def checked(self, release: str, signed: Signed) -> Manifest:
+        """The manifest in some bytes.
+
+        Raises:
+            ArtifactCorrupt, Untrusted: as `manifest`.
         """
         name = _manifest_name(release)
-        blob = self.store.get(name, MAX_MANIFEST)
+        if self._trust is not None:
+            self._trust.check(release, *signed)
         try:
-            manifest = msgspec.json.decode(blob.data, type=Manifest)
-            windows = manifest.parsed_windows
+            manifest = msgspec.json.decode(signed.data, type=Manifest)
+            wrong = _nonsense(manifest, release)
         except ValueError as exc:
             raise ArtifactCorrupt(name, f"not a manifest: {exc}") from exc
-        if manifest.format != FORMAT or manifest.id != release:
-            raise ArtifactCorrupt(name, "not the manifest of this release in a format known here")
-        if not 0 < len(windows) <= MAX_WINDOWS or len(manifest.weights) != len(windows):
-            raise ArtifactCorrupt(name, "windows and weights do not fit")
+        if wrong:
+            raise ArtifactCorrupt(name, wrong)
         return manifest
 
     def list(self) -> list[Manifest]:
         """Every release's manifest, oldest first."""
+        return [*self._manifests()]
+
+    def _manifests(self) -> Iterator[Manifest]:
         names = [stored.name for stored in self.store.list("releases/") if stored.name.endswith(".json")]
-        return [self.manifest(name.removeprefix("releases/").removesuffix(".json")) for name in names]
+        return (self.manifest(name.removeprefix("releases/").removesuffix(".json")) for name in names)
 
     def put_artifact(self, raw: bytes, data: bytes, series: int, models: int) -> Artifact:
         """Write an artifact unless it is there already: `data` is the zstd frame of `raw`."""
@@ -168,7 +207,7 @@ class Releases:
 
     def missing(self, artifacts: Iterable[Artifact]) -> set[str]:
         """The hashes of those that are not in the store."""
-        there = {_hash_of(stored.name) for stored in self.store.list("artifacts/")}
+        there = {_hash_of(stored.name) for stored in self.store.list(ARTIFACTS)}
         return {artifact.hash for artifact in artifacts} - there
 
     def publish(self, manifest: Manifest, over: Head | None) -> Head:
@@ -182,7 +221,10 @@ class Releases:
             Conflict: another release became current since, or artifacts of this one were pruned before its manifest
                 was there to protect them; the manifest stays, the pointer is not moved.
         """
-        self.store.create(_manifest_name(manifest.id), msgspec.json.encode(manifest))
+        data = msgspec.json.encode(manifest)
+        if self._signer is not None:
+            self.store.create(_signature_name(manifest.id), self._signer.sign(data))
+        self.store.create(_manifest_name(manifest.id), data)
         self._outlast_pruning(manifest)
         return self._move(manifest.id, over)
 
@@ -213,62 +255,61 @@ class Releases:
             Conflict: another pruning is under way.
         """
         self.head()
-        tag = self._begin_pruning()
+        mark = PruningMark(self.store)
+        mark.begin()
         try:
-            current, oldest = self.head().release, time.time() - grace_seconds
-            releases = self.list()
+            current, oldest = self.head().release, mark.written() - grace_seconds
+            releases = [*mark.held_during(self._manifests())]
             spared = {manifest.id for manifest in releases[max(0, len(releases) - keep) :]} | {current}
             dropped = [manifest.id for manifest in releases if manifest.id not in spared]
-            for release in dropped:
-                self.store.delete(_manifest_name(release))
-            kept = self.list()
-            self._prune_records({records_name(manifest.id) for manifest in kept}, dropped, oldest)
-            named = {a.hash for manifest in kept for a in manifest.artifacts}
-            there = list(self.store.list("artifacts/"))
-            doomed = [s for s in there if _hash_of(s.name) not in named and s.modified < oldest]
-            for stored in doomed:
-                self.store.delete(stored.name)
+            self._delete(mark, [name(release) for release in dropped for name in (_manifest_name, _signature_name)])
+            kept = [*mark.held_during(self._manifests())]
+            records = {records_name(manifest.id) for manifest in kept}, {records_name(release) for release in dropped}
+            self._delete(mark, [s.name for s in self._found(mark, RECORDS) if _is_doomed(s, *records, oldest)])
+            named = {_artifact_name(a) for manifest in kept for a in manifest.artifacts}
+            doomed = [s for s in self._found(mark, ARTIFACTS) if _is_doomed(s, named, (), oldest)]
+            self._delete(mark, [stored.name for stored in doomed])
         finally:
-            self.store.swap(PRUNING, b"", tag)
+            mark.end()
         return Pruned(dropped, len(doomed), sum(stored.size for stored in doomed))
 
-    def _prune_records(self, named: Container[str], dropped: Sequence[str], oldest: float) -> None:
-        """Delete the records of dropped releases, and old ones whose release never came to be or is long gone."""
-        gone = {records_name(release) for release in dropped}
-        for stored in list(self.store.list(RECORDS)):
-            if stored.name in gone or (stored.name not in named and stored.modified < oldest):
-                self.store.delete(stored.name)
+    def _found(self, mark: PruningMark, prefix: str) -> tuple[Stored, ...]:
+        return tuple(mark.held_during(self.store.list(prefix)))
 
-    def _begin_pruning(self) -> str:
-        """Say that a pruning is under way, unless another is; the tag to end it by."""
-        try:
-            note = self.store.get(PRUNING, 1024)
-        except NotFound:
-            note = None
-        if note and note.data and time.time() - float(note.data.split()[0]) < PRUNING_SECONDS:
-            raise Conflict(self.store.url, PRUNING)
-        mine = f"{time.time():.0f} {secrets.token_hex(8)}".encode()
-        return self.store.swap(PRUNING, mine, note.tag if note else None)
+    def _delete(self, mark: PruningMark, names: Iterable[str]) -> None:
+        for name in mark.held_during(names):
+            self.store.delete(name)
 
     def _outlast_pruning(self, manifest: Manifest) -> None:
         """Wait until no pruning is under way, then see that all artifacts are there."""
-        deadline = time.monotonic() + PRUNING_SECONDS
-        while self._pruning():
-            if time.monotonic() > deadline:
-                raise Conflict(self.store.url, PRUNING)
-            time.sleep(0.2)
+        PruningMark(self.store).outlast()
         if missing := self.missing(manifest.artifacts):
             raise Conflict(self.store.url, f"artifacts/{min(missing)}.st.zst")
-
-    def _pruning(self) -> bool:
-        try:
-            return bool(self.store.get(PRUNING, 1024).data)
-        except NotFound:
-            return False
 
     def _move(self, release: str, over: Head | None) -> Head:
         tag = self.store.swap(CURRENT, release.encode() + b"\n", over.tag if over else None)
         return Head(release, tag)
+
+
+def _nonsense(manifest: Manifest, release: str) -> str:
+    """What a manifest says that cannot be, if anything."""
+    windows, weights = manifest.parsed_windows, manifest.weights
+    if manifest.format != FORMAT or manifest.id != release:
+        return "not the manifest of this release in a format known here"
+    if not 0 < len(windows) <= MAX_WINDOWS or len(weights) != len(windows) or list(windows) != sorted(set(windows)):
+        return "windows and weights do not fit"
+    if not all(0 < weight <= MAX_WEIGHT for weight in weights):
+        return f"a weight is not between 0 and {MAX_WEIGHT:g}"
+    if not (0 < manifest.rate < 1 and 0 <= manifest.coverage <= 1):
+        return f"rate is {manifest.rate:g} and coverage {manifest.coverage:g}: both are shares"
+    if any(min(a.bytes, a.raw_bytes, a.series, a.models) < 0 for a in manifest.artifacts):
+        return "an artifact has less than nothing in it"
+    return ""
+
+
+def _is_doomed(stored: Stored, named: Container[str], dropped: Container[str], oldest: float) -> bool:
+    """Whether an object is of a dropped release, or of none that is kept and old."""
+    return stored.name in dropped or (stored.name not in named and stored.modified < oldest)
 
 
 def new_release_id() -> str:
@@ -287,6 +328,10 @@ def _artifact_name(artifact: Artifact) -> str:
 
 def _manifest_name(release: str) -> str:
     return f"releases/{release}.json"
+
+
+def _signature_name(release: str) -> str:
+    return f"releases/{release}.sig"
 
 
 def _hash_of(name: str) -> str:

@@ -36,7 +36,6 @@ class S3Store(ObjectStore):
             self._client: Any = boto3.session.Session().client("s3", config=config)
 
     def get(self, name: str, limit: int) -> Blob:
-        """See ObjectStore."""
         with self._mapped(name):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + self.checked(name))
             with contextlib.closing(answer["Body"]) as body:
@@ -46,7 +45,6 @@ class S3Store(ObjectStore):
                 return Blob(body.read(), answer["ETag"])
 
     def create(self, name: str, data: bytes) -> bool:
-        """See ObjectStore."""
         try:
             self._put(name, data, IfNoneMatch="*")
         except Conflict:
@@ -54,7 +52,6 @@ class S3Store(ObjectStore):
         return True
 
     def swap(self, name: str, data: bytes, tag: str | None) -> str:
-        """See ObjectStore."""
         try:
             return self._put(name, data, **({"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}))
         except NotFound as exc:  # If-Match on an object that is gone
@@ -66,7 +63,6 @@ class S3Store(ObjectStore):
             raise
 
     def list(self, prefix: str) -> Iterator[Stored]:
-        """See ObjectStore."""
         with self._mapped(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + prefix
@@ -77,7 +73,6 @@ class S3Store(ObjectStore):
                     yield Stored(name, entry["Size"], entry["LastModified"].timestamp())
 
     def delete(self, name: str) -> None:
-        """See ObjectStore."""
         with self._mapped(name):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + self.checked(name))
 

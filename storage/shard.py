@@ -13,7 +13,7 @@ Tensors of a shard's safetensors file, for n series and W windows, series in ord
     index/row           u32 (n, W)      the model's row among those of its window and adapter
     index/combined      f16 (n, 3, 2^W) what an uncalibrated combination is divided by: for weighted, min and max,
                                         and for each subset of the windows as a bit mask
-                                        (of a series whose metric is *: what `models.hosts` says)
+                                        (of a series whose metric is *: what `models.host_scores` says)
     WINDOW/ADAPTER/PARAM                the parameters of one window's models of one adapter, a row each
 """
 

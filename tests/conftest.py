@@ -24,9 +24,37 @@ from myriad.storage.release import Manifest
 from myriad.training.fleets.synthetic import DAY, Fleet, fleet
 from myriad.training.job.config import JobFile
 from myriad.training.run import run
+from tests.adapters import libraries
+
+SLOW = {"serve", "service", "s3", "bucket", "demo"}
+"""Fixtures that start a server or run a command: `--quick` leaves out what needs one."""
+SLOW_FOLDERS = ("bench", "cli", "docs")
 
 END = 1_767_571_200  # 2026-01-05T00:00Z
 S3_PAGE = 20  # objects in a page of a listing; elsewhere it is 1000
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make quick`."""
+    parser.addoption("--quick", action="store_true", help="leave out servers, commands and fitted libraries")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that need a library ask for it by name: see `libraries.needs`."""
+    libraries.QUICK = bool(config.getoption("--quick"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--quick`, keep the tests that need no server, no command and no library."""
+    if config.getoption("--quick"):
+        slow = [item for item in items if _is_slow(item)]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return folder in SLOW_FOLDERS or not SLOW.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @dataclass(frozen=True)

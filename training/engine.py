@@ -7,13 +7,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Literal
 
 from myriad.models.errors import InvalidJob
-from myriad.training.task import Done, Task, carried_out
+from myriad.training.task import ShardResult, Task, fit_shard
 
 Engine = Literal["local", "ray"]
 
 
-def done(engine: Engine, tasks: Sequence[Task], workers: int | None) -> Iterator[Done]:
-    """What became of each task, as they get done.
+def run_tasks(engine: Engine, tasks: Sequence[Task], workers: int | None) -> Iterator[ShardResult]:
+    """The result of each task, in the order in which they end.
 
     Args:
         engine: where to.
@@ -28,25 +28,25 @@ def done(engine: Engine, tasks: Sequence[Task], workers: int | None) -> Iterator
     if engine == "ray":
         yield from _on_ray(tasks, workers)
     else:
-        yield from _here(tasks, workers or os.cpu_count() or 1)
+        yield from _in_processes(tasks, workers or os.cpu_count() or 1)
 
 
-def _here(tasks: Sequence[Task], workers: int) -> Iterator[Done]:
+def _in_processes(tasks: Sequence[Task], workers: int) -> Iterator[ShardResult]:
     if workers == 1 or len(tasks) == 1:
-        yield from map(carried_out, tasks)
+        yield from map(fit_shard, tasks)
         return
     # Threads of Arrow's may hold locks at a fork: the workers start afresh.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         try:
-            for future in as_completed([pool.submit(carried_out, task) for task in tasks]):
+            for future in as_completed([pool.submit(fit_shard, task) for task in tasks]):
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _on_ray(tasks: Sequence[Task], workers: int | None) -> Iterator[Done]:
+def _on_ray(tasks: Sequence[Task], workers: int | None) -> Iterator[ShardResult]:
     try:
         from myriad.training import on_ray
     except ModuleNotFoundError as exc:
-        raise InvalidJob(f"engine: ray needs a library that is not installed, myriad[ray] does: {exc}") from exc
-    yield from on_ray.done(tasks, workers)
+        raise InvalidJob(f"engine: ray needs a library; the extra `ray` installs it: {exc}") from exc
+    yield from on_ray.run_tasks(tasks, workers)

@@ -27,7 +27,7 @@ from myriad.models.base import Model
 from myriad.models.errors import ArtifactCorrupt, HistoryUnusable, InvalidPoints, MyriadError, NotReducible
 from myriad.models.key import ModelKey
 from myriad.models.points import MAX_MAGNITUDE, Points
-from myriad.models.windows import MIN_COVERAGE, aggregate, own_step
+from myriad.models.windows import MIN_COVERAGE, aggregate, median_step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +192,7 @@ def export(
     own = key if isinstance(key, ModelKey) else ModelKey.parse(key)
     held = points_of(calibration)
     past = held if history is None else points_of(history)
-    step = own_step(past)
+    step = median_step(past)
     learnt, seen = (_seen(points, own, step, coverage) for points in (past, held))
     if len(seen.values) < calibrating.MIN_HOLDOUT or len(learnt.values) == 0:
         raise HistoryUnusable(
@@ -231,7 +231,7 @@ def windowed(history: SeriesData, key: "str | ModelKey", *, coverage: float = MI
     """
     points = points_of(history)
     own = key if isinstance(key, ModelKey) else ModelKey.parse(key)
-    return _seen(points, own, own_step(points), coverage)
+    return _seen(points, own, median_step(points), coverage)
 
 
 def points_of(history: SeriesData) -> Points:
@@ -283,10 +283,10 @@ def _reduced(name: str, fitted: Any, learnt: Points) -> Model:
 
 def _calibrated(model: Model, learnt: Points, seen: Points, rate: float) -> tuple[Model, float]:
     """The model with its threshold and floor, and the share of the points seen that score above 1."""
-    said = model.predict(np.zeros(1, np.int64), seen)
-    deviations = np.abs(seen.values - said.expected) / ((said.upper - said.lower) / 2)
+    prediction = model.predict(np.zeros(1, np.int64), seen)
+    deviations = np.abs(seen.values - prediction.expected) / ((prediction.upper - prediction.lower) / 2)
     limit = np.clip(
-        calibrating.threshold(deviations, rate), np.finfo(np.float32).tiny, calibrating.MOST_SPREADS, dtype=np.float64
+        calibrating.threshold(deviations, rate), np.finfo(np.float32).tiny, calibrating.MAX_THRESHOLD, dtype=np.float64
     )
     floor = np.maximum(calibrating.effect_floor(learnt), calibrating.effect_floor(seen))
     model = model.calibrated(np.array([limit]), floor)

@@ -13,7 +13,7 @@ from myriad.models.base import Model
 from myriad.models.ensemble import COMBINES, combine, subset, subsets
 from myriad.models.key import Series
 from myriad.models.points import Points
-from myriad.models.windows import Window, aggregate, own_step
+from myriad.models.windows import Window, aggregate, median_step
 from myriad.storage.shard import NO_MODEL, Entries
 from myriad.training import records
 from myriad.training.hierarchy import POOLED_SERIES
@@ -63,7 +63,7 @@ def fit(plan: Plan, series: Sequence[Series], history: Points, borrowed: NDArray
         history: tidied points, values finite.
         borrowed: how many of the first points of each series are another's, int64 (series,).
     """
-    steps = own_step(history)
+    steps = median_step(history)
     values = aggregate(history, plan.windows, steps, plan.coverage)
     return _fit_values(plan, series, history, values, steps, borrowed)
 
@@ -77,7 +77,7 @@ def fit_pooled(plan: Plan, series: Series, history: Points) -> Fitted:
         history: tidied points of the series to pool; the first `POOLED_SERIES` are.
     """
     some = history.take(np.arange(min(len(history), POOLED_SERIES)))
-    steps = own_step(some)
+    steps = median_step(some)
     values = aggregate(some, plan.windows, steps, plan.coverage)
     order = np.argsort(some.timestamps, kind="stable")
     pool = Points.of((some.timestamps[order], some.values[order]))
@@ -173,7 +173,7 @@ def combined_thresholds(
             for i, one in enumerate(split(joint, rest)):
                 if len(one) >= calibration.MIN_HOLDOUT:
                     # The highest of scores calibrated on these same points looks calmer than it will be on others.
-                    lightest = 1.0 if how == "max" else calibration.LIGHTEST
-                    limit = max(calibration.threshold(one, plan.rate, lightest), least[i])
+                    min_ratio = 1.0 if how == "max" else calibration.MIN_HALVING_RATIO
+                    limit = max(calibration.threshold(one, plan.rate, min_ratio), least[i])
                     thresholds[i, mode, mask] = np.clip(limit, LEAST_COMBINED, MOST_COMBINED)
     return thresholds

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from myriad.models.calibration import HOLDOUT
 from myriad.training.records import SERIES
 
 ENOUGH_ALARMS = 5
@@ -50,9 +49,9 @@ def calibration_factor(table: pa.Table, rate: float) -> float | None:
 
 
 def realised_rates(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """The realised rate of each model that has one, and about how many held-out points it is of."""
-    there = table.select(["realised_rate", "points"]).drop_null()
-    return there["realised_rate"].to_numpy(), there["points"].to_numpy() * HOLDOUT
+    """The realised rate of each model that has one, and how many held-out points it is of."""
+    known = table.select(["realised_rate", "held_out"]).drop_null()
+    return known["realised_rate"].to_numpy(), known["held_out"].to_numpy()
 
 
 def _failed(table: pa.Table, _: float, limit: float) -> str | None:

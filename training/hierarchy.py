@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from myriad.models.key import ANY, Series
 from myriad.models.points import Points, magnitudes
+from myriad.models.robust import MAD_TO_STD, ROUNDING, mad
 
 POOLED_SERIES = 20
 """A region's or the global model of a metric is fitted to the history of at most this many hosts."""
@@ -16,7 +17,6 @@ SHORT_SECONDS = 3 * 86400
 LEAST_POINTS = 10
 """Needed to know the level and spread a reference is to be brought to."""
 WEEK = 7 * 86400
-ROUNDING = 1e-9
 
 
 class Reference(NamedTuple):
@@ -49,7 +49,7 @@ def references(pooled: Mapping[Series, Points]) -> dict[tuple[str, str], Referen
     return found
 
 
-def filled_up(
+def backfilled(
     series: Sequence[Series], history: Points, given: Mapping[tuple[str, str], Reference]
 ) -> tuple[Points, NDArray[np.int64]]:
     """Short histories with a reference's put before them, at their own level and spread; and how much was, (series,).
@@ -83,4 +83,4 @@ def _center_and_spread(values: NDArray[np.float64]) -> tuple[float, float]:
     """The median, and the standard deviation from the median absolute deviation; never 0."""
     center = float(np.median(values))
     size = float(magnitudes(Points.of((np.arange(len(values)), values)))[0])
-    return center, max(1.4826 * float(np.median(np.abs(values - center))), ROUNDING * size)
+    return center, max(MAD_TO_STD * mad(values, center), ROUNDING * size)

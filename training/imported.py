@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from myriad import adapters
 from myriad.models.base import Model
 from myriad.models.ensemble import COMBINES
-from myriad.models.errors import InvalidKey, InvalidPoints, NotFound
+from myriad.models.errors import InvalidKey, InvalidPoints
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.windows import aggregate
@@ -53,7 +53,8 @@ def imported(releases: Releases, exported: Sequence[Exported], plan: Plan) -> Ma
     for region, members in by_region(entries).items():
         regions[region] = put_region(releases, entries.take(members), regions.get(region))
     release = new_release_id()
-    records.write(releases, release, records.merge([*_records_of(releases, base), recorded(exported)]))
+    before = [records.read_or_empty(releases, base.id)] if base else []
+    records.write(releases, release, records.merge([*before, recorded(exported)]))
     names = sorted({*(one.adapter for one in exported), *(base.adapters if base else ())})
     provenance = {"job": JOB, "adapters": ", ".join(sorted({one.adapter for one in exported}))}
     return commit(releases, regions, plan, names, over, provenance, release)
@@ -71,6 +72,7 @@ def recorded(exported: Sequence[Exported]) -> pa.Table:
             "history_to": [one.span[1] for one in exported],
             "points": [one.points for one in exported],
             "threshold": [float(one.model.arrays["threshold"][0]) for one in exported],
+            "held_out": [len(one.calibration.values) for one in exported],
             "realised_rate": [one.realised_rate for one in exported],
             "bytes": [one.model.row_bytes for one in exported],
             "versions": [one.versions for one in exported],
@@ -114,25 +116,18 @@ def _before(releases: Releases, base: Manifest | None, exported: Sequence[Export
     return found
 
 
-def _records_of(releases: Releases, base: Manifest | None) -> list[pa.Table]:
-    try:
-        return [records.read(releases, base.id)] if base else []
-    except NotFound:
-        return []
-
-
 def _entries(plan: Plan, exported: Sequence[Exported], before: Sequence[Entries]) -> Entries:
     """The imported models, and those of the same series at the windows that are not imported."""
     new = _alone(plan, exported)
-    whole, first = concatenated([*before, new]), sum(len(part.series) for part in before)
-    old = {series: i for i, series in enumerate(whole.series[:first])}
-    changed = replace(whole, adapter=whole.adapter.copy(), row=whole.row.copy(), combined=whole.combined.copy())
+    merged, first = concatenated([*before, new]), sum(len(part.series) for part in before)
+    old = {series: i for i, series in enumerate(merged.series[:first])}
+    changed = replace(merged, adapter=merged.adapter.copy(), row=merged.row.copy(), combined=merged.combined.copy())
     for i, series in enumerate(new.series, start=first):
         mine = [one for one in exported if one.key.series == series]
         if series in old:
-            _filled_up(changed, i, old[series], mine)
+            _keep_other_windows(changed, i, old[series], mine)
         changed.combined[i] = _combined(plan, changed, i, mine)
-    return changed.take(np.arange(first, len(whole.series)))
+    return changed.take(np.arange(first, len(merged.series)))
 
 
 def _alone(plan: Plan, exported: Sequence[Exported]) -> Entries:
@@ -162,7 +157,7 @@ def _alone(plan: Plan, exported: Sequence[Exported]) -> Entries:
     )
 
 
-def _filled_up(entries: Entries, new: int, old: int, mine: Sequence[Exported]) -> None:
+def _keep_other_windows(entries: Entries, new: int, old: int, mine: Sequence[Exported]) -> None:
     """Give a series its former models at the windows that are not imported, and what goes with them."""
     stays = (entries.adapter[new] == NO_MODEL) & (entries.adapter[old] != NO_MODEL)
     if not stays.any():
@@ -192,9 +187,9 @@ def _combined(plan: Plan, entries: Entries, at: int, mine: Sequence[Exported]) -
         if code == NO_MODEL or not there.any():
             continue
         model, row = entries.models[window, code], entries.row[[at], window]
-        said = model.predict(row, points.with_values(values[window]).where(there))
-        scores[window, there] = said.score
-        floors[window] = np.median(2 * model.arrays["floor"][row] / (said.upper - said.lower))
+        prediction = model.predict(row, points.with_values(values[window]).where(there))
+        scores[window, there] = prediction.score
+        floors[window] = np.median(2 * model.arrays["floor"][row] / (prediction.upper - prediction.lower))
     anew = combined_thresholds(plan, points, scores, floors)[0]
     imported_bits = sum(1 << plan.windows.index(one.key.window) for one in mine)
     concerned = np.arange(1 << len(plan.windows)) & imported_bits != 0

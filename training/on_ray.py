@@ -18,7 +18,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from myriad.models.errors import ClusterFailed
 from myriad.training.hierarchy import Reference
-from myriad.training.task import Done, Task, carried_out
+from myriad.training.task import ShardResult, Task, fit_shard
 
 CONNECT_SECONDS = 10.0
 AHEAD = 2
@@ -31,8 +31,8 @@ SHARE = 0.5
 """Of the object store of the driver's machine, for the history of tasks that are not done."""
 
 
-class _Given(NamedTuple):
-    """A task the cluster has been given; the history it refers to is kept until it is done."""
+class _Submitted(NamedTuple):
+    """A task the cluster is working on; the history it refers to is kept until it ends."""
 
     result: Any
     task: Task
@@ -71,8 +71,8 @@ def _listening(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
-def done(tasks: Sequence[Task], workers: int | None) -> Iterator[Done]:
-    """What became of each task, as they get done on a cluster; see `connected`.
+def run_tasks(tasks: Sequence[Task], workers: int | None) -> Iterator[ShardResult]:
+    """The result of each task, in the order in which they end on a cluster; see `connected`.
 
     Args:
         tasks: what to fit.
@@ -83,18 +83,18 @@ def done(tasks: Sequence[Task], workers: int | None) -> Iterator[Done]:
         StoreError: of a worker, as it was raised there.
     """
     with connected():
-        yield from _done(tasks, workers)
+        yield from _run(tasks, workers)
 
 
-def _done(tasks: Sequence[Task], workers: int | None) -> Iterator[Done]:
-    waiting, under_way = deque(tasks), dict[Any, _Given]()
+def _run(tasks: Sequence[Task], workers: int | None) -> Iterator[ShardResult]:
+    waiting, under_way = deque(tasks), dict[Any, _Submitted]()
     references: dict[int, Any] = {}
     room = SHARE * _object_store()
     try:
         while waiting or under_way:
-            while waiting and _another(under_way, workers, waiting[0], room):
-                given = _give(waiting.popleft(), references)
-                under_way[given.result] = given
+            while waiting and _has_room_for(waiting[0], under_way, workers, room):
+                submitted = _submit(waiting.popleft(), references)
+                under_way[submitted.result] = submitted
             for result in ray.wait(list(under_way), timeout=LOOK_SECONDS)[0]:
                 yield _result(result, under_way.pop(result).task)
     finally:
@@ -102,7 +102,7 @@ def _done(tasks: Sequence[Task], workers: int | None) -> Iterator[Done]:
             ray.cancel(result, force=True)
 
 
-def _another(under_way: Mapping[Any, _Given], workers: int | None, task: Task, room: float) -> bool:
+def _has_room_for(task: Task, under_way: Mapping[Any, _Submitted], workers: int | None, room: float) -> bool:
     """Whether the cluster, which may have grown, is to be given a task beside those it has."""
     if not under_way:
         return True
@@ -110,35 +110,35 @@ def _another(under_way: Mapping[Any, _Given], workers: int | None, task: Task, r
     return len(under_way) < limit and sum(one.bytes for one in under_way.values()) + _bytes(task) <= room
 
 
-def _give(task: Task, references: dict[int, Any]) -> _Given:
-    """Have a task done; what many tasks refer to is sent once."""
+def _submit(task: Task, references: dict[int, Any]) -> _Submitted:
+    """Give the cluster a task; what many tasks refer to is sent once."""
     shared, history = id(task.references), []
     if shared not in references:
         references[shared] = ray.put(task.references)
     for part in task.parts:
         with pa.memory_map(str(part.path)) as file:
             history.append(ray.put(file.read_buffer()))
-    sent = _there.options(name=f"{task.job.job}:{task.region}/{task.shard}")
+    sent = _fit_remotely.options(name=f"{task.job.job}:{task.region}/{task.shard}")
     result = sent.remote(task._replace(references={}), references[shared], *history)
-    return _Given(result, task, history, _bytes(task))
+    return _Submitted(result, task, history, _bytes(task))
 
 
 @ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False)
-def _there(task: Task, references: Mapping[tuple[str, str], Reference], *history: pa.Buffer) -> Done:
-    """Done by a worker; Ray puts what they refer to in the place of references."""
+def _fit_remotely(task: Task, references: Mapping[tuple[str, str], Reference], *history: pa.Buffer) -> ShardResult:
+    """Runs in a worker of the cluster; Ray replaces references to its object store by what they refer to."""
     parts = tuple(part._replace(content=content) for part, content in zip(task.parts, history, strict=True))
-    return carried_out(task._replace(parts=parts, references=references))
+    return fit_shard(task._replace(parts=parts, references=references))
 
 
-def _result(result: Any, task: Task) -> Done:
+def _result(result: Any, task: Task) -> ShardResult:
     try:
-        one: Done = ray.get(result)
+        fitted: ShardResult = ray.get(result)
     except RayTaskError as exc:
         raise exc.cause from exc
     except RayError as exc:
         raise ClusterFailed(f"shard {task.shard} of {task.region!r} could not be done: {exc}") from exc
     # Its memory is the object store's, which is for what is under way.
-    return one._replace(records=copy.deepcopy(one.records))
+    return fitted._replace(records=copy.deepcopy(fitted.records))
 
 
 def _bytes(task: Task) -> int:

@@ -11,7 +11,7 @@ import pyarrow.feather
 from myriad.storage.release import Artifact
 from myriad.training.job.config import JobFile
 from myriad.training.sources import Partition
-from myriad.training.task import Done, Task
+from myriad.training.task import ShardResult, Task
 
 
 class _Part(msgspec.Struct):
@@ -22,7 +22,7 @@ class _Part(msgspec.Struct):
     since: int
 
 
-class _Done(msgspec.Struct):
+class _Result(msgspec.Struct):
     artifact: Artifact | None
     adapters: tuple[str, ...]
 
@@ -53,26 +53,26 @@ class Progress:
         _write(known, msgspec.json.encode([_Part(p.region, p.shard, p.path.name, p.rows, p.since) for p in found]))
         return found
 
-    def done(self, task: Task) -> Done | None:
-        """What became of a task, if it is done."""
-        told, records = self._files(task)
-        if not told.exists():
+    def result(self, task: Task) -> ShardResult | None:
+        """The result of a task, None where it has not been kept."""
+        kept, records = self._files(task)
+        if not kept.exists():
             return None
-        one = msgspec.json.decode(told.read_bytes(), type=_Done)
+        one = msgspec.json.decode(kept.read_bytes(), type=_Result)
         table = pyarrow.feather.read_table(records, memory_map=False)
-        return Done(task.region, task.shard, task.shards, one.artifact, one.adapters, table)
+        return ShardResult(task.region, task.shard, task.shards, one.artifact, one.adapters, table)
 
-    def keep(self, done: Done) -> None:
-        """Remember what became of a task."""
-        told, records = self._files(done)
-        pyarrow.feather.write_feather(done.records, str(records))
-        _write(told, msgspec.json.encode(_Done(done.artifact, done.adapters)))
+    def keep(self, result: ShardResult) -> None:
+        """Keep the result of a task."""
+        kept, records = self._files(result)
+        pyarrow.feather.write_feather(result.records, str(records))
+        _write(kept, msgspec.json.encode(_Result(result.artifact, result.adapters)))
 
     def forget(self) -> None:
         """The job is done, or what is kept of it is wanted no more."""
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _files(self, of: Task | Done) -> tuple[Path, Path]:
+    def _files(self, of: Task | ShardResult) -> tuple[Path, Path]:
         name = hashlib.blake2b(f"{of.region}/{of.shard}".encode(), digest_size=12).hexdigest()
         return self._directory / f"{name}.json", self._directory / f"{name}.feather"
 

@@ -1,7 +1,8 @@
 """Records: what was fitted and how well, a row a model, kept as a Parquet file beside each release.
 
-`error` is the winner's backtest error in units of the series' typical step, `realised_rate` the share of held-out
-points scoring above 1, `bytes` those of a model's row before compression. A row with a refusal has no figures.
+`error` is the winner's backtest error in units of the series' typical step. `held_out` counts the points its threshold
+was calibrated on, and `realised_rate` is the share of those that score above 1. `bytes` are those of a model's row
+before compression. A row with a refusal has no figures.
 """
 
 import io
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from myriad.models.errors import ArtifactCorrupt
+from myriad.models.errors import ArtifactCorrupt, NotFound
 from myriad.storage.release import Releases, records_name
 
 MAX_BYTES = 4 << 30
@@ -33,6 +34,7 @@ SCHEMA = pa.schema(
         "history_from": pa.int64(),
         "history_to": pa.int64(),
         "points": pa.int64(),
+        "held_out": pa.int64(),
         "error": pa.float64(),
         "candidates": pa.large_string(),
         "threshold": pa.float64(),
@@ -49,7 +51,17 @@ SCHEMA = pa.schema(
 SERIES = ("region", "host", "metric")
 KEY = (*SERIES, "window")
 JSON = ("parameters", "candidates", "versions")
-FIGURES = ("history_from", "history_to", "points", "error", "threshold", "realised_rate", "bytes", "fit_seconds")
+FIGURES = (
+    "history_from",
+    "history_to",
+    "points",
+    "held_out",
+    "error",
+    "threshold",
+    "realised_rate",
+    "bytes",
+    "fit_seconds",
+)
 
 Column = Sequence[object] | NDArray[Any]
 
@@ -77,11 +89,11 @@ def table(columns: Mapping[str, Column]) -> pa.Table:
 
 def merge(parts: Sequence[pa.Table]) -> pa.Table:
     """The records of a job's parts, in order of their key; of a model in several, that of the last."""
-    whole = _joined(parts)
-    keys = _numbers(whole, KEY)
+    rows = _concatenated(parts)
+    keys = _numbers(rows, KEY)
     order = np.argsort(keys, kind="stable")
     last = np.append(np.diff(keys[order]) != 0, len(keys) > 0)[: len(keys)]
-    return whole.take(pa.array(order[last]))
+    return rows.take(pa.array(order[last]))
 
 
 def updated(before: pa.Table, after: pa.Table) -> pa.Table:
@@ -90,12 +102,12 @@ def updated(before: pa.Table, after: pa.Table) -> pa.Table:
     A series fitted again at some window has none of its former models. One that was refused at all keeps them, and
     so their records.
     """
-    whole = _joined([before, after])
-    series = _numbers(whole, SERIES)
-    old, fitted = np.arange(len(series)) < before.num_rows, pc.equal(whole["refused"].cast(pa.string()), "").to_numpy()
+    rows = _concatenated([before, after])
+    series = _numbers(rows, SERIES)
+    old, fitted = np.arange(len(series)) < before.num_rows, pc.equal(rows["refused"].cast(pa.string()), "").to_numpy()
     anew = np.isin(series, series[~old & fitted])
     known = np.isin(series, series[old & fitted])
-    return merge([whole.filter(pa.array(np.where(old, ~anew, anew | ~known)))])
+    return merge([rows.filter(pa.array(np.where(old, ~anew, anew | ~known)))])
 
 
 def write(releases: Releases, release: str, records: pa.Table) -> int:
@@ -117,10 +129,21 @@ def read(releases: Releases, release: str, columns: Sequence[str] | None = None)
     data = releases.store.get(name, MAX_BYTES).data
     wanted = SCHEMA.names if columns is None else list(columns)
     try:
-        there = pq.read_table(io.BytesIO(data), columns=wanted).select(wanted).cast(_part(wanted))
+        there = pq.read_table(io.BytesIO(data), columns=wanted)
+        if "held_out" in wanted and "held_out" not in there.column_names:  # written before there was this column
+            there = there.append_column("held_out", pa.nulls(there.num_rows, pa.int64()))
+        there = there.select(wanted).cast(_part(wanted))
     except (pa.ArrowException, OSError, KeyError, ValueError) as exc:
         raise ArtifactCorrupt(name, f"not records: {exc}") from exc
     return there.unify_dictionaries().combine_chunks()
+
+
+def read_or_empty(releases: Releases, release: str) -> pa.Table:
+    """A release's records; no rows where it has none."""
+    try:
+        return read(releases, release)
+    except NotFound:
+        return SCHEMA.empty_table()
 
 
 def _column(field: pa.Field, values: Column) -> pa.Array:
@@ -140,7 +163,7 @@ def _plain(value: Any) -> object:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _joined(parts: Sequence[pa.Table]) -> pa.Table:
+def _concatenated(parts: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables([SCHEMA.empty_table(), *parts]).unify_dictionaries().combine_chunks()
 
 

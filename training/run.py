@@ -1,4 +1,4 @@
-"""Run: a job carried out: history sorted by shard, each shard fitted and written by a worker, the manifest last."""
+"""Run a job: sort the history by shard, fit and write each shard in a worker, publish the manifest last."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,20 +9,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from myriad import adapters
-from myriad.models.errors import Gated, HistoryUnusable, NotFound
+from myriad.models.errors import Gated, HistoryUnusable
 from myriad.models.key import Series, shard_of
 from myriad.models.points import Points
 from myriad.storage.release import Artifact, Head, Manifest, Releases, new_release_id
 from myriad.storage.url import open_store
 from myriad.training import gates, records
-from myriad.training.engine import done
+from myriad.training.engine import run_tasks
 from myriad.training.hierarchy import POOLED_SERIES, pools, references
 from myriad.training.job.config import JobFile
 from myriad.training.plan import shared_plan
 from myriad.training.progress import Progress
 from myriad.training.publish import commit, same_calibration, shards_for
 from myriad.training.sources import Hashes, Partition, partitions
-from myriad.training.task import Done, Task, usable
+from myriad.training.task import ShardResult, Task, usable
 
 PARTS = 64
 """A region's history is sorted into about so many files; a shard is one or some that follow each other."""
@@ -41,7 +41,7 @@ class Released(NamedTuple):
 def run(
     job: JobFile, directory: Path, *, update: bool = False, progress: Callable[[int, int], object] = lambda *_: None
 ) -> Released:
-    """Carry a job out and make what it fitted the current release.
+    """Run a job and make what it fitted the current release.
 
     Args:
         job: what to do.
@@ -60,32 +60,32 @@ def run(
     base = releases.manifest(over.release) if update and over else None
     if base:
         same_calibration(base, shared_plan(job))
-    kept, division = Progress(directory, job, base.id if base else ""), Division(job, base)
-    parts = kept.partitions(lambda empty: partitions(job.history, division.part, empty))
-    tasks = _tasks(job, parts, division, base)
-    found = _there(releases, [one for task in tasks if (one := kept.done(task))])
-    resumed, rows = len(found), {(task.region, task.shard): task.rows for task in tasks}
-    progress(sum(rows[one.region, one.shard] for one in found), sum(rows.values()))
-    before = {(one.region, one.shard) for one in found}
-    for one in done(job.engine, [task for task in tasks if (task.region, task.shard) not in before], job.workers):
-        kept.keep(one)
-        found.append(one)
-        progress(rows[one.region, one.shard], sum(rows.values()))
-    manifest, told = _released(job, releases, found, base, over)
+    kept, sharding = Progress(directory, job, base.id if base else ""), Sharding(job, base)
+    parts = kept.partitions(lambda empty: partitions(job.history, sharding.part, empty))
+    tasks = {(task.region, task.shard): task for task in _tasks(job, parts, sharding, base)}
+    results = _still_stored(releases, [result for task in tasks.values() if (result := kept.result(task))])
+    resumed, rows = len(results), sum(task.rows for task in tasks.values())
+    progress(sum(tasks[result.region, result.shard].rows for result in results), rows)
+    left = [task for key, task in tasks.items() if key not in {(result.region, result.shard) for result in results}]
+    for result in run_tasks(job.engine, left, job.workers):
+        kept.keep(result)
+        results.append(result)
+        progress(tasks[result.region, result.shard].rows, rows)
+    manifest, fitted = _publish(job, releases, results, base, over)
     kept.forget()
-    return Released(manifest, told, resumed)
+    return Released(manifest, fitted, resumed)
 
 
-def expected(job: JobFile, directory: Path) -> dict[str, int]:
-    """What a job would do, its history read and nothing fitted: series by metric."""
+def count_series(job: JobFile, directory: Path) -> dict[str, int]:
+    """How many series of each metric a job would fit; its history is read and nothing is fitted."""
     found: dict[str, int] = {}
-    for part in partitions(job.history, Division(job, None).part, directory):
+    for part in partitions(job.history, Sharding(job, None).part, directory):
         for series in usable(job, part.table()).series:
             found[series.metric] = found.get(series.metric, 0) + 1
     return dict(sorted(found.items()))
 
 
-class Division:
+class Sharding:
     """How a region's hosts are divided into parts, files to be read one by one, and those into shards."""
 
     def __init__(self, job: JobFile, base: Manifest | None) -> None:
@@ -115,13 +115,14 @@ class Division:
         return self.given(region) or next(n for n in (1, 2, 4, 8, 16, 32, PARTS) if n >= min(wanted, PARTS))
 
 
-def _there(releases: Releases, found: Sequence[Done]) -> list[Done]:
-    """Those whose artifact has not been pruned since: no release has named it yet."""
-    missing = releases.missing([one.artifact for one in found if one.artifact]) if found else set()
-    return [one for one in found if one.artifact is None or one.artifact.hash not in missing]
+def _still_stored(releases: Releases, results: Sequence[ShardResult]) -> list[ShardResult]:
+    """The results whose artifacts are still in the store: no release names them yet, so they may have been pruned."""
+    artifacts = [result.artifact for result in results if result.artifact]
+    missing = releases.missing(artifacts) if artifacts else set()
+    return [result for result in results if result.artifact is None or result.artifact.hash not in missing]
 
 
-def _tasks(job: JobFile, parts: Sequence[Partition], division: Division, base: Manifest | None) -> list[Task]:
+def _tasks(job: JobFile, parts: Sequence[Partition], sharding: Sharding, base: Manifest | None) -> list[Task]:
     """A task for each shard that has history or fallback models, those of a region one after the other."""
     by_region: dict[str, list[Partition]] = {}
     for part in parts:
@@ -131,10 +132,10 @@ def _tasks(job: JobFile, parts: Sequence[Partition], division: Division, base: M
     tasks = []
     for region in sorted({*by_region, *(series.region for series in pooled)}):
         mine = by_region.get(region, [])
-        shards = division.shards(region, _series_of(mine, division.parts(region))) if region else 1
+        shards = sharding.shards(region, _series_of(mine, sharding.parts(region))) if region else 1
         of_shard: dict[int, tuple[list[Partition], list[tuple[Series, Points]]]] = {}
         for part in mine:
-            of_shard.setdefault(part.shard * shards // division.parts(region), ([], []))[0].append(part)
+            of_shard.setdefault(part.shard * shards // sharding.parts(region), ([], []))[0].append(part)
         for series, points in pooled.items():
             if series.region == region:
                 of_shard.setdefault(int(shard_of(series.host_hash, shards)), ([], []))[1].append((series, points))
@@ -161,36 +162,34 @@ def _pooled(job: JobFile, by_region: Mapping[str, Sequence[Partition]]) -> dict[
             found = usable(job, part.table())
             for pooled, some in pools(found.series, job.fallback).items():
                 there = members.get(pooled, Points.of())
-                members[pooled] = there.joined(found.points.take(some[: POOLED_SERIES - len(there)]))
+                members[pooled] = there.concatenated(found.points.take(some[: POOLED_SERIES - len(there)]))
     return members
 
 
-def _released(
-    job: JobFile, releases: Releases, found: Sequence[Done], base: Manifest | None, over: Head | None
+def _publish(
+    job: JobFile, releases: Releases, results: Sequence[ShardResult], base: Manifest | None, over: Head | None
 ) -> tuple[Manifest, pa.Table]:
-    """The manifest of what is done, with its records beside it, once the gates have been passed."""
-    told = records.merge([one.records for one in found])
+    """Check the gates, write the records, then the manifest of all shards, and make it current."""
+    fitted = records.merge([result.records for result in results])
     regions: dict[str, list[Artifact | None]] = (
         {name: list(kept) for name, kept in base.regions.items()} if base else {}
     )
-    for one in found:
-        if one.artifact:
-            shards = regions.setdefault(one.region, [None] * one.shards)
-            shards[one.shard] = one.artifact
+    for result in results:
+        if result.artifact:
+            shards = regions.setdefault(result.region, [None] * result.shards)
+            shards[result.shard] = result.artifact
     if not regions:
-        why = [text for text in told["refused"].to_pylist() if text]
+        why = [text for text in fitted["refused"].to_pylist() if text]
         raise HistoryUnusable(why[0] if why else "there are no datapoints of the metrics of this job")
-    names = sorted({name for one in found for name in one.adapters} | set(base.adapters if base else ()))
-    if base:
-        told = records.updated(_records_of(releases, base), told)
+    names = sorted({name for result in results for name in result.adapters} | set(base.adapters if base else ()))
+    fitted = records.updated(records.read_or_empty(releases, base.id), fitted) if base else fitted
     plan, release = shared_plan(job), new_release_id()
     limits = {name: limit for name, limit in job.gates.model_dump().items() if limit is not None}
-    if failures := gates.check(told, plan.rate, limits):
+    if failures := gates.check(fitted, plan.rate, limits):
         raise Gated("; ".join(failures))
-    records.write(releases, release, told)
-    whole = {name: tuple(shards) for name, shards in regions.items()}
-    manifest = commit(releases, whole, plan, names, over, _provenance(job), release)
-    return manifest, told
+    records.write(releases, release, fitted)
+    artifacts = {name: tuple(shards) for name, shards in sorted(regions.items())}
+    return commit(releases, artifacts, plan, names, over, _provenance(job), release), fitted
 
 
 def _provenance(job: JobFile) -> dict[str, str]:
@@ -202,12 +201,5 @@ def _provenance(job: JobFile) -> dict[str, str]:
         "prometheus": history.prometheus.url if history.prometheus else "",
     }
     adapters_tried = {candidate.adapter for rule in job.metrics for candidate in rule.candidates}
-    told = {"job": job.job, **sources, "adapters": ", ".join(sorted(adapters_tried)), "engine": job.engine}
-    return {name: text[:1000] for name, text in told.items() if text}
-
-
-def _records_of(releases: Releases, base: Manifest) -> pa.Table:
-    try:
-        return records.read(releases, base.id)
-    except NotFound:
-        return records.SCHEMA.empty_table()
+    provenance = {"job": job.job, **sources, "adapters": ", ".join(sorted(adapters_tried)), "engine": job.engine}
+    return {name: text[:1000] for name, text in provenance.items() if text}

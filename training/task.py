@@ -1,4 +1,4 @@
-"""Task: one shard of a job, fitted and written by whoever takes it up."""
+"""Task: one shard of a job, fitted and written by one worker."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -15,8 +15,8 @@ from myriad.storage.shard import concatenated
 from myriad.storage.url import open_store
 from myriad.training import records
 from myriad.training.fit import Fitted, fit, fit_pooled
-from myriad.training.hierarchy import Reference, filled_up
-from myriad.training.hosts import with_hosts
+from myriad.training.hierarchy import Reference, backfilled
+from myriad.training.host_thresholds import with_host_thresholds
 from myriad.training.job.config import JobFile
 from myriad.training.job.maintenance import left_out
 from myriad.training.plan import Plan, plan_for, shared_plan
@@ -56,8 +56,8 @@ class Task(NamedTuple):
         return sum(part.rows for part in self.parts)
 
 
-class Done(NamedTuple):
-    """What became of a task: the artifact, None where there is nothing to serve, the adapters in it, the records."""
+class ShardResult(NamedTuple):
+    """A fitted shard: its artifact, None where there is nothing to serve, the adapters in it, and its records."""
 
     region: str
     shard: int
@@ -75,29 +75,29 @@ class Usable(NamedTuple):
     refused: dict[tuple[str, str, str], str]
 
 
-def carried_out(task: Task) -> Done:
+def fit_shard(task: Task) -> ShardResult:
     """The shard, fitted and in the store.
 
     Raises:
         StoreError: it cannot be written.
     """
-    done, told = list[Fitted](), list[pa.Table]()
-    for found in _gathered(task):
-        told.append(_refused(found.refused))
-        done += _fitted(task, found)
-    done = with_hosts(shared_plan(task.job), done)
+    fitted, refused = list[Fitted](), list[pa.Table]()
+    for found in _batches(task):
+        refused.append(_refusals(found.refused))
+        fitted += _fitted(task, found)
+    fitted = with_host_thresholds(shared_plan(task.job), fitted)
     for series, points in task.pooled:
         if plan := plan_for(task.job, series.metric):
-            done.append(fit_pooled(plan, series, points))
-    together = records.merge([*told, *(one.records for one in done)])
+            fitted.append(fit_pooled(plan, series, points))
+    together = records.merge([*refused, *(one.records for one in fitted)])
     job = pa.array([task.job.job] * together.num_rows, pa.string()).dictionary_encode()
     together = together.set_column(together.column_names.index("job"), "job", job).cast(records.SCHEMA)
-    entries = [one.entries for one in done if one.entries.series]
+    entries = [one.entries for one in fitted if one.entries.series]
     if not entries:
-        return Done(task.region, task.shard, task.shards, task.before, (), together)
-    whole = concatenated(entries)
-    artifact = put_shard(Releases(open_store(task.job.store)), whole, task.before)
-    return Done(task.region, task.shard, task.shards, artifact, whole.adapters, together)
+        return ShardResult(task.region, task.shard, task.shards, task.before, (), together)
+    shard = concatenated(entries)
+    artifact = put_shard(Releases(open_store(task.job.store)), shard, task.before)
+    return ShardResult(task.region, task.shard, task.shards, artifact, shard.adapters, together)
 
 
 def usable(job: JobFile, table: pa.Table) -> Usable:
@@ -113,12 +113,12 @@ def usable(job: JobFile, table: pa.Table) -> Usable:
     return Usable([names[i] for i in good], points.where(np.isfinite(points.values)).tidied().points, refused)
 
 
-def _gathered(task: Task) -> Iterator[Usable]:
+def _batches(task: Task) -> Iterator[Usable]:
     """What can be fitted of the task's files, several together where there is little in each."""
     waiting = Usable([], Points.of(), {})
     for part in task.parts:
         found = usable(task.job, part.table())
-        points = waiting.points.joined(found.points)
+        points = waiting.points.concatenated(found.points)
         waiting = Usable(waiting.series + found.series, points, waiting.refused | found.refused)
         if len(waiting.series) >= SERIES_AT_ONCE:
             yield waiting
@@ -137,12 +137,12 @@ def _fitted(task: Task, found: Usable) -> list[Fitted]:
         for first in range(0, len(members), SERIES_AT_ONCE):
             some = members[first : first + SERIES_AT_ONCE]
             series = [found.series[i] for i in some]
-            points, borrowed = filled_up(series, found.points.take(some), task.references)
+            points, borrowed = backfilled(series, found.points.take(some), task.references)
             done.append(fit(plan, series, points, borrowed))
     return done
 
 
-def _refused(why: Mapping[tuple[str, str, str], str]) -> pa.Table:
+def _refusals(why: Mapping[tuple[str, str, str], str]) -> pa.Table:
     names = list(zip(*why, strict=True)) or [(), (), ()]
     columns = dict(zip(Series._fields, names, strict=True))
     return records.table({**columns, "refused": list(why.values())})

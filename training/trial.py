@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from myriad import adapters
 from myriad.models import calibration
+from myriad.models.arrays import Vector
 from myriad.models.base import Arrays, Fit, Model
 from myriad.models.key import Series
 from myriad.models.points import Points, magnitudes
+from myriad.models.robust import ROUNDING
 from myriad.models.windows import Window
 from myriad.training import records
 from myriad.training.job.candidate import Candidate
@@ -22,11 +24,7 @@ from myriad.training.plan import Plan
 
 MOST_STEPS = 100.0
 """No error of a backtest counts for more typical steps than this: an incident decides nothing."""
-ROUNDING = 1e-9
-"""A typical step below this share of the largest value is a rounding error."""
 NONE = -1
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,7 @@ class WindowFit:
         floors: the score of a deviation as small as the effect-size floor, float64 (S,).
         thresholds: float64 (S,), as are the shares of held-out points above 1, `realised`.
         realised: see thresholds.
+        held_out: points each series was calibrated on, int64 (S,).
         seconds: fitting took, a series.
     """
 
@@ -53,6 +52,7 @@ class WindowFit:
     floors: Vector
     thresholds: Vector
     realised: Vector
+    held_out: NDArray[np.int64]
     seconds: float
 
 
@@ -66,7 +66,7 @@ class _Trial:
         error: in typical steps, float64 (S,).
         refused: why it has no model of a series.
         kept: the series it has a model of, ascending.
-        learnt: of these from the rest, a row each.
+        tuned: the arrays of these that were tuned on the rest, a row each.
     """
 
     strayed: Vector
@@ -74,19 +74,19 @@ class _Trial:
     error: Vector
     refused: Mapping[int, str]
     kept: NDArray[np.int64]
-    learnt: Arrays
+    tuned: Arrays
 
-    def learnt_of(self, series: NDArray[np.int64]) -> Arrays:
+    def tuned_of(self, series: NDArray[np.int64]) -> Arrays:
         """The rows of some of the series."""
         rows = np.searchsorted(self.kept, series)
-        return {name: array[rows] for name, array in self.learnt.items()}
+        return {name: array[rows] for name, array in self.tuned.items()}
 
 
 def fit_window(plan: Plan, candidates: Sequence[Candidate], history: Points) -> WindowFit:
     """The best candidate for each history, fitted to all of it and calibrated on its last part."""
     begun, held = time.perf_counter(), calibration.held_out(history, plan.holdout)
     typical = _typical_steps(history)
-    trials = [_tried(one, history, ~held, held, typical) for one in candidates]
+    trials = [_tried(one, history, ~held, held, typical, plan.rate) for one in candidates]
     errors = np.array([trial.error for trial in trials])
     if len(candidates) > 1:
         errors = _chained(plan, candidates, history, typical, errors)
@@ -100,7 +100,7 @@ def fit_window(plan: Plan, candidates: Sequence[Candidate], history: Points) -> 
     thresholds, floors, realised, scores = _calibrated(plan, history, held, trials, fitted)
     return WindowFit(
         models=[
-            fit.model.having(trial.learnt_of(some)).calibrated(*thresholds[:, some])
+            fit.model.with_arrays(trial.tuned_of(some)).calibrated(*thresholds[:, some])
             for fit, trial, some in zip(fits, trials, members, strict=True)
         ],
         members=members,
@@ -110,6 +110,7 @@ def fit_window(plan: Plan, candidates: Sequence[Candidate], history: Points) -> 
         floors=floors,
         thresholds=thresholds[0],
         realised=realised,
+        held_out=history.where(held).lengths,
         seconds=(time.perf_counter() - begun) / max(len(history), 1),
     )
 
@@ -143,6 +144,7 @@ def recorded(
             "error": [errors[at] for errors, at in zip(fit.errors.T, chosen.tolist(), strict=True)],
             "candidates": tried,
             "threshold": fit.thresholds,
+            "held_out": fit.held_out,
             "realised_rate": fit.realised,
             "bytes": [weighed[at] for at in chosen.tolist()],
             "fit_seconds": [fit.seconds] * len(series),
@@ -162,13 +164,18 @@ def _fit(candidate: Candidate, history: Points) -> Fit[Model]:
 
 
 def _tried(
-    candidate: Candidate, history: Points, before: NDArray[np.bool_], after: NDArray[np.bool_], typical: Vector
+    candidate: Candidate,
+    history: Points,
+    before: NDArray[np.bool_],
+    after: NDArray[np.bool_],
+    typical: Vector,
+    rate: float,
 ) -> _Trial:
     """A candidate fitted to some points of each history and asked about later ones."""
     fit, late = _fit(candidate, history.where(before)), history.where(after)
     asked, rest = np.isin(late.owner, fit.kept), late.take(fit.kept)
-    learnt = fit.model.learnt(rest, calibration.effect_floor(history)[fit.kept])
-    prediction = fit.model.having(learnt).predict(np.arange(len(fit.kept)), rest)
+    tuned = fit.model.tuned_on_held_out(rest, calibration.effect_floor(history)[fit.kept], rate)
+    prediction = fit.model.with_arrays(tuned).predict(np.arange(len(fit.kept)), rest)
     strayed, half = np.full((2, len(late.values)), np.nan)
     strayed[asked] = np.abs(rest.values - prediction.expected)
     half[asked] = (prediction.upper - prediction.lower) / 2
@@ -176,7 +183,7 @@ def _tried(
     error = np.full(len(history), np.inf)
     error[fit.kept] = np.bincount(rest.owner, steps, len(fit.kept)) / np.maximum(rest.lengths, 1)
     refused = {i: str(why) for i, why in fit.refused.items()}
-    return _Trial(strayed, half, error, refused, fit.kept, learnt)
+    return _Trial(strayed, half, error, refused, fit.kept, tuned)
 
 
 def _chained(plan: Plan, candidates: Sequence[Candidate], history: Points, typical: Vector, last: Vector) -> Vector:
@@ -190,7 +197,7 @@ def _chained(plan: Plan, candidates: Sequence[Candidate], history: Points, typic
         begins, ends = 1 - plan.holdout * (back + 1), 1 - plan.holdout * back
         if begins > 0:
             after = (position >= begins) & (position < ends)
-            tried = [_tried(one, history, position < begins, after, typical) for one in candidates]
+            tried = [_tried(one, history, position < begins, after, typical, plan.rate) for one in candidates]
             folds.append(np.array([trial.error for trial in tried]))
     known = np.isfinite(folds)
     total, count = np.where(known, folds, 0.0).sum(axis=0), known.sum(axis=0)
@@ -222,7 +229,7 @@ def _calibrated(
     for i, deviations in enumerate(split(strayed / half, rest)):
         if known[i] and len(deviations):
             limits[i] = calibration.threshold(deviations, plan.rate)
-    limits = np.clip(limits, np.finfo(np.float32).tiny, calibration.MOST_SPREADS)
+    limits = np.clip(limits, np.finfo(np.float32).tiny, calibration.MAX_THRESHOLD)
     floor = calibration.effect_floor(history)
     wide = np.maximum(half * limits[rest.owner], floor[rest.owner])
     scores = np.full(len(history.values), np.nan)

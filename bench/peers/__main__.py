@@ -1,28 +1,26 @@
-"""Peers: the same models and the same requests, on Myriad and on what one would pick instead.
+"""Peers: the same models and the same requests on Myriad and on other model servers.
 
 `python -m bench.peers --help`. Every server has one core, the load generator another; servers take turns.
 """
 
-import signal
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import click
 
-from bench.fleet import Fleet
-from bench.peers import fleet as fleets
-from bench.peers.catalogue import NAMES, PEERS, Peer, Places
-from bench.peers.environments import Environment, environment, plain
-from bench.peers.measure import AnswersDiffer, Effort, Questions, checked, held, one_round
+from bench.peers import seasonal_fleet
+from bench.peers.catalogue import NAMES, PEERS, Peer, Workspace
+from bench.peers.environments import Environment, anonymized, environment
+from bench.peers.measure import AnswersDiffer, Effort, Workload, compare_answers, measure_round, model_memory
 from bench.peers.processes import ROOT
 from bench.peers.results import Results
-from bench.weed import free_ports
+from bench.shared.fleet import Fleet
+from bench.shared.ports import free_ports
+from bench.shared.signals import exit_on_sigterm
 
-FULL, QUICK = 10_000, 200
-THOROUGH, BRIEF = Effort(rounds=3, seconds=8, ticks=5), Effort(rounds=1, seconds=1, ticks=2)
+FULL_SERIES, QUICK_SERIES = 10_000, 200
+FULL_EFFORT, QUICK_EFFORT = Effort(rounds=3, seconds=8, ticks=5), Effort(rounds=1, seconds=1, ticks=2)
 PORTS = 4
 
 
@@ -31,12 +29,12 @@ PORTS = 4
 @click.option("--only", default=",".join(NAMES), metavar="NAME,NAME...", help="These servers only.")
 @click.option("--output", default=None, type=click.Path(path_type=Path), help="Where the JSON goes.")
 def main(only: str, output: Path | None, *, quick: bool) -> None:
-    """Measure Myriad beside other servers of the same models."""
-    signal.signal(signal.SIGTERM, _end)
+    """Measure Myriad and other servers of the same models."""
+    exit_on_sigterm()
     if unknown := set(only.split(",")) - set(NAMES):
         raise click.UsageError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     chosen = [peer for peer in PEERS if peer.name in only.split(",")]
-    series, effort = (QUICK, BRIEF) if quick else (FULL, THOROUGH)
+    series, effort = (QUICK_SERIES, QUICK_EFFORT) if quick else (FULL_SERIES, FULL_EFFORT)
     results = Results("peers-quick" if quick or len(chosen) < len(PEERS) else "peers", series)
     with tempfile.TemporaryDirectory(prefix="peers-") as directory:
         differing = run(results, chosen, effort, Path(directory))
@@ -47,72 +45,67 @@ def main(only: str, output: Path | None, *, quick: bool) -> None:
 
 def run(results: Results, chosen: Sequence[Peer], effort: Effort, directory: Path) -> list[str]:
     """Measure the peers in turns, in another order each round; the names of those whose answers differ."""
-    ready = _environments(results, chosen, directory)
+    environments = _environments(results, chosen, directory)
     store, models = directory / "store", directory / "models"
-    manifest = fleets.publish(store.as_uri(), results.series)
-    fleet = Fleet.of(store.as_uri(), directory / "local")
-    questions = Questions(fleet, manifest.windows)
-    if others := [name for name in ready if name != "myriad"]:
-        fleets.export(fleet, ready[others[0]].python, ROOT, models)
+    manifest = seasonal_fleet.publish(store.as_uri(), results.series)
+    fleet = Fleet.current(store.as_uri(), directory / "local")
+    workload = Workload(fleet, manifest.windows)
+    if others := [name for name in environments if name != "myriad"]:
+        seasonal_fleet.export(fleet, environments[others[0]].python, ROOT, models)
     differing: list[str] = []
-    for number in range(-1, effort.rounds):  # in the first one answers are compared, and nothing is measured
-        for peer in _turned([peer for peer in chosen if peer.name in ready], number):
-            places = _places(peer, directory, number)
+    for number in range(-1, effort.rounds):  # in the first round answers are compared, and nothing is measured
+        for peer in _rotated([peer for peer in chosen if peer.name in environments], number):
+            workspace = _workspace(peer, directory, number)
             try:
                 if number < 0:
-                    peer.prepare(ready[peer.name], places)
-                    checked(peer, ready[peer.name], places, questions)
+                    peer.prepare(environments[peer.name], workspace)
+                    compare_answers(peer, environments[peer.name], workspace, workload)
                     continue
-                figures = one_round(peer, ready[peer.name], places, questions, effort, number)
-                results.add(peer, {**figures, **held(figures, fleet.models)})
-                results.about(peer, {"artifacts": fleets.sizes(peer.artifacts(places))})
-            except Exception as exc:  # noqa: BLE001  what one peer cannot do is told, and the others go on
+                figures = measure_round(peer, environments[peer.name], workspace, workload, effort, number)
+                results.add(peer, {**figures, **model_memory(figures, fleet.models)})
+                results.describe(peer, {"artifacts": seasonal_fleet.sizes(peer.artifacts(workspace))})
+            except Exception as exc:  # noqa: BLE001  the failure of one peer is reported, and the others go on
                 differing += [peer.name] * isinstance(exc, AnswersDiffer)
-                results.fail(peer, _told(exc, directory))
-                del ready[peer.name]
+                results.fail(peer, _description(exc, directory))
+                del environments[peer.name]
     results.conclude()
     return differing
 
 
 def _environments(results: Results, chosen: Sequence[Peer], directory: Path) -> dict[str, Environment]:
-    """The environments of those that can be run here."""
-    ready = {}
+    """The environments of the peers that can be run on this machine, by name."""
+    environments = {}
     for peer in chosen:
-        results.about(peer, {"title": peer.title, "tick": peer.tick})
-        if why := peer.impossible():
-            results.fail(peer, why)
+        results.describe(peer, {"title": peer.title, "tick": peer.tick})
+        if reason := peer.why_impossible():
+            results.fail(peer, reason)
             continue
         try:
-            ready[peer.name] = environment(peer.name)
+            environments[peer.name] = environment(peer.name)
         except Exception as exc:  # noqa: BLE001  as above
-            results.fail(peer, _told(exc, directory))
+            results.fail(peer, _description(exc, directory))
         else:
-            results.about(peer, {"versions": dict(ready[peer.name].versions)})
-    return ready
+            results.describe(peer, {"versions": dict(environments[peer.name].versions)})
+    return environments
 
 
-def _places(peer: Peer, directory: Path, number: int) -> Places:
-    own = directory / peer.name
-    fresh = own / str(number)
-    fresh.mkdir(parents=True)
+def _workspace(peer: Peer, directory: Path, number: int) -> Workspace:
+    prepared = directory / peer.name
+    temporary = prepared / str(number)
+    temporary.mkdir(parents=True)
     port, *more = free_ports(PORTS)
-    return Places(directory / "store", directory / "models", own, fresh, port, tuple(more))
+    return Workspace(directory / "store", directory / "models", prepared, temporary, port, tuple(more))
 
 
-def _turned(peers: Sequence[Peer], number: int) -> list[Peer]:
-    """Another one first in each round."""
-    at = number % max(len(peers), 1)
-    return [*peers[at:], *peers[:at]]
+def _rotated(peers: Sequence[Peer], number: int) -> list[Peer]:
+    """The peers with another one first in each round."""
+    start = number % max(len(peers), 1)
+    return [*peers[start:], *peers[:start]]
 
 
-def _told(exc: Exception, directory: Path) -> str:
+def _description(exc: Exception, directory: Path) -> str:
     notes: Sequence[str] = getattr(exc, "__notes__", [])
-    return plain("\n".join([f"{type(exc).__name__}: {exc}", *notes]), directory)
-
-
-def _end(number: int, _: FrameType | None) -> None:
-    """Leave as on Ctrl-C, so that everything started is stopped."""
-    sys.exit(128 + number)
+    return anonymized("\n".join([f"{type(exc).__name__}: {exc}", *notes]), directory)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""BentoML: a service with typed methods and a joblib file a model behind an LRU; `bentoml serve`."""
+"""BentoML: a service with typed methods and an LRU cache of joblib models; `bentoml serve`."""
 
 import os
 from functools import lru_cache
@@ -24,7 +24,7 @@ class Datapoint(BaseModel):
 
 @lru_cache(maxsize=100_000)
 def load(region: str, host: str, metric: str, window: str) -> Seasonal:
-    """The model in its file."""
+    """A model, from its file."""
     model: Seasonal = joblib.load(MODELS / region / host / metric / f"{window}.joblib")
     return model
 
@@ -51,6 +51,6 @@ class Fleet:
         timestamp: list[int],
         value: list[float],
     ) -> dict[str, Any]:
-        """The scores of a point of each of many series."""
+        """The scores of a tick."""
         labels = list(zip(region, host, metric, strict=True))
         return tick_answer(score_columns(load, labels, np.array(timestamp), np.array(value), windows))

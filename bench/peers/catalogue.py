@@ -1,4 +1,4 @@
-"""Catalogue: the servers compared, each started as its own documentation says."""
+"""Catalogue: the servers that are compared, each started as its own documentation recommends."""
 
 import json
 import sys
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.peers.environments import Environment
-from bench.peers.processes import ROOT, namespaces_permitted, pinned
-from bench.peers.wire import MlflowFrame, Myriad, OpenInference, Plain, RayServe, Wire
+from bench.peers.processes import ROOT, pinning_prefix, why_no_namespaces
+from bench.peers.protocols import MlflowFrame, Myriad, OpenInference, PlainJson, Protocol, RayServe
 
 QUIET = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -18,26 +18,27 @@ QUIET = {
     "SPT_NOENV": "1",
     "MLFLOW_TRACKING_URI": "sqlite:///:memory:",
 }
-"""None of them is to report home, nor to write over its environment."""
+"""Environment variables that turn off telemetry, and writes to the server's environment."""
 PREPARE_SECONDS = 900
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a server finds its things.
+class Workspace:
+    """Files and ports of one start of a server.
 
     Attributes:
-        store: of Myriad's release.
-        models: the directory of joblib files.
-        own: a directory for what a peer makes of these once, kept between starts.
-        fresh: a directory for one start.
-        port: to listen on; `more_ports` are for what else it wants.
+        store: directory of the store with Myriad's release.
+        models: directory of the joblib files.
+        prepared: directory for what a peer makes of the models once, kept between starts.
+        temporary: directory for one start.
+        port: to listen on.
+        more_ports: for other listeners of the server.
     """
 
     store: Path
     models: Path
-    own: Path
-    fresh: Path
+    prepared: Path
+    temporary: Path
     port: int
     more_ports: tuple[int, ...]
 
@@ -47,99 +48,116 @@ class Peer:
     """A way to serve the fleet.
 
     Attributes:
-        name: of its requirements and on the command line.
-        title: what it is.
-        tick: how it is asked about many series at once.
-        wire: the form of its requests.
-        command: that starts it, in an environment.
-        prepare: makes what it needs of the models, once.
-        settings: of its environment.
-        apart: whether it has to be in a network of its own.
-        artifacts: the directory of what it serves.
+        name: of its requirements file, and on the command line.
+        title: for people.
+        tick: form of a request for many series.
+        protocol: of its requests.
+        command: returns the command that starts it.
+        prepare: converts the models for it, once.
+        settings: returns its environment variables.
+        own_network: whether it has to run in a network namespace of its own.
+        artifacts: returns the directory of what it serves.
     """
 
     name: str
     title: str
     tick: str
-    wire: Wire
-    command: Callable[[Environment, Places], Sequence[str]]
-    prepare: Callable[[Environment, Places], object] = lambda *_: None
-    settings: Callable[[Places], dict[str, str]] = lambda places: _settings(places)
-    apart: bool = False
-    artifacts: Callable[[Places], Path] = lambda places: places.models
+    protocol: Protocol
+    command: Callable[[Environment, Workspace], Sequence[str]]
+    prepare: Callable[[Environment, Workspace], object] = lambda *_: None
+    settings: Callable[[Workspace], dict[str, str]] = lambda workspace: _settings(workspace)
+    own_network: bool = False
+    artifacts: Callable[[Workspace], Path] = lambda workspace: workspace.models
 
-    def impossible(self) -> str:
-        """Why it cannot be run here at all; empty where it can."""
-        why = namespaces_permitted() if self.apart else ""
-        return f"it needs a network of its own, and `unshare --net` is not permitted: {why}" if why else ""
-
-
-def _flask(of: Environment, places: Places) -> list[str]:
-    bind = f"127.0.0.1:{places.port}"
-    return [of.script("gunicorn"), "--workers=1", f"--bind={bind}", "bench.peers.flask_app:app"]
+    def why_impossible(self) -> str:
+        """The reason why it cannot be run on this machine; empty if it can."""
+        reason = why_no_namespaces() if self.own_network else ""
+        return f"it needs a network of its own, and `unshare --net` is not permitted: {reason}" if reason else ""
 
 
-def _fastapi(of: Environment, places: Places) -> list[str]:
+def _flask(environment: Environment, workspace: Workspace) -> list[str]:
+    bind = f"127.0.0.1:{workspace.port}"
+    return [environment.script("gunicorn"), "--workers=1", f"--bind={bind}", "bench.peers.flask_app:app"]
+
+
+def _fastapi(environment: Environment, workspace: Workspace) -> list[str]:
     return [
-        of.script("uvicorn"),
+        environment.script("uvicorn"),
         "bench.peers.fastapi_app:app",
         "--workers=1",
-        f"--port={places.port}",
+        f"--port={workspace.port}",
         "--no-access-log",
     ]
 
 
-def _mlserver(of: Environment, places: Places) -> list[str]:
-    grpc, metrics = places.more_ports[:2]
-    server = {"host": "127.0.0.1", "http_port": places.port, "grpc_port": grpc, "metrics_port": metrics}
+def _mlserver(environment: Environment, workspace: Workspace) -> list[str]:
+    grpc, metrics = workspace.more_ports[:2]
+    server = {"host": "127.0.0.1", "http_port": workspace.port, "grpc_port": grpc, "metrics_port": metrics}
     settings = {
         **server,
         "debug": False,
         "parallel_workers": 0,
     }  # in the server's own process: no hop for a small model
-    (places.fresh / "settings.json").write_text(json.dumps(settings))
+    (workspace.temporary / "settings.json").write_text(json.dumps(settings))
     model = {"name": "fleet", "implementation": "bench.peers.mlserver_runtime.Fleet"}
-    (places.fresh / "model-settings.json").write_text(json.dumps(model))
-    return [of.script("mlserver"), "start", str(places.fresh)]
+    (workspace.temporary / "model-settings.json").write_text(json.dumps(model))
+    return [environment.script("mlserver"), "start", str(workspace.temporary)]
 
 
-def _bentoml(of: Environment, places: Places) -> list[str]:
-    bind = ["--host=127.0.0.1", f"--port={places.port}"]
-    return [of.script("bentoml"), "serve", "bench.peers.bentoml_service:Fleet", *bind, f"--working-dir={ROOT}"]
+def _bentoml(environment: Environment, workspace: Workspace) -> list[str]:
+    bind = ["--host=127.0.0.1", f"--port={workspace.port}"]
+    return [environment.script("bentoml"), "serve", "bench.peers.bentoml_service:Fleet", *bind, f"--working-dir={ROOT}"]
 
 
-def _mlflow(of: Environment, places: Places) -> list[str]:
-    bind = ["--host=127.0.0.1", f"--port={places.port}", "--workers=1"]
-    return [of.script("mlflow"), "models", "serve", f"--model-uri={places.own / 'model'}", "--env-manager=local", *bind]
+def _mlflow(environment: Environment, workspace: Workspace) -> list[str]:
+    bind = ["--host=127.0.0.1", f"--port={workspace.port}", "--workers=1"]
+    return [
+        environment.script("mlflow"),
+        "models",
+        "serve",
+        f"--model-uri={workspace.prepared / 'model'}",
+        "--env-manager=local",
+        *bind,
+    ]
 
 
-def _save_mlflow(of: Environment, places: Places) -> None:
-    if not (places.own / "model").exists():
-        command = [str(of.python), "-m", "bench.peers.mlflow_model", str(places.models), str(places.own / "model")]
-        of.run([*pinned(-1), *command], places.own, QUIET, PREPARE_SECONDS)
+def _save_mlflow(environment: Environment, workspace: Workspace) -> None:
+    if not (workspace.prepared / "model").exists():
+        command = [
+            str(environment.python),
+            "-m",
+            "bench.peers.mlflow_model",
+            str(workspace.models),
+            str(workspace.prepared / "model"),
+        ]
+        environment.run([*pinning_prefix(-1), *command], workspace.prepared, QUIET, PREPARE_SECONDS)
 
 
-def _ray(of: Environment, places: Places) -> list[str]:
-    return [str(of.python), "-m", "bench.peers.ray_app", str(places.port), str(places.fresh)]
+def _ray(environment: Environment, workspace: Workspace) -> list[str]:
+    return [str(environment.python), "-m", "bench.peers.ray_app", str(workspace.port), str(workspace.temporary)]
 
 
-def _myriad(_: Environment, places: Places) -> list[str]:
-    flags = {"store": places.store.as_uri(), "local-directory": places.fresh / "local", "port": places.port}
+def _myriad(_: Environment, workspace: Workspace) -> list[str]:
+    flags = {
+        "store": workspace.store.as_uri(),
+        "local-directory": workspace.temporary / "local",
+        "port": workspace.port,
+    }
     command = [str(Path(sys.executable).with_name("myriad")), "serve", "--workers=1", "--log-level=warning"]
     return [*command, *(f"--{name}={value}" for name, value in flags.items())]
 
 
-def _settings(places: Places) -> dict[str, str]:
-    home = str(places.fresh)  # whatever they leave behind goes with the bench's own
-    return {**QUIET, "PEER_MODELS": str(places.models), "HOME": home, "BENTOML_HOME": home, "TMPDIR": home}
+def _settings(workspace: Workspace) -> dict[str, str]:
+    home = str(workspace.temporary)  # files they leave behind are deleted with the benchmark's
+    return {**QUIET, "PEER_MODELS": str(workspace.models), "HOME": home, "BENTOML_HOME": home, "TMPDIR": home}
 
 
 PEERS = (
-    Peer("flask", "Flask + pandas + joblib LRU, gunicorn", "JSON columns", Plain(), _flask),
-    Peer("fastapi", "FastAPI + pydantic + pandas + joblib LRU, uvicorn", "JSON columns", Plain(), _fastapi),
+    Peer("flask", "Flask + pandas + joblib LRU, gunicorn", "JSON columns", PlainJson(), _flask),
+    Peer("fastapi", "FastAPI + pydantic + pandas + joblib LRU, uvicorn", "JSON columns", PlainJson(), _fastapi),
     Peer("mlserver", "Seldon MLServer, custom runtime", "V2 tensors", OpenInference(), _mlserver),
-    Peer("bentoml", "BentoML service", "JSON columns", Plain(), _bentoml),
-    Peer("ray", "Ray Serve, multiplexed", "JSON columns", RayServe(), _ray, apart=True),
+    Peer("bentoml", "BentoML service", "JSON columns", PlainJson(), _bentoml),
+    Peer("ray", "Ray Serve, multiplexed", "JSON columns", RayServe(), _ray, own_network=True),
     Peer(
         "mlflow",
         "MLflow pyfunc, models serve",
@@ -147,8 +165,8 @@ PEERS = (
         MlflowFrame(),
         _mlflow,
         _save_mlflow,
-        artifacts=lambda places: places.own / "model",
+        artifacts=lambda workspace: workspace.prepared / "model",
     ),
-    Peer("myriad", "Myriad", "JSON columns", Myriad(), _myriad, artifacts=lambda places: places.store),
+    Peer("myriad", "Myriad", "JSON columns", Myriad(), _myriad, artifacts=lambda workspace: workspace.store),
 )
 NAMES = tuple(peer.name for peer in PEERS)

@@ -1,4 +1,4 @@
-"""Environments: each peer's own, made from its pinned requirements in a directory that git does not see."""
+"""Virtual environments: one for each peer, made from its pinned requirements in a directory ignored by git."""
 
 import hashlib
 import os
@@ -17,13 +17,13 @@ from bench.peers.processes import ROOT
 DIRECTORY = ROOT / ".peers"
 REQUIREMENTS = Path(__file__).parent / "requirements"
 INSTALL_SECONDS = 1200
-TOLD = ("numpy", "pandas", "pydantic", "joblib", "uvicorn", "gunicorn", "msgspec")
-"""Versions worth telling beside the peer's own."""
+REPORTED = ("numpy", "pandas", "pydantic", "joblib", "uvicorn", "gunicorn", "msgspec")
+"""Packages whose versions are reported besides the peer's own."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment and what is pinned in it."""
+    """A virtual environment, and versions of packages in it that are reported."""
 
     python: Path
     versions: Mapping[str, str]
@@ -33,36 +33,41 @@ class Environment:
         return str(self.python.with_name(name))
 
     def run(self, command: Sequence[str], directory: Path, settings: Mapping[str, str], seconds: float) -> None:
-        """Run a command of it to its end.
+        """Run a command in it to completion.
 
         Raises:
-            RuntimeError: it failed; with what it said.
+            RuntimeError: the command failed; with the end of its stderr.
         """
-        whole = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, cwd=directory, env=whole, capture_output=True, check=False, timeout=seconds)
-        if done.returncode:
-            raise RuntimeError(done.stderr.decode(errors="replace")[-3000:])
+        variables = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
+        process = subprocess.run(
+            command, cwd=directory, env=variables, capture_output=True, check=False, timeout=seconds
+        )
+        if process.returncode:
+            raise RuntimeError(process.stderr.decode(errors="replace")[-3000:])
 
 
 def environment(name: str) -> Environment:
-    """A peer's environment, made where there is none of its present requirements; Myriad's own for `myriad`.
+    """A peer's environment, created if there is none for its current requirements; this one for `myriad`.
 
     Raises:
-        RuntimeError: something could not be installed; with what pip said.
+        RuntimeError: pip failed; with the end of its stderr.
     """
     if name == "myriad":
-        return Environment(Path(sys.executable), {told: version(told) for told in ("myriad", *TOLD) if _here(told)})
+        return Environment(
+            Path(sys.executable),
+            {package: version(package) for package in ("myriad", *REPORTED) if _is_installed(package)},
+        )
     requirements = (REQUIREMENTS / f"{name}.txt").read_text()
     versions = dict(line.split("==") for line in requirements.split())
-    place, stamp = DIRECTORY / name, hashlib.sha256(requirements.encode()).hexdigest()
-    made = Environment(
-        place / "bin" / "python", {one: v for one, v in versions.items() if one.lower() in (name, *TOLD)}
+    path, stamp = DIRECTORY / name, hashlib.sha256(requirements.encode()).hexdigest()
+    created = Environment(
+        path / "bin" / "python", {package: v for package, v in versions.items() if package.lower() in (name, *REPORTED)}
     )
-    if not (place / "stamp").exists() or (place / "stamp").read_text() != stamp:
-        shutil.rmtree(place, ignore_errors=True)
+    if not (path / "stamp").exists() or (path / "stamp").read_text() != stamp:
+        shutil.rmtree(path, ignore_errors=True)
         DIRECTORY.mkdir(exist_ok=True)
         (DIRECTORY / ".gitignore").write_text("*\n")
-        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+        subprocess.run([sys.executable, "-m", "venv", str(path)], check=True)
         install = [
             "-m",
             "pip",
@@ -72,20 +77,20 @@ def environment(name: str) -> Environment:
             "-r",
             str(REQUIREMENTS / f"{name}.txt"),
         ]
-        made.run([str(made.python), *install], ROOT, {}, INSTALL_SECONDS)
-        (place / "stamp").write_text(stamp)
-    return made
+        created.run([str(created.python), *install], ROOT, {}, INSTALL_SECONDS)
+        (path / "stamp").write_text(stamp)
+    return created
 
 
-def plain(text: str, *directories: Path) -> str:
-    """A text without what names this machine: directories, addresses on the net, the host."""
+def anonymized(text: str, *directories: Path) -> str:
+    """A text without directories, URLs and the name of this machine."""
     for directory in sorted(map(str, (*directories, ROOT, Path.home())), key=len, reverse=True):
         text = text.replace(directory, "...")
     text = re.sub(r"https?://\S+", "<url>", text)
     return text.replace(socket.gethostname(), "<host>")
 
 
-def _here(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     try:
         version(name)
     except ImportError:

@@ -1,4 +1,4 @@
-"""FastAPI, pydantic, pandas and a joblib file a model behind an LRU: `uvicorn bench.peers.fastapi_app:app`."""
+"""FastAPI, pydantic and pandas with an LRU cache of joblib models: `uvicorn bench.peers.fastapi_app:app`."""
 
 import os
 from functools import lru_cache
@@ -24,7 +24,7 @@ class Datapoint(BaseModel):
 
 
 class OneSeries(BaseModel):
-    """The datapoints of one series."""
+    """A request for one series."""
 
     region: str
     host: str
@@ -33,7 +33,7 @@ class OneSeries(BaseModel):
 
 
 class Tick(BaseModel):
-    """A point of each of many series, in columns."""
+    """One point of each of many series, in columns."""
 
     windows: list[str]
     region: list[str]
@@ -44,7 +44,7 @@ class Tick(BaseModel):
 
 
 class Answer(BaseModel):
-    """Scores and what was expected, by window."""
+    """Scores and expected values, by window."""
 
     anomaly_scores: dict[str, list[float | None]]
     expected: dict[str, list[float | None]]
@@ -52,7 +52,7 @@ class Answer(BaseModel):
 
 @lru_cache(maxsize=100_000)
 def load(region: str, host: str, metric: str, window: str) -> Seasonal:
-    """The model in its file."""
+    """A model, from its file."""
     model: Seasonal = joblib.load(MODELS / region / host / metric / f"{window}.joblib")
     return model
 
@@ -68,7 +68,7 @@ async def predict(body: OneSeries) -> Answer:
 
 @app.post("/tick")
 async def tick(body: Tick) -> dict[str, Any]:
-    """The scores of a point of each of many series."""
+    """The scores of a tick."""
     frame = pd.DataFrame(body.model_dump(exclude={"windows"}))
     labels = list(zip(frame["region"], frame["host"], frame["metric"], strict=True))
     timestamps, values = frame["timestamp"].to_numpy(), frame["value"].to_numpy()

@@ -1,4 +1,4 @@
-"""Flask, pandas and a joblib file a model behind an LRU: `gunicorn bench.peers.flask_app:app`."""
+"""Flask and pandas with an LRU cache of joblib models: `gunicorn bench.peers.flask_app:app`."""
 
 import os
 from functools import lru_cache
@@ -16,7 +16,7 @@ app = Flask(__name__)
 
 @lru_cache(maxsize=100_000)
 def load(region: str, host: str, metric: str, window: str) -> Seasonal:
-    """The model in its file."""
+    """A model, from its file."""
     model: Seasonal = joblib.load(MODELS / region / host / metric / f"{window}.joblib")
     return model
 
@@ -33,7 +33,7 @@ def predict() -> Response:
 
 @app.post("/tick")
 def tick() -> Response:
-    """The scores of a point of each of many series."""
+    """The scores of a tick."""
     body = request.get_json()
     windows = body.pop("windows")
     frame = pd.DataFrame(body)

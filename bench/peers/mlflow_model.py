@@ -1,4 +1,4 @@
-"""MLflow: a pyfunc over a frame of datapoints; `mlflow models serve`.
+"""MLflow: a pyfunc model that takes a frame of datapoints; `mlflow models serve`.
 
 `python -m bench.peers.mlflow_model MODELS MODEL` saves the models in a directory as one MLflow model.
 """
@@ -19,7 +19,7 @@ class Fleet(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """All the models; those of the windows that the parameter `windows` names, with commas."""
 
     def load_context(self, context: Any) -> None:
-        """Nothing yet: models come as they are asked for."""
+        """Load nothing: models are loaded on demand."""
         models = Path(context.artifacts["models"])
 
         @lru_cache(maxsize=100_000)

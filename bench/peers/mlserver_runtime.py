@@ -1,6 +1,6 @@
-"""Seldon MLServer: a custom runtime that keeps the models behind an LRU; `mlserver start` beside model-settings.json.
+"""Seldon MLServer: a custom runtime with an LRU cache of models; `mlserver start` in a directory with its settings.
 
-Labels are tensors of one name for a request about one series, or of a name a point.
+The tensors of labels have one element in a single-series request, and one for each point in a tick.
 """
 
 import os
@@ -20,20 +20,20 @@ MODELS = Path(os.environ.get("PEER_MODELS", "models"))
 
 @lru_cache(maxsize=100_000)
 def load(region: str, host: str, metric: str, window: str) -> Seasonal:
-    """The model in its file."""
+    """A model, from its file."""
     model: Seasonal = joblib.load(MODELS / region / host / metric / f"{window}.joblib")
     return model
 
 
 class Fleet(MLModel):  # type: ignore[misc]
-    """All the models as one of MLServer's."""
+    """All the models as one MLServer model."""
 
     async def load(self) -> bool:
-        """Nothing yet: models come as they are asked for."""
+        """Load nothing: models are loaded on demand."""
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """The scores, a tensor a column."""
+        """The scores, one tensor for each column."""
         tensors = {tensor.name: tensor for tensor in payload.inputs}
         text = {name: StringCodec.decode_input(tensors[name]) for name in ("region", "host", "metric", "windows")}
         timestamps = NumpyCodec.decode_input(tensors["timestamp"]).ravel()

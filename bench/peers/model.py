@@ -1,7 +1,7 @@
 """The model every peer serves: a seasonal profile of one series at one window, in plain NumPy.
 
-The arithmetic is that of Myriad's `seasonal` adapter, its windows and its weighted combination, as somebody with one
-model in hand would write it: what can be worked out once for a model is in its tables.
+The formulas are those of Myriad's `seasonal` adapter, its windows and its weighted combination, written for a single
+model: all that can be precomputed for a model is in its tables.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ Key = tuple[str, str, str]
 
 
 class Seasonal:
-    """What is usual at each hour of the week, and the deviation from it that scores 1 at each hour of the day."""
+    """The expected value at each hour of the week, and the deviation that scores 1 at each hour of the day."""
 
     __slots__ = ("center", "divisors", "half", "profile", "unit")
 
@@ -32,15 +32,15 @@ class Seasonal:
 
         Args:
             center: the overall level.
-            unit: of the profile.
-            profile: what each hour of the week adds, (168,).
+            unit: of the profile, in that of the series.
+            profile: deviation from the level at each hour of the week, (168,).
             half: half the width of the band in each hour of the day, (24,).
-            divisors: of the series' combined score, for each subset of the windows as a bit mask, (8,).
+            divisors: calibration of the series' combined score, by subset of the windows as a bit mask, (8,).
         """
         self.center, self.unit, self.profile, self.half, self.divisors = center, unit, profile, half, divisors
 
     def predict(self, timestamps: NDArray[np.int64], values: Floats) -> tuple[Floats, Floats]:
-        """What was expected at each time, and the score of the value that came."""
+        """The expected values and the scores, both (n,)."""
         hour, second = np.divmod(timestamps - HOUR // 2, HOUR)
         low, high = self.profile[hour % WEEK_HOURS], self.profile[(hour + 1) % WEEK_HOURS]
         expected = self.center + self.unit * (low + (high - low) * (second / HOUR))
@@ -48,13 +48,13 @@ class Seasonal:
 
 
 Load = Callable[[str, str, str, str], Seasonal]
-"""Gives the model of a region, host, metric and window."""
+"""Returns the model of a region, host, metric and window."""
 
 
 def score_series(
     load: Load, key: Key, timestamps: NDArray[np.int64], values: Floats, windows: Sequence[str] = tuple(WINDOWS)
 ) -> dict[str, Floats]:
-    """The columns score, one a window, and expected_<window>, of one series whose points are in time order."""
+    """The columns score, <window> and expected_<window> of one series whose points are in time order."""
     models = [load(*key, window) for window in windows]
     expected, scores = np.empty((2, len(windows), len(values)))
     for i, (model, window) in enumerate(zip(models, windows, strict=True)):
@@ -67,7 +67,7 @@ def score_series(
 
 
 def window_means(timestamps: NDArray[np.int64], values: Floats, window: int) -> Floats:
-    """The mean of the points in (t - window, t] at each t, NaN where fewer than half of them are there."""
+    """The mean of the points in (t - window, t] at each t; NaN if fewer than half of them are present."""
     totals = np.concatenate(([0.0], np.cumsum(values)))
     ends = np.arange(1, len(values) + 1)
     starts = np.searchsorted(timestamps, timestamps - window, side="right")
@@ -77,12 +77,12 @@ def window_means(timestamps: NDArray[np.int64], values: Floats, window: int) -> 
 
 
 def combined(scores: Floats, positions: Sequence[int], divisors: NDArray[np.float32]) -> Floats:
-    """The windows' mean weighted 1:2:4 over those that have a score, over what calibrates that combination."""
-    there = ~np.isnan(scores)
-    shares = there * np.array([WEIGHTS[i] for i in positions])[:, None]
-    mask = (1 << np.array(positions)) @ there
+    """The windows' mean weighted 1:2:4, over windows with a score, divided by the calibration of that subset."""
+    present = ~np.isnan(scores)
+    weights = present * np.array([WEIGHTS[i] for i in positions])[:, None]
+    mask = (1 << np.array(positions)) @ present
     with np.errstate(invalid="ignore"):
-        return np.nansum(scores * shares, axis=0) / shares.sum(axis=0) / divisors[mask]
+        return np.nansum(scores * weights, axis=0) / weights.sum(axis=0) / divisors[mask]
 
 
 def score_columns(
@@ -92,24 +92,24 @@ def score_columns(
     values: Floats,
     windows: Sequence[str] = tuple(WINDOWS),
 ) -> dict[str, Floats]:
-    """As `score_series`, of points of many series, a label each."""
+    """The columns of `score_series` for points of many series; each point has the labels of its series."""
     rows: dict[Key, list[int]] = {}
     for row, label in enumerate(labels):
         rows.setdefault(label, []).append(row)
     columns: dict[str, Floats] = {}
-    for key, some in rows.items():
-        for name, column in score_series(load, key, timestamps[some], values[some], windows).items():
-            columns.setdefault(name, np.full(len(values), np.nan))[some] = column
+    for key, positions in rows.items():
+        for name, column in score_series(load, key, timestamps[positions], values[positions], windows).items():
+            columns.setdefault(name, np.full(len(values), np.nan))[positions] = column
     return columns
 
 
 def listed(values: Floats) -> list[Any]:
-    """A column as a list, NaN as None."""
+    """A column as a list with None in place of NaN."""
     return [None if value != value else value for value in values.tolist()]
 
 
 def series_answer(timestamps: NDArray[np.int64], columns: dict[str, Floats]) -> dict[str, Any]:
-    """The answer about one series."""
+    """The answer to a single-series request."""
     scores = {name: listed(column) for name, column in columns.items() if not name.startswith("expected_")}
     expected = {
         name.removeprefix("expected_"): listed(column) for name, column in columns.items() if name not in scores
@@ -118,5 +118,5 @@ def series_answer(timestamps: NDArray[np.int64], columns: dict[str, Floats]) -> 
 
 
 def tick_answer(columns: dict[str, Floats]) -> dict[str, Any]:
-    """The answer about a point of each of many series: their scores."""
+    """The answer to a tick: the scores of all its points."""
     return {name: listed(column) for name, column in columns.items() if not name.startswith("expected_")}

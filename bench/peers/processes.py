@@ -1,4 +1,4 @@
-"""Processes: a peer's server pinned to one core with all it starts, and the load generator on another."""
+"""Processes: a peer's server with all its children pinned to one core, and the load generator on another."""
 
 import base64
 import contextlib
@@ -15,60 +15,66 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 MARK = "MYRIAD_BENCH_PEER"
-"""In the environment of everything a server starts, whoever its parent becomes."""
+"""Environment variable by which all processes of a server are found, even after their parent ended."""
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
-LOOK_SECONDS = 5.0
-"""How often it is looked whether a starting server has ended."""
+POLL_SECONDS = 5.0
+"""How often a starting server is checked for having ended."""
 LOG_TAIL = 3000
 
 
 class LoadFailed(RuntimeError):
-    """The load generator could not do a job, or a server answered with an error."""
+    """The load generator failed, or a server answered with an error."""
 
 
-class Loader:
-    """The load generator."""
+class LoadGenerator:
+    """The load generator's process."""
 
     def __init__(self, port: int, namespace_of: int | None = None) -> None:
         """Start it.
 
         Args:
-            port: the server's.
-            namespace_of: a process whose network it is to be in.
+            port: of the server.
+            namespace_of: id of a process whose network namespace it joins.
         """
         self._port = port
         enter = [] if namespace_of is None else ["nsenter", f"--target={namespace_of}", "--net"]
-        command = [*enter, *pinned(-1), sys.executable, "-m", "bench.peers.load"]
+        command = [*enter, *pinning_prefix(-1), sys.executable, "-m", "bench.peers.load_generator"]
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
 
-    def until(self, message: bytes, seconds: float) -> float:
-        """When (time.monotonic) the server first answered a request.
+    def wait_for_answer(self, message: bytes, seconds: float) -> float:
+        """Repeat a request until it is answered; the time.monotonic() of the answer.
 
         Raises:
-            LoadFailed: it did not, within some seconds.
+            LoadFailed: there was no answer within so many seconds.
         """
-        return float(self._job({"until": _text(message), "seconds": seconds})["at"])
+        return float(self._job({"until": _base64(message), "seconds": seconds})["at"])
 
     def ask(self, *messages: bytes) -> list[tuple[bytes, float]]:
-        """The answers to requests, one after the other, and the seconds each took.
+        """Send requests one after the other; each answer, and the seconds it took.
 
         Raises:
-            LoadFailed: one is an error.
+            LoadFailed: an answer is an error.
         """
-        answers = self._job({"ask": [_text(message) for message in messages]})
+        answers = self._job({"ask": [_base64(message) for message in messages]})
         for answer in answers:
             if answer["status"] != 200:
                 raise LoadFailed(f"answered {answer['status']}: {answer['body'][:1000]}")
         return [(answer["body"].encode("latin-1"), answer["seconds"]) for answer in answers]
 
     def drive(self, requests: Path, connections: int, seconds: float = 0, seed: int = 0) -> dict[str, Any]:
-        """The figures of pickled requests over several connections: each once, or drawn for some seconds.
+        """Send pickled requests over several connections at once, and return the figures of that.
+
+        Args:
+            requests: file with the pickled requests.
+            connections: number of them.
+            seconds: to send random ones of the requests for; 0 to send each once.
+            seed: of the random choice.
 
         Raises:
-            LoadFailed: some were answered with an error.
+            LoadFailed: a request was answered with an error.
         """
         job = {"drive": str(requests), "connections": connections, "seconds": seconds, "seed": seed}
         figures: dict[str, Any] = self._job(job)
@@ -77,7 +83,7 @@ class Loader:
         return figures
 
     def close(self) -> None:
-        """End it."""
+        """Stop the process."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
                 pipe.close()
@@ -96,34 +102,34 @@ class Loader:
 
 
 class Server:
-    """A peer's server, with everything it has started."""
+    """A peer's server with all processes it has started."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", mark: str, began: float, loader: Loader) -> None:
-        self.began, self.loader = began, loader
+    def __init__(self, process: "subprocess.Popen[bytes]", mark: str, started: float, load: LoadGenerator) -> None:
+        self.started, self.load = started, load
         self._process, self._mark = process, mark
 
-    def answering(self, message: bytes) -> float:
-        """When (time.monotonic) it first answered a request.
+    def wait_until_ready(self, message: bytes) -> float:
+        """Repeat a request until it is answered; the time.monotonic() of the answer.
 
         Raises:
-            LoadFailed: it ended, or took too long.
+            LoadFailed: the server ended, or took longer than `START_SECONDS`.
         """
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                return self.loader.until(message, LOOK_SECONDS)
+                return self.load.wait_for_answer(message, POLL_SECONDS)
             except LoadFailed:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise
 
     @property
     def processes(self) -> list[int]:
-        """All of it: who has its mark, and their descendants."""
-        return _family(self._process.pid, self._mark)
+        """Ids of all its processes: those with its mark, and their descendants."""
+        return _process_ids(self._process.pid, self._mark)
 
     @property
     def pss(self) -> int:
-        """Bytes of memory, what is shared counted once."""
+        """Proportional set size of all its processes in bytes: shared memory counts once."""
         return sum(map(_pss, self.processes))
 
 
@@ -134,90 +140,92 @@ def running(
     directory: Path,
     port: int,
     *,
-    apart: bool = False,
+    own_network: bool = False,
 ) -> Iterator[Server]:
-    """A server that is being started.
+    """A server that has been started and may not be ready.
 
     Args:
-        command: of its own environment.
-        environment: beside the bench's.
-        directory: to start it in; its log goes there.
-        port: it will listen on.
-        apart: in a network of its own, with loopback and nothing else.
+        command: that starts the server.
+        environment: variables added to this process's.
+        directory: to start it in, also for its log.
+        port: on which it will listen.
+        own_network: whether to start it in a network namespace that has only loopback.
     """
     mark = secrets.token_hex(8)
-    whole = {**os.environ, **environment, MARK: mark, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    inner = [*pinned(0), *command]
-    if apart:
-        inner = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *inner]
+    variables = {**os.environ, **environment, MARK: mark, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    inner_command = [*pinning_prefix(0), *command]
+    if own_network:
+        inner_command = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *inner_command]
     log = directory / "server.log"
-    loader = None if apart else Loader(port)
+    load = None if own_network else LoadGenerator(port)
     with log.open("wb") as output:
-        began = time.monotonic()
+        started = time.monotonic()
         process = subprocess.Popen(
-            inner,
+            inner_command,
             cwd=directory,
-            env=whole,
+            env=variables,
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
     try:
-        if apart:
+        if own_network:
             _await_namespace(process.pid)
-        loader = loader or Loader(port, process.pid)
-        yield Server(process, mark, began, loader)
+        load = load or LoadGenerator(port, process.pid)
+        yield Server(process, mark, started, load)
     except Exception as exc:
         exc.add_note(f"The server's log ends:\n{log.read_text(errors='replace')[-LOG_TAIL:]}")
         raise
     finally:
-        if loader:
-            loader.close()
+        if load:
+            load.close()
         _stop(process, mark)
 
 
-def namespaces_permitted() -> str:
-    """Why no network can be set apart; empty where it can."""
+def why_no_namespaces() -> str:
+    """The reason why no network namespace can be created; empty if one can."""
     try:
-        done = subprocess.run(["unshare", "--net", "ip", "link", "set", "lo", "up"], capture_output=True, check=False)
+        process = subprocess.run(
+            ["unshare", "--net", "ip", "link", "set", "lo", "up"], capture_output=True, check=False
+        )
     except OSError as exc:
         return f"unshare cannot be run: {exc.strerror}"
-    return done.stderr.decode(errors="replace").strip() or "unshare failed" if done.returncode else ""
+    return process.stderr.decode(errors="replace").strip() or "unshare failed" if process.returncode else ""
 
 
-def pinned(core: int) -> list[str]:
-    """What to put before a command so that it has one core; nothing where there is only one."""
+def pinning_prefix(core: int) -> list[str]:
+    """The words before a command that pin it to a core; none if there is only one core."""
     cores = sorted(os.sched_getaffinity(0))
     return ["taskset", "--cpu-list", str(cores[core])] if len(cores) > 1 else []
 
 
 def _await_namespace(pid: int) -> None:
-    ours, deadline = Path("/proc/self/ns/net").readlink(), time.monotonic() + 5
-    while Path(f"/proc/{pid}/ns/net").readlink() == ours:
+    own_namespace, deadline = Path("/proc/self/ns/net").readlink(), time.monotonic() + 5
+    while Path(f"/proc/{pid}/ns/net").readlink() == own_namespace:
         if time.monotonic() > deadline:
-            raise RuntimeError("the network was not set apart")
+            raise RuntimeError("no network namespace was created")
         time.sleep(0.002)
 
 
 def _stop(process: "subprocess.Popen[bytes]", mark: str) -> None:
-    family = _family(process.pid, mark)
+    before = _process_ids(process.pid, mark)
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    left = sorted({pid for pid in family if _exists(pid, mark)} | set(_family(process.pid, mark)))
-    for pid in left:
+    remaining = sorted({pid for pid in before if _exists(pid, mark)} | set(_process_ids(process.pid, mark)))
+    for pid in remaining:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + STOP_SECONDS
-    while any(_exists(pid, mark) for pid in left) and time.monotonic() < deadline:
+    while any(_exists(pid, mark) for pid in remaining) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
 def _exists(pid: int, mark: str) -> bool:
-    """Whether a process of a family is there still, and is not another one of the same number."""
+    """Whether the process still runs, and is not another one that got the same id."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state != "Z" and mark.encode() in Path(f"/proc/{pid}/environ").read_bytes()
@@ -225,8 +233,8 @@ def _exists(pid: int, mark: str) -> bool:
         return False
 
 
-def _family(root: int, mark: str) -> list[int]:
-    """The processes with a mark in their environment, and all descendants of them and of the root."""
+def _process_ids(root: int, mark: str) -> list[int]:
+    """Ids of processes with the mark in their environment, and of all descendants of these and of the root."""
     parents: dict[int, int] = {}
     members = {root}
     for entry in Path("/proc").glob("[0-9]*"):
@@ -254,5 +262,5 @@ def _pss(pid: int) -> int:
     return 0
 
 
-def _text(message: bytes) -> str:
+def _base64(message: bytes) -> str:
     return base64.b64encode(message).decode()

@@ -1,4 +1,6 @@
-"""Ray Serve: one replica with multiplexed models, a model of Ray's a series; `python -m bench.peers.ray_app PORT TEMP`.
+"""Ray Serve: one replica with multiplexed models, one for each series.
+
+`python -m bench.peers.ray_app PORT TEMP`.
 
 Ray opens ports on every interface: run it in a network namespace of its own.
 """
@@ -30,7 +32,7 @@ class Fleet:
         return {window: joblib.load(MODELS / model_id / f"{window}.joblib") for window in WINDOWS}
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        """The scores of the series the header names, or of a point of each of many."""
+        """The scores of the series that the header names, or of a tick."""
         body = await request.json()
         if "datapoints" not in body:
             return await self.tick(body)
@@ -42,7 +44,7 @@ class Fleet:
         return series_answer(timestamps, score_series(lambda *of: models[of[3]], key, timestamps, values))
 
     async def tick(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The scores of a point of each of many series."""
+        """The scores of a tick."""
         labels: list[Key] = list(zip(body["region"], body["host"], body["metric"], strict=True))
         models = {label: await self.get_model("/".join(label)) for label in dict.fromkeys(labels)}
         timestamps, values = np.array(body["timestamp"]), np.array(body["value"], float)
@@ -52,7 +54,7 @@ class Fleet:
 
 
 def main(port: int, temporary: str) -> None:
-    """Serve until told to stop."""
+    """Serve until the process is stopped."""
     ray.init(address="local", include_dashboard=False, num_cpus=2, object_store_memory=80 << 20, _temp_dir=temporary)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(Fleet.bind(), blocking=True)  # type: ignore[attr-defined]

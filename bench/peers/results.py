@@ -1,4 +1,4 @@
-"""Results: each peer's figures by round, their medians, and how they stand beside Myriad's; a line a figure."""
+"""Results: the figures of each peer by round, their medians, and the ratios to Myriad's."""
 
 import json
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from bench.peers.catalogue import Peer
-from bench.report import machine
+from bench.shared.report import machine
 
-DIGITS = 4
+SIGNIFICANT_DIGITS = 4
 COMPARED = {
     "requests_a_second_1": True,
     "requests_a_second_16": True,
@@ -20,7 +20,7 @@ COMPARED = {
     "cold_p50_ms": False,
     "resident_bytes_a_model": False,
 }
-"""Figures that are set beside Myriad's, and whether more of them is better."""
+"""Figures that are compared with Myriad's, and whether higher is better."""
 NOTES = {
     "pinning": "the server with all it starts has one core, the load generator another",
     "cold": "the first request for a series in each artifact of Myriad's; files are in the page cache",
@@ -33,29 +33,29 @@ NOTES = {
 
 
 class Results:
-    """Figures of each peer."""
+    """The figures of each peer."""
 
     def __init__(self, name: str, series: int) -> None:
         self.name, self.series = name, series
         self._peers: dict[str, dict[str, Any]] = {}
 
-    def about(self, peer: Peer, facts: Mapping[str, Any]) -> None:
-        """Keep what is known of a peer."""
+    def describe(self, peer: Peer, facts: Mapping[str, Any]) -> None:
+        """Record facts about a peer."""
         self._peers.setdefault(peer.name, {}).update(facts)
 
     def add(self, peer: Peer, figures: Mapping[str, float]) -> None:
-        """Keep the figures of a round."""
+        """Record the figures of a round."""
         rounds = self._peers.setdefault(peer.name, {}).setdefault("rounds", [])
         rounds.append({name: rounded(value) for name, value in figures.items()})
         print(f"{peer.name:<10} round {len(rounds)} done", flush=True)
 
-    def fail(self, peer: Peer, why: str) -> None:
-        """Keep why a peer could not be measured."""
-        self._peers.setdefault(peer.name, {})["error"] = why
-        print(f"{peer.name:<10} FAILED: {why}", flush=True)
+    def fail(self, peer: Peer, reason: str) -> None:
+        """Record why a peer could not be measured."""
+        self._peers.setdefault(peer.name, {})["error"] = reason
+        print(f"{peer.name:<10} FAILED: {reason}", flush=True)
 
     def conclude(self) -> None:
-        """Work out the medians and what they are of Myriad's, and print them."""
+        """Compute and print the medians and their ratios to Myriad's."""
         for name, peer in self._peers.items():
             if rounds := peer.get("rounds"):
                 peer["figures"] = {
@@ -73,10 +73,10 @@ class Results:
                     print(f"{name:<10} {'myriad is better by, ' + figure:<48} {ratio:>8,}", flush=True)
 
     def write(self, directory: Path) -> Path:
-        """The JSON file, `<name>.json`."""
+        """Write the JSON file `<name>.json` into a directory, and return its path."""
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{self.name}.json"
-        whole = {
+        results = {
             "name": self.name,
             "machine": machine(),
             "series": self.series,
@@ -84,19 +84,19 @@ class Results:
             "notes": NOTES,
             "peers": self._peers,
         }
-        path.write_text(json.dumps(whole, indent=2) + "\n")
+        path.write_text(json.dumps(results, indent=2) + "\n")
         return path
 
 
 def rounded(value: float) -> float:
-    """A figure with as many digits as mean something."""
-    return float(f"{value:.{DIGITS}g}") if abs(value) < 10**DIGITS else round(value)
+    """A figure with as many digits as are significant."""
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if abs(value) < 10**SIGNIFICANT_DIGITS else round(value)
 
 
 def _ratios(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
     ratios = {}
-    for figure, more in COMPARED.items():
-        better, worse = (ours[figure], theirs[figure]) if more else (theirs[figure], ours[figure])
+    for figure, higher_is_better in COMPARED.items():
+        better, worse = (ours[figure], theirs[figure]) if higher_is_better else (theirs[figure], ours[figure])
         if better > 0 and worse > 0:
             ratios[figure] = rounded(better / worse)
     return ratios

@@ -1,4 +1,4 @@
-"""`python -m bench.quality --help`."""
+"""Quality: how well scores tell incidents from ordinary days; `python -m bench.quality --help`."""
 
 import multiprocessing
 import os
@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from bench.quality import datasets, page, picture
+from bench.quality import chart, datasets, docs_tables
 from bench.quality.baselines import BASELINES
-from bench.quality.ours import adapters_of
-from bench.quality.report import judged, show, write
+from bench.quality.evaluation import Effort, Outcome, evaluate_file
+from bench.quality.myriad_scores import adapters_of
+from bench.quality.report import goals_of, show, write
 from bench.quality.summary import cleaned, summary
-from bench.quality.work import Effort, Outcome, measured
-from bench.report import machine
+from bench.shared.report import machine
 from myriad.training.plan import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -47,9 +47,9 @@ def main(
     baselines: bool,
     combinations: bool,
 ) -> None:
-    """Measure how well scores tell incidents from ordinary days, beside what anybody would try first."""
-    data, most = datasets.folder(), hosts or (QUICK_HOSTS if quick else None)
-    names = [name for name in _chosen(only) if datasets.there(data, name)]
+    """Measure how well scores tell incidents from ordinary days, compared with simple baselines."""
+    data, limit = datasets.folder(), hosts or (QUICK_HOSTS if quick else None)
+    names = [name for name in _chosen(only) if datasets.is_present(data, name)]
     for name in sorted(set(_chosen(only)) - set(names)):
         print(f"{name}: skipped, its files are not in the data folder (the environment variable MYRIAD_DATA)")
     if not names:
@@ -57,17 +57,17 @@ def main(
     chosen = tuple(adapters.split(",")) if adapters else None
     effort = Effort(chosen, following, combinations, tuple(BASELINES) if baselines else ())
     started = time.perf_counter()
-    work = [where for name in names for where in datasets.hosts(data, name, most)]
-    outcomes = list(_measured(work, effort, processes))
-    whole = effort == Effort() and most is None and set(names) == set(datasets.SOURCES)
-    results = _results("quality" if whole else "quality-quick", outcomes, effort)
+    files = [file for name in names for file in datasets.hosts(data, name, limit)]
+    outcomes = list(_evaluate_all(files, effort, processes))
+    complete = effort == Effort() and limit is None and set(names) == set(datasets.SOURCES)
+    results = _results("quality" if complete else "quality-quick", outcomes, effort)
     results["seconds"] = round(time.perf_counter() - started)
     show(results)
-    kept = write(results, output or ROOT / "bench" / "results")
-    in_docs = whole and not output
-    picture.draw(results, ROOT / "docs" / "quality.svg" if in_docs else kept.with_suffix(".svg"))
+    path = write(results, output or ROOT / "bench" / "results")
+    in_docs = complete and not output
+    chart.draw(results, ROOT / "docs" / "quality.svg" if in_docs else path.with_suffix(".svg"))
     if in_docs:
-        page.update(ROOT / "docs" / "quality.md", results)
+        docs_tables.update(ROOT / "docs" / "quality.md", results)
 
 
 def _chosen(only: str | None) -> list[str]:
@@ -77,18 +77,18 @@ def _chosen(only: str | None) -> list[str]:
     return names
 
 
-def _measured(work: Sequence[datasets.Where], effort: Effort, processes: int) -> Iterator[Outcome]:
-    """Every host, the largest first, and a line for each set once it is done."""
-    left = Counter(where.data_set for where in work)
-    for library in ("OMP", "OPENBLAS"):  # the processes are as many as there is to be
+def _evaluate_all(files: Sequence[datasets.HostFile], effort: Effort, processes: int) -> Iterator[Outcome]:
+    """Evaluate all hosts, the largest first, and print a line when a set is finished."""
+    remaining = Counter(file.data_set for file in files)
+    for library in ("OMP", "OPENBLAS"):  # a thread each: the processes use all cores
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
-        largest = sorted(work, key=lambda where: -where.points)
-        for future in as_completed([pool.submit(measured, where, effort) for where in largest]):
+        by_size = sorted(files, key=lambda file: -file.points)
+        for future in as_completed([pool.submit(evaluate_file, file, effort) for file in by_size]):
             outcome = future.result()
-            left[outcome.data_set] -= 1
-            if not left[outcome.data_set]:
+            remaining[outcome.data_set] -= 1
+            if not remaining[outcome.data_set]:
                 print(f"{outcome.data_set}: scored", flush=True)
             yield outcome
 
@@ -98,7 +98,7 @@ def _results(name: str, outcomes: Sequence[Outcome], effort: Effort) -> dict[str
     for outcome in outcomes:
         seconds.update(outcome.seconds)
     plan = Plan()
-    found = summary(outcomes, plan.rate)
+    figures = summary(outcomes, plan.rate)
     return {
         "name": name,
         "machine": machine(),
@@ -106,8 +106,8 @@ def _results(name: str, outcomes: Sequence[Outcome], effort: Effort) -> dict[str
         "weights": plan.weights,
         "rate": plan.rate,
         "seconds_by_part": cleaned(dict(seconds)),
-        **found,
-        "goals": judged(found),
+        **figures,
+        "goals": goals_of(figures),
     }
 
 

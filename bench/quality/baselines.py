@@ -13,21 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.models import calibration
+from myriad.models.arrays import Vector
 from myriad.models.points import Points
+from myriad.models.robust import MAD_TO_STD, ROUNDING, mad
 
 DAY, HOUR, HOURS = 86400, 3600, 24
-ROUNDING = 1e-9
 SMALLEST = 1e-150
 """Of spreads: its square still is more than 0."""
-MAD = 1.4826
-"""For a normal distribution the standard deviation is so many median absolute deviations."""
 
 FOREST_WINDOW, FOREST_TREES, FOREST_WINDOWS = 10, 50, 5000
 RESIDUAL_WINDOW, RESIDUAL_AHEAD, RESIDUAL_SLOPES, RESIDUAL_LEVEL = 123, 5, 5, 21
 AT_ONCE = 8192
 
 Times = NDArray[np.int64]
-Values = NDArray[np.float64]
 
 
 class Off(NamedTuple):
@@ -36,21 +34,21 @@ class Off(NamedTuple):
     Where `size` is in the unit of the series, a deviation below calibration's floor never scores 1, as with ours.
     """
 
-    size: Values
-    spread: Values
+    size: Vector
+    spread: Vector
     in_unit: bool = True
 
 
-Baseline = Callable[[Times, Values, int], Off]
+Baseline = Callable[[Times, Vector, int], Off]
 
 
-def constant_z(_: Times, values: Values, cut: int) -> Off:
+def constant_z(_: Times, values: Vector, cut: int) -> Off:
     """The mean and the standard deviation of the train part."""
     spread = max(float(values[:cut].std()), _least(values[:cut]))
     return Off(np.abs(values[cut:] - values[:cut].mean()), np.full(len(values) - cut, spread))
 
 
-def rolling_z(times: Times, values: Values, cut: int) -> Off:
+def rolling_z(times: Times, values: Vector, cut: int) -> Off:
     """Mean and standard deviation of the day before each point, the point left out."""
     back = max(DAY // max(int(np.median(np.diff(times[:cut]))), 1), 10)
     centred = values - values[:cut].mean()
@@ -63,19 +61,19 @@ def rolling_z(times: Times, values: Values, cut: int) -> Off:
     return Off(np.abs(centred[cut:] - mean), spread)
 
 
-def seasonal_z(times: Times, values: Values, cut: int) -> Off:
+def seasonal_z(times: Times, values: Vector, cut: int) -> Off:
     """Median and median absolute deviation of each hour of the day in the train part."""
     hour, known = times // HOUR % HOURS, values[:cut]
-    level, spread = np.full(HOURS, np.median(known)), np.full(HOURS, np.median(np.abs(known - np.median(known))))
+    level, spread = np.full(HOURS, np.median(known)), np.full(HOURS, mad(known, float(np.median(known))))
     for h in np.unique(hour[:cut]):
-        mine = known[hour[:cut] == h]
-        level[h] = np.median(mine)
-        spread[h] = np.median(np.abs(mine - level[h]))
+        in_hour = known[hour[:cut] == h]
+        level[h] = np.median(in_hour)
+        spread[h] = mad(in_hour, level[h])
     later = hour[cut:]
-    return Off(np.abs(values[cut:] - level[later]), np.maximum(MAD * spread, _least(known))[later])
+    return Off(np.abs(values[cut:] - level[later]), np.maximum(MAD_TO_STD * spread, _least(known))[later])
 
 
-def isolation_forest(_: Times, values: Values, cut: int) -> Off:
+def isolation_forest(_: Times, values: Vector, cut: int) -> Off:
     """How easily the last few values are told apart from those in the train part (scikit-learn's forest)."""
     forests: Any = importlib.import_module("sklearn.ensemble")
     windows = _windows(values, FOREST_WINDOW)
@@ -84,7 +82,7 @@ def isolation_forest(_: Times, values: Values, cut: int) -> Off:
     return _unitless(-forest.score_samples(windows[cut:]))
 
 
-def spectral_residual(_: Times, values: Values, cut: int) -> Off:
+def spectral_residual(_: Times, values: Vector, cut: int) -> Off:
     """Ren et al., "Time-Series Anomaly Detection Service at Microsoft", KDD 2019: of the last point of each window.
 
     The window of 123 points goes on for five estimated ones, as there; the saliency is compared with its mean over the
@@ -95,7 +93,7 @@ def spectral_residual(_: Times, values: Values, cut: int) -> Off:
     return _unitless(np.concatenate(parts) if parts else np.empty(0))
 
 
-def random(times: Times, values: Values, cut: int) -> Off:
+def random(times: Times, values: Vector, cut: int) -> Off:
     """Nothing: exponential noise."""
     draw = np.random.default_rng([zlib.crc32(values[:cut].tobytes()), int(times[0]), cut])
     return _unitless(draw.exponential(size=len(values) - cut))
@@ -115,11 +113,11 @@ SLOW = "isolation forest"
 class Judged(NamedTuple):
     """Scores of the held-out end of the train part, and of the test part; above 1 is rarer than the rate."""
 
-    held: Values
-    test: Values
+    held: Vector
+    test: Vector
 
 
-def judged(baseline: Baseline, times: Times, values: Values, cut: int, rate: float) -> Judged:
+def judged(baseline: Baseline, times: Times, values: Vector, cut: int, rate: float) -> Judged:
     """A baseline's scores, with the threshold its deviations on the last 30 % of the train part give.
 
     Args:
@@ -140,29 +138,29 @@ def judged(baseline: Baseline, times: Times, values: Values, cut: int, rate: flo
     return Judged(*scores)
 
 
-def _unitless(size: Values) -> Off:
+def _unitless(size: Vector) -> Off:
     return Off(size, np.ones(len(size)), in_unit=False)
 
 
-def _least(values: Values) -> float:
+def _least(values: Vector) -> float:
     """Spreads below this are rounding errors."""
     return max(ROUNDING * float(np.abs(values).max(initial=0)), SMALLEST)
 
 
-def _filled(values: Values) -> Values:
+def _filled(values: Vector) -> Vector:
     """With the value before it where there is none."""
     at = np.where(np.isfinite(values), np.arange(len(values)), 0)
     filled = values[np.maximum.accumulate(at)]
     return np.nan_to_num(filled)
 
 
-def _windows(values: Values, width: int) -> Values:
+def _windows(values: Vector, width: int) -> Vector:
     """The `width` values up to each point, (n, width); the first value stands for those before it."""
     whole = np.concatenate([np.full(width - 1, values[0]), values])
     return np.lib.stride_tricks.sliding_window_view(whole, width)
 
 
-def _saliency(windows: Values) -> Values:
+def _saliency(windows: Vector) -> Vector:
     """How much more salient the last point of each window is than those before it."""
     gaps = np.arange(1, RESIDUAL_SLOPES + 1)
     slopes = (windows[:, -2:-1] - windows[:, -2 - gaps]) / gaps  # of what is before the point in question

@@ -1,4 +1,4 @@
-"""Bootstrap: how sure a difference between two methods is, given that the hosts are a sample."""
+"""Bootstrap: confidence interval of the difference between two methods, with hosts resampled."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,24 +14,24 @@ Figures = dict[str, float]
 
 
 def difference(pairs: Mapping[str, Sequence[tuple[Counts, Counts]]]) -> Figures:
-    """The difference in event F1, first minus second, with 95 % of what resampled hosts give.
+    """The difference in event F1, first minus second, with the 95 % interval over resampled hosts.
 
-    Both are of the same hosts, which are drawn with replacement within each data set. The F1 of a set is that of all
-    its events and alarms; over sets it is the plain mean.
+    Hosts are drawn with replacement within each data set. The F1 of a set is that of all its events and alarms, and
+    the F1 over sets is the plain mean.
 
     Args:
-        pairs: by data set, a pair a host.
+        pairs: by data set, the counts of both methods on each host.
     """
-    draw = np.random.default_rng(SEED)
-    every = np.mean([_differences(draw, some) for some in pairs.values()], axis=0)
-    low, high = np.quantile(every[1:], [0.025, 0.975])
-    return {"difference": float(every[0]), "low": float(low), "high": float(high)}
+    rng = np.random.default_rng(SEED)
+    differences = np.mean([_differences(rng, of_set) for of_set in pairs.values()], axis=0)
+    low, high = np.quantile(differences[1:], [0.025, 0.975])
+    return {"difference": float(differences[0]), "low": float(low), "high": float(high)}
 
 
-def _differences(draw: np.random.Generator, pairs: Sequence[tuple[Counts, Counts]]) -> NDArray[np.float64]:
-    """Of the hosts as they are, then of each resample."""
+def _differences(rng: np.random.Generator, pairs: Sequence[tuple[Counts, Counts]]) -> NDArray[np.float64]:
+    """The difference for the hosts themselves, then for each resample, (1 + RESAMPLES,)."""
     n = len(pairs)
-    weights = np.concatenate([np.ones((1, n)), draw.multinomial(n, np.full(n, 1 / n), RESAMPLES)])
+    weights = np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), RESAMPLES)])
     first, second = (_f1(weights @ np.array([_row(pair[side]) for pair in pairs])) for side in (0, 1))
     return first - second
 

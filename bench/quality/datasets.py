@@ -1,4 +1,4 @@
-"""Data sets: labelled telemetry, a host at a time, its first part to learn from and the rest to be scored."""
+"""Data sets: labelled telemetry of hosts, each split into a train part and a test part."""
 
 import os
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ from myriad.formats.columns.table import Grouping, grouped
 from myriad.models.key import Series
 from myriad.models.points import Points
 
-BESIDE_THE_REPOSITORY = Path(__file__).parents[3] / "shared" / "data"
-BAND = ("region", "host", "metric", "start_timestamp", "end_timestamp")
+DEFAULT_FOLDER = Path(__file__).parents[3] / "shared" / "data"
+BLAME_COLUMNS = ("region", "host", "metric", "start_timestamp", "end_timestamp")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a data set is.
+    """The files of a data set, named without their suffix.
 
     Attributes:
         title: for people.
-        train: a file, without its ending; the first `share` of each series of it where `test` is none.
-        test: another file, if there is one.
-        share: of each series' points that is train, where both are in one file.
-        blame: a file that says which metrics an incident of the host is to be seen in, if there is one.
-        shared: whether the labels are the host's, the same for each of its metrics.
+        train: file of the train part, or of both parts if `test` is empty.
+        test: file of the test part, or empty.
+        share: of the points of each series that is the train part, if both are in one file.
+        blame: file that names the metrics in which an incident of a host shows, or empty.
+        shared: whether labels are those of the host, the same for all of its metrics.
     """
 
     title: str
@@ -53,12 +53,12 @@ class Host:
     """The telemetry of one host.
 
     Attributes:
-        data_set: which it is of.
-        series: one a metric.
-        train: finite and tidied, nothing of it labelled.
-        test: tidied, after the train part; NaN where the source has none.
-        labels: where the series has an event, bool (n,), along the test points.
-        blamed: where the host has one, bool (n,); a superset of `labels`.
+        data_set: name of its data set.
+        series: one for each metric.
+        train: points of the train part, finite, sorted and without duplicates.
+        test: points of the test part, sorted and without duplicates; NaN where the source has no value.
+        labels: whether the series has an event at each test point, bool (n,).
+        blamed: whether the host has an event at each test point, bool (n,); a superset of `labels`.
     """
 
     data_set: str
@@ -70,8 +70,8 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
-    """One host of a data set in a folder, still to be read, and how many points it has."""
+class HostFile:
+    """A host in the files of a data set, not yet read, and its number of points."""
 
     folder: Path
     data_set: str
@@ -79,38 +79,38 @@ class Where:
     points: int
 
     def read(self) -> Host:
-        """Its telemetry."""
+        """Read the telemetry."""
         source = SOURCES[self.data_set]
-        first = _labelled(self.folder / f"{source.train}.parquet", self.host)
+        first = _read_labelled(self.folder / f"{source.train}.parquet", self.host)
         if source.test:
-            train, rest = first, _labelled(self.folder / f"{source.test}.parquet", self.host)
+            train, test = first, _read_labelled(self.folder / f"{source.test}.parquet", self.host)
         else:
-            train, rest = first.split(source.share)
-        host = rest.labels
-        labels = _blamed(self.folder / f"{source.blame}.parquet", rest) if source.blame else host
+            train, test = first.split(source.share)
+        host_labels = test.labels
+        labels = _blamed(self.folder / f"{source.blame}.parquet", test) if source.blame else host_labels
         history = train.points.where(np.isfinite(train.points.values))
-        return Host(self.data_set, rest.series, history, rest.points, labels, labels | host)
+        return Host(self.data_set, test.series, history, test.points, labels, labels | host_labels)
 
 
 def folder() -> Path:
-    """Where the data sets are: `MYRIAD_DATA`, or beside the repository."""
-    return Path(os.environ.get("MYRIAD_DATA") or BESIDE_THE_REPOSITORY)
+    """The folder of the data sets: `MYRIAD_DATA`, or one next to the repository."""
+    return Path(os.environ.get("MYRIAD_DATA") or DEFAULT_FOLDER)
 
 
-def there(data: Path, name: str) -> bool:
-    """Whether a data set is in a folder."""
+def is_present(data: Path, name: str) -> bool:
+    """Whether all files of a data set are in a folder."""
     source = SOURCES[name]
     return all((data / f"{file}.parquet").exists() for file in (source.train, source.test, source.blame) if file)
 
 
-def hosts(data: Path, name: str, most: int | None = None) -> list[Where]:
-    """The hosts of a data set; with `most`, only so many, evenly from the list of them."""
+def hosts(data: Path, name: str, limit: int | None = None) -> list[HostFile]:
+    """The hosts of a data set; with `limit` only so many, evenly spaced in the sorted list."""
     source = SOURCES[name]
     column = pq.read_table(data / f"{source.test or source.train}.parquet", columns=["host"])["host"]
     counted = sorted((pair["values"], pair["counts"]) for pair in column.combine_chunks().value_counts().to_pylist())
-    if most is not None and most < len(counted):
-        counted = [counted[i] for i in np.linspace(0, len(counted) - 1, most).astype(int)]
-    return [Where(data, name, host, points) for host, points in counted]
+    if limit is not None and limit < len(counted):
+        counted = [counted[i] for i in np.linspace(0, len(counted) - 1, limit).astype(int)]
+    return [HostFile(data, name, host, points) for host, points in counted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +127,12 @@ class _Labelled:
         return first, rest
 
 
-def _labelled(path: Path, host: str) -> _Labelled:
+def _read_labelled(path: Path, host: str) -> _Labelled:
     table = pq.read_table(path, filters=[("host", "==", host)])
     rows = grouped(table)
     tidied = rows.points.tidied()
     labels = np.zeros(len(tidied.points.values), bool)
-    # A timestamp that is there twice is labelled if either is.
+    # A duplicate timestamp is labelled if either row is.
     np.logical_or.at(labels, tidied.place, _flags(table, rows.grouping))
     return _Labelled(list(rows.grouping.names.series), tidied.points, labels)
 
@@ -142,18 +142,18 @@ def _flags(table: pa.Table, grouping: Grouping) -> NDArray[np.bool_]:
     return np.asarray(labels[grouping.order])
 
 
-def _blamed(path: Path, rest: _Labelled) -> NDArray[np.bool_]:
-    """Where each metric was named as having shown its host's incident."""
-    labels = np.zeros(len(rest.labels), bool)
-    for series, start, end in _stretches(path, rest.series[0].host):
-        if series in rest.series:
-            i = rest.series.index(series)
-            times, first = rest.points.series(i)[0], int(rest.points.offsets[i])
+def _blamed(path: Path, test: _Labelled) -> NDArray[np.bool_]:
+    """Whether the file says, at each test point, that an incident of the host shows in its metric, bool (n,)."""
+    labels = np.zeros(len(test.labels), bool)
+    for series, start, end in _incidents(path, test.series[0].host):
+        if series in test.series:
+            i = test.series.index(series)
+            times, first = test.points.series(i)[0], int(test.points.offsets[i])
             labels[first + np.searchsorted(times, start) : first + np.searchsorted(times, end)] = True
     return labels
 
 
-def _stretches(path: Path, host: str) -> Iterator[tuple[Series, int, int]]:
-    table = pq.read_table(path, columns=list(BAND), filters=[("host", "==", host)])
+def _incidents(path: Path, host: str) -> Iterator[tuple[Series, int, int]]:
+    table = pq.read_table(path, columns=list(BLAME_COLUMNS), filters=[("host", "==", host)])
     for row in table.to_pylist():
         yield Series(row["region"], row["host"], row["metric"]), row["start_timestamp"], row["end_timestamp"]

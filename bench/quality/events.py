@@ -1,4 +1,4 @@
-"""Events: what alarms find, miss and make up, at a threshold that was not chosen for them."""
+"""Events: alarms at a fixed threshold, counted against labelled events."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,28 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 HOUR, WEEK = 3600, 7 * 86400
-AGAIN = 4 * HOUR
-"""An alarm that lasts is raised again after that long, which is what Prometheus' Alertmanager does if nothing else is
-said. Were it one alarm however long it lasts, one that never ends would find every event and never be false."""
+REPEAT_INTERVAL = 4 * HOUR
+"""A lasting alarm is raised again after this interval, the default of Prometheus' Alertmanager. If it counted as one
+alarm, an alarm that never ends would find every event and never be false."""
 
 Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was counted in some series.
+    """Counts over several series.
 
     Attributes:
-        series: how many.
-        events: stretches of labelled points.
-        found: those of them with an alarm.
+        series: number of series.
+        events: runs of labelled points.
+        found: events with an alarm.
         true: alarms in an event.
-        false: alarms where neither the series nor its host has an event.
-        unjudged: alarms in an event of the host that this metric was not named for.
-        normal: points where neither has one.
-        above: those of them with an alarm.
-        weeks: how long the normal points last.
-        delays: seconds from the start of each event found to its first alarm.
+        false: alarms while neither the series nor its host has an event.
+        unjudged: alarms in an event of the host for which this metric was not named.
+        normal: points at which neither the series nor its host has an event.
+        above: normal points with an alarm.
+        weeks: duration of the normal points.
+        delays: seconds from the start of each found event to its first alarm.
     """
 
     series: int = 0
@@ -44,15 +44,15 @@ class Counts:
     delays: list[int] = field(default_factory=list)
 
     @classmethod
-    def total(cls, several: "Iterable[Counts]") -> Self:
-        """Of all the series."""
-        sums = cls.__dataclass_fields__
-        rows = [[getattr(one, name) for name in sums] for one in several]
+    def total(cls, counts: "Iterable[Counts]") -> Self:
+        """The sum of several counts."""
+        names = cls.__dataclass_fields__
+        rows = [[getattr(one, name) for name in names] for one in counts]
         return cls(*(sum(column, type(column[0])()) for column in zip(*rows, strict=True))) if rows else cls()
 
     @property
     def precision(self) -> float:
-        """The share of alarms that are true; 0 where there is none."""
+        """The share of true alarms among true and false ones; 0 if there are none."""
         return self.true / max(self.true + self.false, 1)
 
     @property
@@ -62,29 +62,32 @@ class Counts:
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of both."""
+        """The harmonic mean of precision and recall."""
         return harmonic(self.precision, self.recall)
 
 
 def harmonic(precision: float, recall: float) -> float:
-    """F1."""
+    """The harmonic mean of precision and recall."""
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def runs(labels: NDArray[np.bool_]) -> tuple[Positions, Positions]:
-    """Where each stretch of true begins, and where it has ended."""
+    """The start and the end (exclusive) of each run of labelled points."""
     edges = np.diff(labels.astype(np.int8), prepend=0, append=0)
     return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
 
 
 def alarms(times: NDArray[np.int64], above: NDArray[np.bool_]) -> tuple[Positions, Positions]:
-    """The points that alarm, and the alarm each is part of: runs closer than an hour are one, for four hours."""
+    """The positions of points above the threshold, and the number of the alarm each is part of.
+
+    Runs less than an hour apart are one alarm, which is raised again every `REPEAT_INTERVAL`.
+    """
     at = np.flatnonzero(above)
     new = np.ones(len(at), bool)
     new[1:] = (np.diff(at) > 1) & (np.diff(times[at]) >= HOUR)
     began = times[at[new]][np.cumsum(new) - 1]
-    again = (times[at] - began) // AGAIN
-    new[1:] |= np.diff(again) > 0
+    repeat = (times[at] - began) // REPEAT_INTERVAL
+    new[1:] |= np.diff(repeat) > 0
     return at, np.cumsum(new) - 1
 
 
@@ -95,18 +98,18 @@ def count(
     blamed: NDArray[np.bool_],
     step: int,
 ) -> Counts:
-    """What one series' alarms came to.
+    """Count the alarms and events of one series.
 
     Args:
         times: epoch seconds, rising.
-        above: where there is an alarm; a point without a score has none.
-        labels: of the series.
-        blamed: where the series' host has an event.
+        above: whether each point is above the threshold; a point without a score is not.
+        labels: whether the series has an event at each point.
+        blamed: whether the series' host has an event at each point.
         step: seconds between points.
     """
     at, alarm = alarms(times, above)
-    several = int(alarm[-1]) + 1 if len(at) else 0
-    true, excused = np.zeros(several, bool), np.zeros(several, bool)
+    n_alarms = int(alarm[-1]) + 1 if len(at) else 0
+    true, excused = np.zeros(n_alarms, bool), np.zeros(n_alarms, bool)
     true[alarm[labels[at]]] = True
     excused[alarm[blamed[at]]] = True
     starts, ends = runs(labels)

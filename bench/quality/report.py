@@ -1,4 +1,4 @@
-"""Report: a line a figure on the terminal, goals, and all of it as JSON."""
+"""Report: the results printed, with their goals, and written as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -6,19 +6,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.quality.hosts import SERVED
-from bench.quality.work import OURS
-from bench.report import Goal
+from bench.quality.evaluation import OURS
+from bench.quality.host_scores import SERVED
+from bench.shared.report import Goal
 
 Results = Mapping[str, Any]
 SHOWN = ("vus_pr", "precision", "recall", "f1", "false_alarms_a_week", "over_target", "median_delay_seconds")
-EQUAL = "false_alarms_a_week_at_equal_found"
+AT_EQUAL_FOUND = "false_alarms_a_week_at_equal_found"
 
 
-def judged(found: Results) -> list[dict[str, Any]]:
+def goals_of(figures: Results) -> list[dict[str, Any]]:
     """The goals, and whether they are met."""
-    ours, goals = found["overall"]["methods"][OURS], []
-    if against := found["overall"].get("against"):
+    ours, goals = figures["overall"]["methods"][OURS], []
+    if against := figures["overall"].get("against"):
         goals.append(Goal(f"event F1 over that of {against['best']}", against["difference"], 0, True, at_least=True))
     goals += [
         Goal("VUS-PR", ours["vus_pr"], 0.57, True, at_least=True),
@@ -27,7 +27,7 @@ def judged(found: Results) -> list[dict[str, Any]]:
         Goal("false alarms a series-week", ours["false_alarms_a_week"], 1, portable=True),
         Goal("normal points above 1, times the target rate", ours["over_target"], 10, portable=True),
     ]
-    if host := found["overall"]["hosts"].get(SERVED, {}).get(OURS):
+    if host := figures["overall"]["hosts"].get(SERVED, {}).get(OURS):
         goals.append(Goal("event F1 of hosts", host["f1"], 0.58, True, at_least=True))
         goals.append(Goal("false alarms a host-week", host["false_alarms_a_week"], 0.8, portable=True))
     return [{**asdict(goal), "met": goal.met} for goal in goals]
@@ -35,15 +35,15 @@ def judged(found: Results) -> list[dict[str, Any]]:
 
 def show(results: Results) -> None:
     """Print every figure."""
-    for name, one in {**results["sets"], "overall": results["overall"]}.items():
-        for method, figures in one["methods"].items():
-            _line(name, method, figures, SHOWN)
-        for how, methods in one["hosts"].items():
+    for name, of_set in {**results["sets"], "overall": results["overall"]}.items():
+        for method, figures in of_set["methods"].items():
+            _print_line(name, method, figures, SHOWN)
+        for combination, methods in of_set["hosts"].items():
             for method, figures in methods.items():
-                _line(f"{name}, host {how}", method, figures, SHOWN[1:])
-        for variant, figures in one["combinations"].items():
-            _line(f"{name}, combined", variant, figures, ("recall", "f1", "false_alarms_a_week", EQUAL))
-        if against := one.get("against"):
+                _print_line(f"{name}, host {combination}", method, figures, SHOWN[1:])
+        for variant, figures in of_set["combinations"].items():
+            _print_line(f"{name}, combined", variant, figures, ("recall", "f1", "false_alarms_a_week", AT_EQUAL_FOUND))
+        if against := of_set.get("against"):
             text = "event F1 {difference:+.3f}, 95 % of resampled hosts {low:+.3f} to {high:+.3f}"
             print(f"{name:<24} against {against['best']}: {text.format(**against)}")
     for goal in results["goals"]:
@@ -53,17 +53,21 @@ def show(results: Results) -> None:
 
 
 def write(results: Results, directory: Path) -> Path:
-    """The JSON file, `<name>.json`."""
+    """Write the JSON file `<name>.json` into a directory, and return its path."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{results['name']}.json"
     path.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
     return path
 
 
-def _line(of: str, name: str, figures: Mapping[str, Any], shown: tuple[str, ...]) -> None:
-    words = {"false_alarms_a_week": "false/week", "median_delay_seconds": "delay", EQUAL: "false/week at equal found"}
-    text = "  ".join(f"{words.get(figure, figure)} {_number(figures[figure])}" for figure in shown)
-    print(f"{of:<24} {name:<24} {text}", flush=True)
+def _print_line(scope: str, name: str, figures: Mapping[str, Any], shown: tuple[str, ...]) -> None:
+    short_names = {
+        "false_alarms_a_week": "false/week",
+        "median_delay_seconds": "delay",
+        AT_EQUAL_FOUND: "false/week at equal found",
+    }
+    text = "  ".join(f"{short_names.get(figure, figure)} {_number(figures[figure])}" for figure in shown)
+    print(f"{scope:<24} {name:<24} {text}", flush=True)
 
 
 def _number(value: float | None) -> str:

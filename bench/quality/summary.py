@@ -1,4 +1,4 @@
-"""Summary: the outcomes of many hosts as figures by data set and over all."""
+"""Summary: figures over many hosts, by data set and over all sets."""
 
 import math
 from collections import defaultdict
@@ -8,41 +8,44 @@ from typing import Any
 import numpy as np
 
 from bench.quality.bootstrap import difference
-from bench.quality.combinations import SERVED, Variant
 from bench.quality.datasets import SOURCES
+from bench.quality.evaluation import METHODS, OURS, OURS_ON_SUBSET, Outcome
 from bench.quality.events import Counts
-from bench.quality.work import METHODS, OURS, OURS_THERE, Outcome
+from bench.quality.window_combinations import SERVED, Variant
 
 Figures = dict[str, Any]
-FEW_DIGITS = 4
+SIGNIFICANT_DIGITS = 4
 
 
 def summary(outcomes: Sequence[Outcome], rate: float) -> Figures:
-    """Figures by data set, their plain mean over sets, and how sure the difference to the best baseline is."""
+    """Figures by data set, their plain mean over sets, and the difference to the best baseline with its interval."""
     by_set: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in sorted(outcomes, key=lambda one: one.host):
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.host):
         by_set[outcome.data_set].append(outcome)
     sets = {name: _of_set(by_set[name], rate) for name in SOURCES if name in by_set}
-    names = [name for name in METHODS if all(name in one["methods"] for one in sets.values())]
+    names = [name for name in METHODS if all(name in of_set["methods"] for of_set in sets.values())]
     overall: Figures = {
-        "methods": _means(one["methods"] for one in sets.values()),
-        "hosts": {how: _means(one["hosts"][how] for one in sets.values() if one["hosts"]) for how in _hows(sets)},
-        "combinations": _means(one["combinations"] for one in sets.values()),
-        "frontier": _means(one["frontier"] for one in sets.values()),
+        "methods": _means(of_set["methods"] for of_set in sets.values()),
+        "hosts": {
+            combination: _means(of_set["hosts"][combination] for of_set in sets.values() if of_set["hosts"])
+            for combination in _host_combinations(sets)
+        },
+        "combinations": _means(of_set["combinations"] for of_set in sets.values()),
+        "frontier": _means(of_set["frontier"] for of_set in sets.values()),
     }
-    if best := _best(overall["methods"], [name for name in names if _as_many(name, sets)]):
+    if best := _best(overall["methods"], [name for name in names if _is_complete_baseline(name, sets)]):
         overall["against"] = {"best": best, **difference({name: _pairs(by_set[name], best) for name in sets})}
     return cleaned({"sets": sets, "overall": overall})
 
 
 def cleaned(value: Any) -> Any:
-    """Rounded, and None for what is not a number."""
+    """A value with its numbers rounded, and None in place of those that are not finite."""
     if isinstance(value, Mapping):
-        return {name: cleaned(one) for name, one in value.items()}
+        return {name: cleaned(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [cleaned(one) for one in value]
+        return [cleaned(item) for item in value]
     if isinstance(value, float):
-        return float(f"{value:.{FEW_DIGITS}g}") if math.isfinite(value) else None
+        return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if math.isfinite(value) else None
     return value
 
 
@@ -50,24 +53,25 @@ def _of_set(outcomes: Sequence[Outcome], rate: float) -> Figures:
     figures: Figures = {
         "title": SOURCES[outcomes[0].data_set].title,
         "hosts_scored": len(outcomes),
-        "points": sum(one.points for one in outcomes),
-        "windows": sorted({" ".join(one.windows) for one in outcomes}),
+        "points": sum(outcome.points for outcome in outcomes),
+        "windows": sorted({" ".join(outcome.windows) for outcome in outcomes}),
         "methods": {},
         "hosts": {},
         "combinations": {},
     }
     for name in METHODS:
-        if some := [one for one in outcomes if name in one.counts]:
-            counts = Counts.total(one.counts[name] for one in some)
-            volumes = [volume for one in some for volume in one.vus[name]]
+        if evaluated := [outcome for outcome in outcomes if name in outcome.counts]:
+            counts = Counts.total(outcome.counts[name] for outcome in evaluated)
+            volumes = [volume for outcome in evaluated for volume in outcome.vus[name]]
             figures["methods"][name] = {"vus_pr": _mean(volumes), **_figures(counts, rate)}
-        for how in {how for one in outcomes for how in one.whole}:
-            whole = Counts.total(one.whole[how][name] for one in outcomes if name in one.whole.get(how, {}))
-            if whole.series:
-                figures["hosts"].setdefault(how, {})[name] = _figures(whole, rate)
+        for combination in {key for outcome in outcomes for key in outcome.host_counts}:
+            by_method = [outcome.host_counts.get(combination, {}) for outcome in outcomes]
+            counts = Counts.total(row[name] for row in by_method if name in row)
+            if counts.series:
+                figures["hosts"].setdefault(combination, {})[name] = _figures(counts, rate)
     figures["combinations"] = _variants(outcomes, rate)
     figures["frontier"] = _frontier(outcomes)
-    eligible = [name for name in figures["methods"] if _as_many(name, {"": figures})]
+    eligible = [name for name in figures["methods"] if _is_complete_baseline(name, {"": figures})]
     if best := _best(figures["methods"], eligible):
         figures["against"] = {"best": best, **difference({"": _pairs(outcomes, best)})}
     return figures
@@ -94,32 +98,35 @@ def _figures(counts: Counts, rate: float) -> Figures:
 
 
 def _variants(outcomes: Sequence[Outcome], rate: float) -> Figures:
-    if not all(one.variants for one in outcomes):
+    if not all(outcome.variants for outcome in outcomes):
         return {}
-    totals = {name: Variant.total(one.variants[name] for one in outcomes) for name in outcomes[0].variants}
+    totals = {name: Variant.total(outcome.variants[name] for outcome in outcomes) for name in outcomes[0].variants}
     found = totals[SERVED].counts.found
     figures = {}
     for name, variant in totals.items():
-        threshold, false = variant.at_found(found)
-        equal = {"threshold_at_equal_found": threshold, "false_alarms_a_week_at_equal_found": false}
-        figures[name] = {**_figures(variant.counts, rate), **equal}
+        point = variant.at_equal_found(found)
+        figures[name] = {
+            **_figures(variant.counts, rate),
+            "threshold_at_equal_found": point.threshold,
+            "false_alarms_a_week_at_equal_found": point.false_alarms_a_week,
+        }
     return figures
 
 
 def _frontier(outcomes: Sequence[Outcome]) -> Figures:
-    if not all(one.variants for one in outcomes):
+    if not all(outcome.variants for outcome in outcomes):
         return {}
-    return dict(Variant.total(one.variants[SERVED] for one in outcomes).frontier())
+    return dict(Variant.total(outcome.variants[SERVED] for outcome in outcomes).frontier())
 
 
-def _means(several: Iterable[Figures]) -> Figures:
-    """Of each figure over the sets that have it; of counts the sum."""
-    some = list(several)
-    found: Figures = {}
-    for name in dict.fromkeys(name for one in some for name in one):
-        rows = [one[name] for one in some if name in one]
-        found[name] = {figure: _mean_or_sum([row[figure] for row in rows]) for figure in rows[0]}
-    return found
+def _means(by_set: Iterable[Figures]) -> Figures:
+    """By name the mean of each figure over the sets that have it; the sum if the figure is a count."""
+    sets = list(by_set)
+    means: Figures = {}
+    for name in dict.fromkeys(name for of_set in sets for name in of_set):
+        rows = [of_set[name] for of_set in sets if name in of_set]
+        means[name] = {figure: _mean_or_sum([row[figure] for row in rows]) for figure in rows[0]}
+    return means
 
 
 def _mean_or_sum(values: Sequence[float]) -> float:
@@ -127,18 +134,18 @@ def _mean_or_sum(values: Sequence[float]) -> float:
 
 
 def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
 
 
-def _hows(sets: Mapping[str, Figures]) -> list[str]:
-    return sorted({how for one in sets.values() for how in one["hosts"]})
+def _host_combinations(sets: Mapping[str, Figures]) -> list[str]:
+    return sorted({combination for of_set in sets.values() for combination in of_set["hosts"]})
 
 
-def _as_many(name: str, sets: Mapping[str, Figures]) -> bool:
-    """Whether a baseline was given all the series."""
-    rows = [one["methods"] for one in sets.values()]
-    return name not in (OURS, OURS_THERE) and all(row[name]["series"] == row[OURS]["series"] for row in rows)
+def _is_complete_baseline(name: str, sets: Mapping[str, Figures]) -> bool:
+    """Whether a method is a baseline that was evaluated on all series."""
+    rows = [of_set["methods"] for of_set in sets.values()]
+    return name not in (OURS, OURS_ON_SUBSET) and all(row[name]["series"] == row[OURS]["series"] for row in rows)
 
 
 def _best(methods: Mapping[str, Figures], eligible: Sequence[str]) -> str | None:
@@ -146,4 +153,4 @@ def _best(methods: Mapping[str, Figures], eligible: Sequence[str]) -> str | None
 
 
 def _pairs(outcomes: Sequence[Outcome], best: str) -> list[tuple[Counts, Counts]]:
-    return [(one.counts[OURS], one.counts[best]) for one in outcomes]
+    return [(outcome.counts[OURS], outcome.counts[best]) for outcome in outcomes]

@@ -144,8 +144,8 @@ def check_a_row_predicts_the_same_alone_and_among_others(kind: type[Model]) -> N
 def check_strange_histories_are_predicted_or_refused(kind: type[Model]) -> None:
     strange = strange_histories()
     model = fitted_or_refused(kind, Points.of(*strange.values()))
-    for asked in strange.values():
-        points = Points.of(*[asked] * model.rows)
+    for series in strange.values():
+        points = Points.of(*[series] * model.rows)
         prediction = model.predict(np.arange(model.rows), points)
         assert_sound_bands(prediction)
         assert not np.isnan(prediction.score).any()
@@ -159,10 +159,10 @@ def check_one_strange_history_alone_is_a_row_or_a_refusal(kind: type[Model]) -> 
 
 def check_threads_do_not_disturb_each_other(kind: type[Model]) -> None:
     model, points = fitted(kind), fresh()
-    asked = [points.with_values(points.values * factor) for factor in np.linspace(0.5, 2, 8)]
-    one_by_one = [model.predict(np.arange(3), one) for one in asked]
+    batches = [points.with_values(points.values * factor) for factor in np.linspace(0.5, 2, 8)]
+    one_by_one = [model.predict(np.arange(3), batch) for batch in batches]
     with ThreadPoolExecutor(8) as threads:
-        at_once = threads.map(lambda one: model.predict(np.arange(3), one), asked * 3)
+        at_once = threads.map(lambda batch: model.predict(np.arange(3), batch), batches * 3)
         for expected, got in zip(one_by_one * 3, at_once, strict=True):
             assert_same(expected, got)
 
@@ -340,8 +340,8 @@ def rate_above_1(scores: NDArray[np.float64]) -> float:
 
 
 def assert_near_target(rates: Mapping[str, float], names: Iterable[str]) -> None:
-    far = {name: rates[name] for name in names if not RATE / 2 <= rates[name] <= 2 * RATE}
-    assert not far, f"rates are {far}, the target is {RATE}"
+    off_target = {name: rates[name] for name in names if not RATE / 2 <= rates[name] <= 2 * RATE}
+    assert not off_target, f"rates are {off_target}, the target is {RATE}"
 
 
 def assert_sound_bands(prediction: Prediction) -> None:

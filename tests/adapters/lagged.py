@@ -21,8 +21,8 @@ def stacked(rows: Sequence[Arrays]) -> Arrays:
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
-def said(kind: type[OneStep], row: Arrays, points: Points = TODAY) -> Prediction:
-    """What one reduced row says of the points."""
+def predict_row(kind: type[OneStep], row: Arrays, points: Points = TODAY) -> Prediction:
+    """The prediction of one reduced row for the points."""
     return kind.uncalibrated(row).predict(np.array([0]), points)
 
 
@@ -32,7 +32,7 @@ def library_and_ours(
     """What the library's answer to the examples means in the history's unit, and what the row says of their points."""
     _, y = kind.examples(PAST)
     zero = PAST.values[-len(y) :] - row["unit"] * y
-    return zero + row["unit"] * answer, said(kind, row, PAST).expected[-len(y) :]
+    return zero + row["unit"] * answer, predict_row(kind, row, PAST).expected[-len(y) :]
 
 
 def with_incident(points: Points, start: float, hours: float, height: float) -> tuple[Points, NDArray[np.bool_]]:

@@ -12,6 +12,8 @@ from tests.test_architecture import imported
 
 MORE = ("onnxruntime", "skl2onnx")
 """Those that are not an adapter's own."""
+QUICK = False
+"""Whether tests that fit with a library are left out, as `--quick` sets it."""
 
 
 def libraries() -> frozenset[str]:
@@ -20,12 +22,15 @@ def libraries() -> frozenset[str]:
 
 
 def missing(path: Path) -> str | None:
-    """A library that a module of tests imports and that is not installed."""
-    return next(_absent(*(imported(path) & libraries())), None)
+    """A library that a module of tests imports and that is not installed, or not wanted."""
+    used = imported(path) & libraries()
+    return next(iter(sorted(used)) if QUICK else _absent(*used), None)
 
 
 def needs(*names: str) -> None:
     """Skip the test if a library is not installed, and say which; in CI, fail."""
+    if QUICK and any(names):
+        pytest.skip(f"--quick: {', '.join(sorted(filter(None, names)))} is not used")
     for name in _absent(*names):
         if os.environ.get("CI"):
             pytest.fail(f"{name} is not installed, and in CI it has to be")

@@ -26,37 +26,37 @@ def chain(leaves: int) -> _trees.Tree:
     return _trees.Tree(nodes["feature"], nodes["threshold"], left, right, nodes["value"])
 
 
-def said(forest: Arrays, *x: float) -> list[float]:
+def totals(forest: Arrays, *x: float) -> list[float]:
     return _trees.total(forest, np.zeros(len(x), np.int64), np.array(x, np.float32)[:, None]).tolist()
 
 
 def test_what_equals_the_threshold_goes_left_and_if_strict_right() -> None:
     beside = float(np.nextafter(STEP, np.float32(1)))
-    assert said(_trees.packed([stump(float(STEP))], "it"), float(STEP), beside) == [-1, 1]
-    assert said(_trees.packed([stump(float(STEP), strict=True)], "it"), float(STEP), beside) == [1, 1]
+    assert totals(_trees.packed([stump(float(STEP))], "it"), float(STEP), beside) == [-1, 1]
+    assert totals(_trees.packed([stump(float(STEP), strict=True)], "it"), float(STEP), beside) == [1, 1]
 
 
 def test_a_threshold_between_two_float32_parts_them() -> None:
     below, above = STEP, np.nextafter(STEP, np.float32(1))
     between = (float(below) + float(above)) / 2
     for threshold in (between, np.nextafter(float(above), 0), float(below)):
-        assert said(_trees.packed([stump(threshold)], "it"), float(below), float(above)) == [-1, 1]
+        assert totals(_trees.packed([stump(threshold)], "it"), float(below), float(above)) == [-1, 1]
 
 
 def test_thresholds_beyond_all_float32_send_everything_one_way() -> None:
-    assert said(_trees.packed([stump(1e300)], "it"), -1e30, 1e30) == [-1, -1]
-    assert said(_trees.packed([stump(-1e300)], "it"), -1e30, 1e30) == [1, 1]
+    assert totals(_trees.packed([stump(1e300)], "it"), -1e30, 1e30) == [-1, -1]
+    assert totals(_trees.packed([stump(-1e300)], "it"), -1e30, 1e30) == [1, 1]
 
 
 def test_the_deepest_tree_is_walked_to_its_end() -> None:
     forest = _trees.packed([chain(_trees.LEAVES)], "it")
-    asked = np.arange(_trees.LEAVES, dtype=float)
-    assert said(forest, *asked) == asked.tolist()
+    leaves = np.arange(_trees.LEAVES, dtype=float)
+    assert totals(forest, *leaves) == leaves.tolist()
 
 
 def test_trees_are_added_up_and_none_say_0() -> None:
-    assert said(_trees.packed([stump(0), stump(1), chain(4)], "it"), 0.5, 2) == [0 + 1, 2 + 2]
-    assert said(_trees.none(), 5) == [0]
+    assert totals(_trees.packed([stump(0), stump(1), chain(4)], "it"), 0.5, 2) == [0 + 1, 2 + 2]
+    assert totals(_trees.none(), 5) == [0]
 
 
 def test_each_point_is_told_by_the_trees_of_its_row_in_however_many_chunks() -> None:
@@ -71,7 +71,7 @@ def test_damaged_arrays_hold_nobody_up() -> None:
     forest = dict(_trees.packed([chain(5)], "it"))
     forest["left"] = np.full_like(forest["left"], 255)
     forest["feature"] = np.full_like(forest["feature"], 100)
-    assert np.isfinite(said(forest, 1.0)).all()
+    assert np.isfinite(totals(forest, 1.0)).all()
 
 
 def test_too_many_trees_or_leaves_are_refused_with_the_most_there_can_be() -> None:

@@ -24,8 +24,8 @@ PAGE = ROOT / "docs" / "adapters.md"
 def registered() -> dict[str, str]:
     """The entry points the page shows."""
     (shown,) = [block.text for block in blocks(PAGE) if block.language == "toml"]
-    found: dict[str, str] = tomllib.loads(shown)["project"]["entry-points"][adapters.GROUP]
-    return found
+    entries: dict[str, str] = tomllib.loads(shown)["project"]["entry-points"][adapters.GROUP]
+    return entries
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The package, for this process."""
 
     def forget() -> None:
-        for remembered in (adapters.names, adapters.get, adapters._others):
-            remembered.cache_clear()
+        for cached in (adapters.names, adapters.get, adapters._external):
+            cached.cache_clear()
 
     monkeypatch.syspath_prepend(site)
     forget()
@@ -60,8 +60,8 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget()
 
 
-def told(site: Path, *arguments: object) -> Any:
-    """What a command in a process of its own says, where the package is installed."""
+def command_output(site: Path, *arguments: object) -> Any:
+    """The JSON that a command prints, in its own process, where the package is installed."""
     command = [sys.executable, "-m", "myriad", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=site)
@@ -85,9 +85,9 @@ def test_it_trains_and_serves(site: Path, tmp_path: Path, serve: Callable[..., S
     series = {"region": "here", "host": "web", "metric": "cpu"}
     pd.DataFrame({**series, "timestamp": past.timestamps, "value": past.values}).to_parquet(tmp_path / "past.parquet")
     flags = ("--adapter", name, "--store", url, "--work", tmp_path / "work", "--json")
-    assert told(site, "train", tmp_path / "past.parquet", *flags)["models"] == 3
+    assert command_output(site, "train", tmp_path / "past.parquet", *flags)["models"] == 3
     service = serve(url, PYTHONPATH=f"{site}{os.pathsep}{ROOT}")
-    asked = {**series, "datapoints": [{"timestamp": END, "value": 500.0}], "windows": ["1m"]}
-    answer = service.client.post("/predict", json=asked).json()
+    request = {**series, "datapoints": [{"timestamp": END, "value": 500.0}], "windows": ["1m"]}
+    answer = service.client.post("/predict", json=request).json()
     assert [model["adapter"] for model in answer["models"]] == [name]
     assert answer["anomaly_scores"]["score"][0] > 1

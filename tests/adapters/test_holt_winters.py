@@ -13,7 +13,7 @@ from myriad.models.base import Prediction
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 HOUR, STEP = 3600, 300
@@ -47,8 +47,8 @@ def reduced(fitted: Any, past: Points = HOURS) -> HoltWinters:
 
 
 def ahead(model: HoltWinters, times: NDArray[np.int64] = NEXT) -> Prediction:
-    """What is said when nothing has been posted since the history."""
-    return said(model, Points.of((times, np.full(len(times), np.nan))))
+    """The prediction when nothing has been posted since the history."""
+    return predict(model, Points.of((times, np.full(len(times), np.nan))))
 
 
 @pytest.mark.parametrize("model", [ExponentialSmoothing, ETSModel])
@@ -81,7 +81,7 @@ def test_hourly_points_are_followed_as_the_library_follows_them() -> None:
     }
     longer = ExponentialSmoothing(new, **ADDITIVE, **start)
     theirs = longer.fit(smoothing_level=alpha, smoothing_seasonal=0, optimized=False).fittedvalues
-    ours = said(reduced(fitted), Points.of((NEXT, new))).expected
+    ours = predict(reduced(fitted), Points.of((NEXT, new))).expected
     np.testing.assert_allclose(ours, theirs, atol=0.03)
 
 
@@ -117,23 +117,23 @@ def test_a_fit_to_other_values_cannot_be_a_row() -> None:
 
 def test_a_daily_rhythm_and_the_level_are_expected() -> None:
     today = history(1, step=STEP, seed=1, until=END + DAY)
-    expected = said(trained("holt_winters", history(14, step=STEP)), today).expected
+    expected = predict(trained("holt_winters", history(14, step=STEP)), today).expected
     assert np.abs(expected - 100 - rhythm(today.timestamps)).max() < 2
 
 
 def test_the_level_follows_a_lasting_shift() -> None:
     past = Points.of((PAST, 100 + rhythm(PAST) + 3 * noise(len(PAST))))
     shifted = Points.of((AHEAD, 115 + rhythm(AHEAD) + 3 * noise(len(AHEAD), 1)))
-    said_of = said(trained("holt_winters", past), shifted)
-    assert said_of.score[:12].max() > 1
-    assert (said_of.score[-144:] > 1).mean() < 0.02
+    prediction = predict(trained("holt_winters", past), shifted)
+    assert prediction.score[:12].max() > 1
+    assert (prediction.score[-144:] > 1).mean() < 0.02
 
 
 def test_an_hour_long_incident_scores_above_1_and_the_rest_of_the_day_does_not() -> None:
     today = history(1, step=STEP, seed=1, until=END + DAY)
     incident = (today.timestamps >= END + 9 * HOUR) & (today.timestamps < END + 10 * HOUR)
     model = trained("holt_winters", history(21, step=STEP))
-    scores = said(model, today.with_values(today.values + 40 * incident)).score
+    scores = predict(model, today.with_values(today.values + 40 * incident)).score
     assert (scores[incident] > 1).all()
     assert (scores[~incident] > 1).mean() < 0.02
 
@@ -142,7 +142,7 @@ def test_a_gap_makes_the_band_of_a_wandering_series_wider() -> None:
     past = Points.of((PAST, 1000 + np.cumsum(noise(len(PAST)))))
     values = np.full(len(AHEAD), past.values[-1])
     values[100:200] = np.nan
-    band = said(trained("holt_winters", past), Points.of((AHEAD, values)))
+    band = predict(trained("holt_winters", past), Points.of((AHEAD, values)))
     width = band.upper - band.lower
     assert width[200] > 1.2 * width[100]
     assert width[-1] == pytest.approx(width[100], rel=0.05)
@@ -151,7 +151,7 @@ def test_a_gap_makes_the_band_of_a_wandering_series_wider() -> None:
 def test_a_point_posted_less_often_than_in_the_history_moves_the_level_by_more() -> None:
     model = trained("holt_winters", Points.of((PAST, 100 + 3 * noise(len(PAST)))))
     often, rarely = (np.arange(END, END + DAY, step) for step in (STEP, 4 * STEP))
-    moved = [said(model, Points.of((t[:60], np.full(60, 104.0)))).expected[-1] - 100 for t in (often, rarely)]
+    moved = [predict(model, Points.of((t[:60], np.full(60, 104.0)))).expected[-1] - 100 for t in (often, rarely)]
     assert moved[1] > 1.3 * moved[0]
 
 
@@ -165,7 +165,7 @@ def test_many_series_are_followed_as_one_by_one() -> None:
 
 def test_a_damped_trend_is_fitted_when_asked_for() -> None:
     rising = Points.of((PAST, 100 + (PAST - PAST[0]) / HOUR + noise(len(PAST))))
-    plain, damped = (HoltWinters.fit(rising, damped_trend=asked).model for asked in (False, True))
+    plain, damped = (HoltWinters.fit(rising, damped_trend=damped).model for damped in (False, True))
     assert plain.arrays["trend"][0] == 0
     assert damped.arrays["trend"][0] > 0
     later = np.array([END + 6 * HOUR])

@@ -9,7 +9,7 @@ from myriad.models.errors import NotReducible
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY
 from tests.adapters.lagged import PAST, STEP, TODAY, with_incident
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 X = IsolationForest.examples(PAST)
@@ -39,7 +39,7 @@ def test_an_odd_value_narrows_its_own_band() -> None:
     model = trained("isolation_forest", history(21, step=STEP))
     odd = TODAY.values.copy()
     odd[150] += 30
-    usual, spiked = said(model, TODAY), said(model, TODAY.with_values(odd))
+    usual, spiked = predict(model, TODAY), predict(model, TODAY.with_values(odd))
     width, before = (one.upper[150] - one.lower[150] for one in (spiked, usual))
     assert width < before
     assert spiked.expected[150] == usual.expected[150]
@@ -50,9 +50,9 @@ def test_one_odd_value_is_not_expected_again() -> None:
     model = trained("isolation_forest", history(21, step=STEP))
     odd = TODAY.values.copy()
     odd[150] += 300
-    prediction = said(model, TODAY.with_values(odd))
-    assert np.abs(prediction.expected - said(model, TODAY).expected).max() < 10
-    assert (prediction.score[151:] > 1).sum() == (said(model, TODAY).score[151:] > 1).sum()
+    prediction = predict(model, TODAY.with_values(odd))
+    assert np.abs(prediction.expected - predict(model, TODAY).expected).max() < 10
+    assert (prediction.score[151:] > 1).sum() == (predict(model, TODAY).score[151:] > 1).sum()
 
 
 def test_the_further_off_the_higher_the_score_where_the_forest_sees_no_difference() -> None:
@@ -61,7 +61,7 @@ def test_the_further_off_the_higher_the_score_where_the_forest_sees_no_differenc
     def scored(height: float) -> float:
         odd = TODAY.values.copy()
         odd[150] += height
-        return float(said(model, TODAY.with_values(odd)).score[150])
+        return float(predict(model, TODAY.with_values(odd)).score[150])
 
     assert scored(300) == pytest.approx(10 * scored(30), rel=0.3)
 
@@ -72,19 +72,21 @@ def test_steps_the_history_often_made_count_for_less() -> None:
     values = 100 + draw.normal(size=len(times)) + 30 * (draw.random(len(times)) < 0.15)
     past = times < END
     model = trained("isolation_forest", Points.of((times[past], values[past])), rate=1e-2)
-    score = said(model, Points.of((times[~past], values[~past]))).score[30:]
+    score = predict(model, Points.of((times[~past], values[~past]))).score[30:]
     assert (score > 1).mean() < 0.05
 
 
 def test_a_small_deviation_does_not_score_however_odd_the_forest_finds_it() -> None:
     times = np.arange(END - 21 * DAY, END, STEP)
     past = Points.of((times, 1000 + 0.001 * np.random.default_rng(0).normal(size=len(times))))
-    score = said(trained("isolation_forest", past), Points.of((END + STEP * np.arange(40), [1000.0] * 39 + [1005.0])))
+    score = predict(
+        trained("isolation_forest", past), Points.of((END + STEP * np.arange(40), [1000.0] * 39 + [1005.0]))
+    )
     assert (score.score < 1).all()
 
 
 def test_an_incident_stands_out_at_its_start() -> None:
     today, inside = with_incident(TODAY, 9, 1, 40)
-    score = said(trained("isolation_forest", history(21, step=STEP)), today).score
+    score = predict(trained("isolation_forest", history(21, step=STEP)), today).score
     assert score[inside][0] > 1
     assert (score[today.timestamps < END + 9 * 3600] > 1).mean() < 0.02

@@ -3,7 +3,7 @@ import pytest
 
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END
 
 STEP = 300
@@ -20,14 +20,14 @@ STEADY = Points.of((PAST, 100 + 3 * noise(len(PAST))))
 
 def test_what_is_expected_is_the_median_of_the_points_before() -> None:
     values = 100 + 3 * noise(len(AHEAD), 1)
-    expected = said(trained("mad", STEADY), Points.of((AHEAD, values))).expected
+    expected = predict(trained("mad", STEADY), Points.of((AHEAD, values))).expected
     center = float(np.median(STEADY.values))
     for i in (31, 100, 287):
         assert expected[i] == pytest.approx(np.median([*values[i - 30 : i], *[center] * 3]), abs=1e-3)
 
 
 def test_the_first_point_is_expected_at_the_centre_of_the_history() -> None:
-    expected = said(trained("mad", STEADY), Points.of((AHEAD[:1], [500.0]))).expected
+    expected = predict(trained("mad", STEADY), Points.of((AHEAD[:1], [500.0]))).expected
     assert expected[0] == pytest.approx(np.median(STEADY.values), abs=1e-3)
 
 
@@ -35,11 +35,11 @@ def test_a_burst_does_not_move_what_is_expected_and_a_shift_does_after_half_of_t
     values = 100 + 3 * noise(200, 2)
     values[50:60] += 1000
     values[120:] += 50
-    said_of = said(trained("mad", STEADY), Points.of((AHEAD[:200], values)))
-    assert abs(said_of.expected[60] - 100) < 5
-    assert said_of.expected[130] < 110
-    assert said_of.expected[150] > 140
-    assert (said_of.score[50:60] > 1).all()
+    prediction = predict(trained("mad", STEADY), Points.of((AHEAD[:200], values)))
+    assert abs(prediction.expected[60] - 100) < 5
+    assert prediction.expected[130] < 110
+    assert prediction.expected[150] > 140
+    assert (prediction.score[50:60] > 1).all()
 
 
 def test_bursts_in_the_history_do_not_widen_the_band() -> None:

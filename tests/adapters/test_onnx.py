@@ -12,11 +12,11 @@ from sklearn.neural_network import MLPRegressor
 
 from myriad.adapters import onnx as adapter
 from myriad.adapters._features import features
-from myriad.adapters.onnx import CAPACITY, SESSIONS, Onnx, examples
+from myriad.adapters.onnx import MAX_GRAPH_BYTES, MAX_SESSIONS, Onnx, examples
 from myriad.models.errors import ArtifactCorrupt, NotReducible
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 STEP = 300
@@ -68,14 +68,14 @@ def test_what_is_expected_is_the_librarys_prediction(kind: Any) -> None:
     center, unit = model.arrays["center"][0], model.arrays["unit"][0]
     scaled = TODAY.with_values((TODAY.values - center) / unit)
     predicted = kind.predict(features(scaled).astype(np.float32))
-    np.testing.assert_allclose((said(model, TODAY).expected - center) / unit, predicted, atol=TOLERANCE)
+    np.testing.assert_allclose((predict(model, TODAY).expected - center) / unit, predicted, atol=TOLERANCE)
 
 
 def test_the_fit_is_scikit_learns_ridge() -> None:
     model, kind = Onnx.fit(PAST, alpha=0.5).model, fitted(Ridge(0.5 * 2000))
     center, unit = model.arrays["center"][0], model.arrays["unit"][0]
     predicted = kind.predict(features(TODAY.with_values((TODAY.values - center) / unit)))
-    np.testing.assert_allclose((said(model, TODAY).expected - center) / unit, predicted, atol=TOLERANCE)
+    np.testing.assert_allclose((predict(model, TODAY).expected - center) / unit, predicted, atol=TOLERANCE)
 
 
 def test_a_graph_and_its_bytes_are_the_same_row() -> None:
@@ -87,13 +87,13 @@ def test_a_graph_and_its_bytes_are_the_same_row() -> None:
 
 def test_an_answer_without_a_second_axis_is_as_good() -> None:
     graph = made(node("ReduceMean", axes=[1], keepdims=0), of=["n"])
-    assert np.isfinite(said(model_of(graph), TODAY).score).all()
+    assert np.isfinite(predict(model_of(graph), TODAY).score).all()
 
 
 def test_what_is_not_a_number_is_taken_for_the_usual() -> None:
     root = helper.make_node("Sqrt", ["x"], ["roots"])
     model = model_of(made(root, helper.make_node("MatMul", ["roots", "weights"], ["y"])))
-    prediction = said(model, TODAY)
+    prediction = predict(model, TODAY)
     assert np.isfinite(prediction.lower).all()
     assert (prediction.expected == model.arrays["center"]).any()
 
@@ -152,7 +152,7 @@ def test_bytes_that_are_no_graph_are_refused_before_they_are_served(start: bytes
 
 def test_a_cut_or_overlong_graph_is_refused() -> None:
     good = model_of(graph_of(fitted(Ridge())))
-    for size in (int(good.arrays["size"][0]) - 20, CAPACITY + 1):
+    for size in (int(good.arrays["size"][0]) - 20, MAX_GRAPH_BYTES + 1):
         with pytest.raises(ArtifactCorrupt):
             Onnx({**good.arrays, "size": np.array([size], "<i4")}).check()
 
@@ -163,16 +163,16 @@ def test_graphs_kept_ready_are_bounded_and_shared_by_content() -> None:
     for row in range(3):
         model.predict(np.array([row]), TODAY)
     assert adapter._session.cache_info().currsize == 1
-    assert adapter._session.cache_info().maxsize == SESSIONS
+    assert adapter._session.cache_info().maxsize == MAX_SESSIONS
 
 
 def test_an_incident_scores_above_1_as_it_begins_and_the_calm_before_it_does_not() -> None:
     incident = np.arange(len(TODAY.values)) >= 200
-    scores = said(trained("onnx", PAST), TODAY.with_values(TODAY.values + 40 * incident)).score
+    scores = predict(trained("onnx", PAST), TODAY.with_values(TODAY.values + 40 * incident)).score
     assert (scores[200:203] > 1).all()
     assert (scores[:200] > 1).mean() < 0.02
 
 
 def test_a_daily_rhythm_is_followed() -> None:
     usual = 100 + 20 * np.sin(2 * np.pi * TODAY.timestamps / DAY)
-    assert np.abs(said(trained("onnx", PAST), TODAY).expected - usual)[1:].mean() < 1.5
+    assert np.abs(predict(trained("onnx", PAST), TODAY).expected - usual)[1:].mean() < 1.5

@@ -9,7 +9,7 @@ from myriad.adapters.pca import Pca, windows
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 STEP = 300
@@ -37,7 +37,7 @@ def test_what_is_expected_is_the_value_the_library_finds_most_likely(fitted: PCA
     fitted.fit(windows(past))
     model = rows_of(fitted, past)
     center, unit = model.arrays["center"][0], model.arrays["unit"][0]
-    own = (said(model, points).expected - center)[30:] / unit
+    own = (predict(model, points).expected - center)[30:] / unit
     scaled = points.with_values((points.values - center) / unit)
     seen = np.concatenate([own[:, None], features(scaled)[30:]], axis=1)
     step = np.eye(12)[0]
@@ -49,7 +49,7 @@ def test_what_is_expected_is_the_value_the_library_finds_most_likely(fitted: PCA
 def test_one_learnt_in_parts_does_as_well() -> None:
     past, points = history(14, step=STEP), today()
     models = (rows_of(kind(8).fit(windows(past)), past) for kind in (PCA, IncrementalPCA))
-    whole, parts = (np.abs(said(model, points).expected - points.values).mean() for model in models)
+    whole, parts = (np.abs(predict(model, points).expected - points.values).mean() for model in models)
     assert parts == pytest.approx(whole, rel=0.25)
 
 
@@ -75,7 +75,7 @@ def test_the_number_of_components_can_be_chosen() -> None:
 
 def test_a_daily_rhythm_is_followed() -> None:
     usual = 100 + 20 * np.sin(2 * np.pi * today().timestamps / DAY)
-    expected = said(trained("pca", history(14, step=STEP)), today()).expected
+    expected = predict(trained("pca", history(14, step=STEP)), today()).expected
     assert np.abs(expected - usual)[1:].mean() < 1.5
 
 
@@ -84,14 +84,14 @@ def test_a_wave_is_expected_to_go_on() -> None:
         return 100 + 10 * np.sin(2 * np.pi * times / (80 * STEP))
 
     past = Points.of((PAST, wave(PAST) + 0.01 * noise(len(PAST))))
-    prediction = said(trained("pca", past), Points.of((AHEAD, wave(AHEAD))))
+    prediction = predict(trained("pca", past), Points.of((AHEAD, wave(AHEAD))))
     assert np.abs(prediction.expected - wave(AHEAD))[30:].max() < 0.1
 
 
 def test_an_incident_scores_above_1_as_it_begins_and_the_calm_before_it_does_not() -> None:
     points = today()
     incident = np.arange(len(points.values)) >= 200
-    scores = said(trained("pca", history(14, step=STEP)), points.with_values(points.values + 40 * incident)).score
+    scores = predict(trained("pca", history(14, step=STEP)), points.with_values(points.values + 40 * incident)).score
     assert (scores[200:203] > 1).all()
     assert (scores[:200] > 1).mean() < 0.02
 
@@ -100,14 +100,14 @@ def test_an_incident_in_the_history_is_not_learnt() -> None:
     past = history(14, step=STEP)
     spoilt = past.with_values(past.values + 1e4 * (np.arange(len(past.values)) % 2000 == 500))
     widths = [
-        np.ptp([p.lower, p.upper], axis=0).mean() for p in (said(Pca.fit(h).model, today()) for h in (past, spoilt))
+        np.ptp([p.lower, p.upper], axis=0).mean() for p in (predict(Pca.fit(h).model, today()) for h in (past, spoilt))
     ]
     assert widths[1] < 1.5 * widths[0]
 
 
 def test_the_band_is_wide_where_little_is_known() -> None:
     walk = Points.of((PAST, 100 + np.cumsum(noise(len(PAST)))))
-    prediction = said(trained("pca", walk), Points.of((AHEAD[:60], walk.values[-1] + np.zeros(60))))
+    prediction = predict(trained("pca", walk), Points.of((AHEAD[:60], walk.values[-1] + np.zeros(60))))
     width = prediction.upper - prediction.lower
     assert width[0] > 5 * width[1]
     assert width[1] >= width[-1]
@@ -116,7 +116,7 @@ def test_the_band_is_wide_where_little_is_known() -> None:
 def test_after_a_gap_nothing_is_taken_for_known() -> None:
     model, points = trained("pca", history(14, step=STEP)), today()
     gap = points.with_values(np.where(np.arange(len(points.values)) == 99, np.nan, points.values))
-    after, start = said(model, gap), said(model, points.where(points.timestamps >= points.timestamps[100]))
+    after, start = predict(model, gap), predict(model, points.where(points.timestamps >= points.timestamps[100]))
     np.testing.assert_array_equal(after.score[100:], start.score)
 
 
@@ -124,6 +124,6 @@ def test_an_effect_smaller_than_a_hundredth_of_the_usual_value_does_not_alert() 
     model = trained("pca", Points.of((PAST, 1000 + (noise(len(PAST)) > 3) * 0.001)))
     values = np.full(len(AHEAD), 1000.0)
     values[100], values[200], values[250] = 1000.002, 1009.0, 1012.0
-    scores = said(model, Points.of((AHEAD, values))).score
+    scores = predict(model, Points.of((AHEAD, values))).score
     assert scores[100] < 0.01
     assert scores[200] < 1 < scores[250]

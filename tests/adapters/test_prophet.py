@@ -10,7 +10,7 @@ from myriad.adapters.prophet import Prophet
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY, WEEK
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 with quiet("prophet.plot"):
@@ -69,7 +69,7 @@ def reduced(model: Any) -> Prophet:
 
 
 def ahead(model: Any, times: NDArray[np.int64]) -> NDArray[np.float64]:
-    return said(model, Points.of((times, np.zeros(len(times))))).expected
+    return predict(model, Points.of((times, np.zeros(len(times))))).expected
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -102,7 +102,7 @@ def test_the_band_grows_as_that_of_prophets_simulated_trends() -> None:
     times = np.arange(END, END + 2 * WEEK, HOUR) + HOUR // 2
     with quiet("prophet"):
         theirs = model.predict(pd.DataFrame({"ds": dates(times)}))
-    ours = said(reduced(model), Points.of((times, np.zeros(len(times)))))
+    ours = predict(reduced(model), Points.of((times, np.zeros(len(times)))))
     for at in (0, 100, 335):  # simulated trends have heavier tails than a normal distribution
         width = theirs["yhat_upper"][at] - theirs["yhat_lower"][at]
         assert (ours.upper - ours.lower)[at] == pytest.approx(width, rel=0.3)
@@ -152,7 +152,7 @@ def test_the_spread_is_that_of_the_points() -> None:
 def test_an_hour_long_incident_scores_above_1_and_the_rest_of_the_day_does_not() -> None:
     today = history(1, step=STEP, seed=1, until=END + DAY)
     incident = (today.timestamps >= END + 9 * HOUR) & (today.timestamps < END + 10 * HOUR)
-    scores = said(trained("prophet", history(21, step=STEP)), today.with_values(today.values + 40 * incident)).score
+    scores = predict(trained("prophet", history(21, step=STEP)), today.with_values(today.values + 40 * incident)).score
     assert (scores[incident] > 1).all()
     assert (scores[~incident] > 1).mean() < 0.02
 

@@ -13,7 +13,7 @@ from myriad.adapters.pyod import NARROWEST, SAMPLES, WIDEST, Pyod, windows
 from myriad.models.errors import ArtifactCorrupt, NotReducible
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 STEP = 300
@@ -27,15 +27,15 @@ def model_of(fitted: Any) -> Pyod:
     return Pyod.uncalibrated(Pyod.reduced(fitted, PAST))
 
 
-def seen(points: Points) -> NDArray[np.float64]:
+def windows_of(points: Points) -> NDArray[np.float64]:
     """The windows of the points but the first 30, scaled as the history is."""
     own = _scaled.scale(PAST)
-    features, _ = _scaled.known(own.at(np.zeros(len(points.values), np.int64)).scaled(points))
+    features, _ = _scaled.features_and_depth(own.at(np.zeros(len(points.values), np.int64)).scaled(points))
     values = (points.values - own.center[0]) / own.unit[0]
-    learnt = _scaled.examples(PAST, own)
-    spread = _scaled.spreads(learnt, lambda x, _: x[:, 0])[-1]
-    lag_mean, past_mean = (x[:, :7].mean(axis=1) for x in (features, learnt.features()))
-    drift = np.sqrt(np.pi / 2) * np.abs(learnt.features()[:, 0] - past_mean).mean()
+    examples = _scaled.examples(PAST, own)
+    spread = _scaled.spreads(examples, lambda x, _: x[:, 0])[-1]
+    lag_mean, past_mean = (x[:, :7].mean(axis=1) for x in (features, examples.features()))
+    drift = np.sqrt(np.pi / 2) * np.abs(examples.features()[:, 0] - past_mean).mean()
     columns = [(values - features[:, 0]) / spread, (features[:, 0] - lag_mean) / drift, features[:, 7:9]]
     return np.column_stack(columns)[30:]
 
@@ -46,8 +46,8 @@ def test_a_score_is_the_librarys_in_standard_deviations(fitted: KDE, count: int)
     fitted.fit(windows(PAST, count))
     model = model_of(fitted)
     wild = TODAY.with_values(TODAY.values + 20 * (np.arange(len(TODAY.values)) % 7 == 0))
-    prediction = said(model, wild)
-    above = fitted.decision_function(seen(wild)) - fitted.decision_scores_.min()
+    prediction = predict(model, wild)
+    above = fitted.decision_function(windows_of(wild)) - fitted.decision_scores_.min()
     half_band = (prediction.upper - prediction.lower)[30:] / 2 / model.arrays["unit"] / model.arrays["spread"][0, -1]
     inner = (half_band > 1.01 * NARROWEST) & (half_band < 0.99 * WIDEST)
     assert inner.mean() > 0.9
@@ -56,13 +56,13 @@ def test_a_score_is_the_librarys_in_standard_deviations(fitted: KDE, count: int)
 
 def test_what_is_expected_is_the_mean_of_the_librarys_density() -> None:
     fitted = KDE().fit(windows(PAST))
-    model, asked = model_of(fitted), seen(TODAY)[100]
+    model, window = model_of(fitted), windows_of(TODAY)[100]
     grid = np.linspace(-20, 20, 4001)
-    density = np.exp(-fitted.decision_function(np.column_stack([grid, np.tile(asked[1:], (4001, 1))])))
-    strayed = (grid * density).sum() / density.sum()
+    density = np.exp(-fitted.decision_function(np.column_stack([grid, np.tile(window[1:], (4001, 1))])))
+    step = (grid * density).sum() / density.sum()
     own, spread = model.arrays["unit"][0], model.arrays["spread"][0, -1]
-    expected = TODAY.values[129] + strayed * spread * own
-    assert said(model, TODAY).expected[130] == pytest.approx(expected, abs=5e-3 * own)
+    expected = TODAY.values[129] + step * spread * own
+    assert predict(model, TODAY).expected[130] == pytest.approx(expected, abs=5e-3 * own)
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_more_samples_than_a_row_has_are_corrupt() -> None:
 
 def test_a_threshold_scales_the_score() -> None:
     model, floor = Pyod.fit(PAST).model, np.array([1e-9])
-    once, twice = (said(model.calibrated(np.array([by]), floor), TODAY).score for by in (2.0, 4.0))
+    once, twice = (predict(model.calibrated(np.array([by]), floor), TODAY).score for by in (2.0, 4.0))
     np.testing.assert_allclose(once, 2 * twice)
 
 
 def test_a_value_further_off_than_any_in_the_history_scores_more_the_further_it_is() -> None:
     model = trained("pyod", PAST)
     scores = [
-        said(model, TODAY.with_values(TODAY.values + off * (np.arange(len(TODAY.values)) == 200))).score[200]
+        predict(model, TODAY.with_values(TODAY.values + off * (np.arange(len(TODAY.values)) == 200))).score[200]
         for off in (30, 100, 1000)
     ]
     assert 1 < scores[0] < scores[1] < scores[2]
@@ -114,7 +114,7 @@ def test_a_value_further_off_than_any_in_the_history_scores_more_the_further_it_
 
 def test_an_incident_scores_above_1_as_it_begins_and_the_calm_before_it_does_not() -> None:
     incident = np.arange(len(TODAY.values)) >= 200
-    scores = said(trained("pyod", PAST), TODAY.with_values(TODAY.values + 40 * incident)).score
+    scores = predict(trained("pyod", PAST), TODAY.with_values(TODAY.values + 40 * incident)).score
     assert scores[200] > 1
     assert (scores[:200] > 1).mean() < 0.02
 
@@ -125,5 +125,5 @@ def test_an_effect_smaller_than_a_hundredth_of_the_usual_value_does_not_alert() 
     model = trained("pyod", Points.of((times, 1000 + (noise > 3) * 0.001)))
     values = np.full(len(TODAY.values), 1000.0)
     values[100], values[200] = 1009.0, 1012.0
-    scores = said(model, TODAY.with_values(values)).score
+    scores = predict(model, TODAY.with_values(values)).score
     assert scores[100] < 1 < scores[200]

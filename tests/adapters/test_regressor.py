@@ -32,7 +32,7 @@ from myriad.models.errors import NotReducible
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY
 from tests.adapters.lagged import PAST, TODAY, library_and_ours, with_incident
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 STEP = 300
@@ -116,7 +116,7 @@ def test_a_rhythm_is_expected_though_nothing_was_posted_before() -> None:
     model = trained("regressor", history(21, step=STEP))
     for hour in range(24):
         alone = Points.of(([END + hour * 3600], [100.0]))
-        assert said(model, alone).expected[0] == pytest.approx(100 + 20 * np.sin(2 * np.pi * hour / 24), abs=2)
+        assert predict(model, alone).expected[0] == pytest.approx(100 + 20 * np.sin(2 * np.pi * hour / 24), abs=2)
 
 
 def test_a_drifting_level_is_followed_and_the_band_narrows_as_points_come_in() -> None:
@@ -124,7 +124,7 @@ def test_a_drifting_level_is_followed_and_the_band_narrows_as_points_come_in() -
     walk = 100 + np.cumsum(draw.normal(size=len(times)))
     late = times >= END - DAY
     model = trained("regressor", Points.of((times[~late], walk[~late])))
-    prediction = said(model, Points.of((times[late], walk[late])))
+    prediction = predict(model, Points.of((times[late], walk[late])))
     assert np.abs(prediction.expected - walk[late])[30:].mean() < 2
     width = prediction.upper - prediction.lower
     assert width[0] > 3 * width[-1]
@@ -132,7 +132,7 @@ def test_a_drifting_level_is_followed_and_the_band_narrows_as_points_come_in() -
 
 def test_the_start_of_an_incident_stands_out_and_its_end() -> None:
     today, inside = with_incident(TODAY, 9, 1, 40)
-    score = said(trained("regressor", history(21, step=STEP)), today).score
+    score = predict(trained("regressor", history(21, step=STEP)), today).score
     assert score[inside][0] > 1
     assert (score[~inside] > 1).mean() < 0.05
 
@@ -140,6 +140,6 @@ def test_the_start_of_an_incident_stands_out_and_its_end() -> None:
 def test_a_value_beyond_all_measure_spoils_no_number() -> None:
     values = TODAY.values.copy()
     values[10] = 1e150
-    prediction = said(trained("regressor", PAST), TODAY.with_values(values))
+    prediction = predict(trained("regressor", PAST), TODAY.with_values(values))
     assert np.isfinite(prediction.expected).all()
     assert prediction.score[10] > 1e100

@@ -14,7 +14,7 @@ from myriad.adapters.river import CALENDAR, ONE, River, stream
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 STEP = 300
@@ -24,7 +24,7 @@ TOLERANCE = 1e-3
 """Of a unit: weights are kept to 16 binary digits."""
 
 
-def learnt(model: Any, past: Points = PAST) -> Any:
+def trained_on_stream(model: Any, past: Points = PAST) -> Any:
     for value, time in stream(past):
         model.learn_one(value, time)
     return model
@@ -34,7 +34,7 @@ def model_of(fitted: Any) -> River:
     return River.uncalibrated(River.reduced(fitted, PAST))
 
 
-def librarys(model: Any, points: Points, row: River) -> NDArray[np.float64]:
+def library_predictions(model: Any, points: Points, row: River) -> NDArray[np.float64]:
     """One-step forecasts of the model as it is, that learns nothing more and only remembers values, in units."""
     center, unit = row.arrays["center"][0], row.arrays["unit"][0]
     forecasts = []
@@ -56,10 +56,10 @@ def librarys(model: Any, points: Points, row: River) -> NDArray[np.float64]:
     ids=["Bayesian", "differenced", "seasonal", "scaled"],
 )
 def test_what_is_expected_is_the_librarys_forecast(model: SNARIMAX) -> None:
-    row = model_of(learnt(model))
+    row = model_of(trained_on_stream(model))
     center, unit = row.arrays["center"][0], row.arrays["unit"][0]
-    expected = (said(row, TODAY).expected - center) / unit
-    np.testing.assert_allclose(expected[40:], librarys(model, TODAY, row)[40:], atol=TOLERANCE)
+    expected = (predict(row, TODAY).expected - center) / unit
+    np.testing.assert_allclose(expected[40:], library_predictions(model, TODAY, row)[40:], atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_is_no_line_of_lags_is_not_reducible(fitted: Any, why: str) -> None
 
 
 def test_a_tree_inside_is_not_reducible() -> None:
-    grown = learnt(SNARIMAX(p=2, d=0, q=0, regressor=HoeffdingTreeRegressor(grace_period=20)))
+    grown = trained_on_stream(SNARIMAX(p=2, d=0, q=0, regressor=HoeffdingTreeRegressor(grace_period=20)))
     with pytest.raises(NotReducible, match="HoeffdingTreeRegressor is not linear; use LinearRegression or"):
         River.reduced(grown, PAST)
 
@@ -94,21 +94,21 @@ def test_how_many_lags_are_learnt_can_be_chosen() -> None:
 
 def test_a_daily_rhythm_is_followed() -> None:
     usual = 100 + 20 * np.sin(2 * np.pi * TODAY.timestamps / DAY)
-    assert np.abs(said(trained("river", history(14, step=STEP)), TODAY).expected - usual)[1:].mean() < 1.5
+    assert np.abs(predict(trained("river", history(14, step=STEP)), TODAY).expected - usual)[1:].mean() < 1.5
 
 
 def test_a_series_that_wanders_is_expected_where_it_is() -> None:
     times = np.arange(END - 14 * DAY, END, STEP)
     walk = 100 + np.cumsum(np.random.default_rng(0).normal(size=len(times)))
     ahead = TODAY.with_values(walk[-1] + 5 + 0 * TODAY.values)
-    expected = said(River.fit(Points.of((times, walk))).model, ahead).expected
+    expected = predict(River.fit(Points.of((times, walk))).model, ahead).expected
     assert expected[-1] == pytest.approx(walk[-1] + 5, abs=0.5)
 
 
 def test_an_incident_scores_above_1_as_it_begins_and_the_calm_before_it_does_not() -> None:
     incident = np.arange(len(TODAY.values)) >= 200
     model = trained("river", history(14, step=STEP))
-    scores = said(model, TODAY.with_values(TODAY.values + 40 * incident)).score
+    scores = predict(model, TODAY.with_values(TODAY.values + 40 * incident)).score
     assert (scores[200:203] > 1).all()
     assert (scores[:200] > 1).mean() < 0.02
 
@@ -116,5 +116,5 @@ def test_an_incident_scores_above_1_as_it_begins_and_the_calm_before_it_does_not
 def test_after_a_gap_nothing_is_taken_for_known() -> None:
     model = trained("river", history(14, step=STEP))
     gap = TODAY.with_values(np.where(np.arange(len(TODAY.values)) == 99, np.nan, TODAY.values))
-    after, start = said(model, gap), said(model, TODAY.where(TODAY.timestamps >= TODAY.timestamps[100]))
+    after, start = predict(model, gap), predict(model, TODAY.where(TODAY.timestamps >= TODAY.timestamps[100]))
     np.testing.assert_array_equal(after.score[100:], start.score)

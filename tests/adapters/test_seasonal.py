@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY, WEEK
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 HOUR, STEP = 3600, 300
@@ -18,7 +18,7 @@ def noise(times: NDArray[np.int64], seed: int = 0) -> NDArray[np.float64]:
 
 
 def expected(past: Points, times: NDArray[np.int64]) -> NDArray[np.float64]:
-    return said(trained("seasonal", past), Points.of((times, np.zeros(len(times))))).expected
+    return predict(trained("seasonal", past), Points.of((times, np.zeros(len(times))))).expected
 
 
 def within(times: NDArray[np.int64], start: int, hours: float) -> NDArray[np.bool_]:
@@ -69,14 +69,14 @@ def test_a_history_without_rhythm_gives_a_nearly_flat_profile() -> None:
 def test_the_band_is_as_wide_as_its_hour_is_noisy() -> None:
     night = PAST % DAY < 6 * HOUR
     past = Points.of((PAST, 100 + noise(PAST) * np.where(night, 1, 8)))
-    band = said(trained("seasonal", past), Points.of((END + np.array([3, 15]) * HOUR, [100, 100])))
+    band = predict(trained("seasonal", past), Points.of((END + np.array([3, 15]) * HOUR, [100, 100])))
     night_width, day_width = band.upper - band.lower
     assert day_width > 4 * night_width
 
 
 def test_rounding_in_a_nearly_constant_series_does_not_alert() -> None:
     model = trained("seasonal", Points.of((PAST, 1000 + (noise(PAST) > 3) * 0.001)))
-    scores = said(model, Points.of((WEEK_AHEAD[:3], [1000.002, 1009.0, 1011.0]))).score
+    scores = predict(model, Points.of((WEEK_AHEAD[:3], [1000.002, 1009.0, 1011.0]))).score
     assert scores[0] < 0.01
     assert scores[1] < 1 < scores[2]
 
@@ -84,7 +84,7 @@ def test_rounding_in_a_nearly_constant_series_does_not_alert() -> None:
 def test_an_hour_long_incident_scores_above_1_and_the_rest_of_the_day_does_not() -> None:
     today = history(1, step=STEP, seed=1, until=END + DAY)
     incident = within(today.timestamps, END + 9 * HOUR, 1)
-    scores = said(trained("seasonal", history(21, step=STEP)), today.with_values(today.values + 40 * incident)).score
+    scores = predict(trained("seasonal", history(21, step=STEP)), today.with_values(today.values + 40 * incident)).score
     assert (scores[incident] > 1).all()
     assert (scores[~incident] > 1).mean() < 0.01
 
@@ -92,5 +92,5 @@ def test_an_hour_long_incident_scores_above_1_and_the_rest_of_the_day_does_not()
 def test_a_gap_in_todays_data_changes_nothing_after_it() -> None:
     model, today = trained("seasonal", history(21, step=STEP)), history(1, step=STEP, seed=1, until=END + DAY)
     late = today.timestamps > END + 12 * HOUR
-    whole, after = said(model, today), said(model, today.where(late))
+    whole, after = predict(model, today), predict(model, today.where(late))
     np.testing.assert_array_equal(whole.score[late], after.score)

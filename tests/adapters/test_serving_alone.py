@@ -31,7 +31,7 @@ STEP = 900
 WINDOWS = (Window(STEP), Window(3600))
 ALONE = [name for name in adapters.names() if not adapters.get(name).serving_library]
 FORBIDDEN = sorted({*libraries(), "cmdstanpy", "ray", "numba", "scipy", "joblib", "torch", "matplotlib"})
-ASKED = {"timestamp": list(range(END - 7200, END, STEP)), "value": [100.0] * 8}
+DATAPOINTS = {"timestamp": list(range(END - 7200, END, STEP)), "value": [100.0] * 8}
 
 SCORE = """
 import json, sys
@@ -40,7 +40,7 @@ import pandas as pd
 from myriad import adapters
 from myriad.serving.predictor import Predictor
 
-store, names, asked = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+store, names, datapoints = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 calls, busy = Counter(), []  # a blend calls its members
 
 def counted(kind):
@@ -57,22 +57,22 @@ def counted(kind):
 for name in names:
     counted(adapters.get(name))
 predictor = Predictor.open(store)
-frames = [pd.DataFrame({"region": "here", "host": name, "metric": "cpu", **asked}) for name in names]
+frames = [pd.DataFrame({"region": "here", "host": name, "metric": "cpu", **datapoints}) for name in names]
 scores = predictor.predict(pd.concat(frames, ignore_index=True))
-told = {"calls": calls, "status": sorted(set(scores["status"])), "unscored": int(scores["score"].isna().sum())}
-print(json.dumps(told | {"modules": sorted({name.partition(".")[0] for name in sys.modules})}))
+result = {"calls": calls, "status": sorted(set(scores["status"])), "unscored": int(scores["score"].isna().sum())}
+print(json.dumps(result | {"modules": sorted({name.partition(".")[0] for name in sys.modules})}))
 """
 
 
 @dataclass(frozen=True)
 class Watched:
-    """An environment in which the libraries are forbidden, and where it is written that they were asked for."""
+    """An environment in which the libraries are forbidden, and where it is written that they were requested."""
 
     environment: dict[str, str]
     log: Path
 
     @property
-    def asked_for(self) -> list[str]:
+    def requested(self) -> list[str]:
         """The modules of forbidden libraries that something tried to import."""
         return self.log.read_text().split() if self.log.exists() else []
 
@@ -112,17 +112,17 @@ def run(watched: Watched, code: str, *arguments: str) -> "subprocess.CompletedPr
 def test_the_guard_sees_what_is_imported(watched: Watched) -> None:
     done = run(watched, "try:\n    import scipy.stats\nexcept ImportError as exc:\n    print(exc)")
     assert done.stdout == "scipy is forbidden here\n"
-    assert watched.asked_for == ["scipy"]
+    assert watched.requested == ["scipy"]
 
 
 def test_every_adapter_scores_with_no_library_that_fits_and_is_called_once(store: str, watched: Watched) -> None:
-    done = run(watched, SCORE, store, json.dumps(ALONE), json.dumps(ASKED))
+    done = run(watched, SCORE, store, json.dumps(ALONE), json.dumps(DATAPOINTS))
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    assert (told["status"], told["unscored"]) == (["ok"], 0)
-    assert told["calls"] == dict.fromkeys(ALONE, 1)
-    assert set(told["modules"]).isdisjoint(FORBIDDEN)
-    assert watched.asked_for == []
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert (result["status"], result["unscored"]) == (["ok"], 0)
+    assert result["calls"] == dict.fromkeys(ALONE, 1)
+    assert set(result["modules"]).isdisjoint(FORBIDDEN)
+    assert watched.requested == []
 
 
 def test_a_service_scores_with_no_library_that_fits(store: str, watched: Watched, serve: Callable[..., Server]) -> None:
@@ -130,8 +130,8 @@ def test_a_service_scores_with_no_library_that_fits(store: str, watched: Watched
     points = [
         {"region": "here", "host": name, "metric": "cpu", "timestamp": time, "value": value}
         for name in ALONE
-        for time, value in zip(*ASKED.values(), strict=True)
+        for time, value in zip(*DATAPOINTS.values(), strict=True)
     ]
     answer = service.client.post("/predict", json={"datapoints": points}).json()
     assert {(one["host"], one["status"]) for one in answer["series"]} == {(name, "ok") for name in ALONE}
-    assert watched.asked_for == []
+    assert watched.requested == []

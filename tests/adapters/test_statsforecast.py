@@ -11,7 +11,7 @@ from myriad.adapters.statsforecast import Statsforecast
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY, WEEK
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 HOUR, STEP = 3600, 300
@@ -40,7 +40,7 @@ def reduced(fitted: Any, past: Points = HOURS) -> Statsforecast:
 
 def ahead(model: Any, times: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What is expected and half of the band."""
-    prediction = said(model, Points.of((times, np.zeros(len(times)))))
+    prediction = predict(model, Points.of((times, np.zeros(len(times)))))
     return prediction.expected, (prediction.upper - prediction.lower) / 2
 
 
@@ -121,7 +121,7 @@ def test_an_hour_long_incident_scores_above_1_and_the_rest_of_the_day_does_not()
     today = history(1, step=STEP, seed=1, until=END + DAY)
     incident = (today.timestamps >= END + 9 * HOUR) & (today.timestamps < END + 10 * HOUR)
     model = trained("statsforecast", history(21, step=STEP))
-    scores = said(model, today.with_values(today.values + 40 * incident)).score
+    scores = predict(model, today.with_values(today.values + 40 * incident)).score
     assert (scores[incident] > 1).all()
     assert (scores[~incident] > 1).mean() < 0.02
 

@@ -11,7 +11,7 @@ from myriad.adapters.stl import Stl
 from myriad.models.errors import NotReducible
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY, WEEK
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 HOUR, STEP = 3600, 300
@@ -42,7 +42,7 @@ def reduced(fitted: Any, past: Points = HOURS) -> Stl:
 
 
 def expected(model: Any, times: NDArray[np.int64]) -> NDArray[np.float64]:
-    return said(model, Points.of((times, np.zeros(len(times))))).expected
+    return predict(model, Points.of((times, np.zeros(len(times))))).expected
 
 
 def test_the_next_week_is_the_librarys_forecast() -> None:
@@ -118,7 +118,7 @@ def test_the_level_is_that_of_the_last_day() -> None:
 def test_the_band_is_as_wide_as_its_hour_is_noisy() -> None:
     night = PAST % DAY < 6 * HOUR
     past = Points.of((PAST, 100 + noise(PAST) * np.where(night, 1, 8)))
-    band = said(trained("stl", past), Points.of((END + np.array([3, 15]) * HOUR, [100, 100])))
+    band = predict(trained("stl", past), Points.of((END + np.array([3, 15]) * HOUR, [100, 100])))
     night_width, day_width = band.upper - band.lower
     assert day_width > 4 * night_width
 

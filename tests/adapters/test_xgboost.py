@@ -8,7 +8,7 @@ from myriad.adapters.xgboost import XGBoost
 from myriad.models.errors import NotReducible
 from myriad.training.fleets.synthetic import DAY
 from tests.adapters.lagged import PAST, STEP, TODAY, library_and_ours, with_incident
-from tests.adapters.trained import said, trained
+from tests.adapters.trained import predict, trained
 from tests.conftest import END, history
 
 X, Y = XGBoost.examples(PAST)
@@ -99,7 +99,7 @@ def test_a_daily_job_is_expected_to_come_again() -> None:
 
     model, today = trained("xgboost", job(history(21, step=STEP))), job(TODAY)
     inside = today.timestamps % DAY // 3600 == 2
-    expected = said(model, today).expected
+    expected = predict(model, today).expected
     assert np.abs(expected - today.values)[inside][3:].mean() < 12
     assert np.abs(expected - today.values)[~inside].mean() < 5
 
@@ -111,12 +111,12 @@ def test_incidents_move_the_median_less_than_the_mean() -> None:
         XGBoost.fit(rare, objective=objective).model.predict(np.array([0]), TODAY).expected
         for objective in ("squared", "median")
     )
-    off_mean, off_median = (np.abs(said - TODAY.values)[40:].mean() for said in (squared, median))
-    assert off_median < off_mean
+    error_of_mean, error_of_median = (np.abs(expected - TODAY.values)[40:].mean() for expected in (squared, median))
+    assert error_of_median < error_of_mean
 
 
 def test_the_start_of_an_incident_stands_out() -> None:
     today, inside = with_incident(TODAY, 9, 1, 60)
-    score = said(trained("xgboost", history(21, step=STEP)), today).score
+    score = predict(trained("xgboost", history(21, step=STEP)), today).score
     assert score[inside][0] > 1
     assert (score[today.timestamps < END + 9 * 3600] > 1).mean() < 0.02

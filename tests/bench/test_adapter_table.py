@@ -16,18 +16,18 @@ ROOT = Path(__file__).parents[2]
 def test_a_run_measures_every_adapter_and_changes_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = bench.PAGE.read_text()
     monkeypatch.setattr(adapters, "names", lambda: ("ewma", "seasonal"))
-    monkeypatch.setattr(bench, "SECONDS", 0.0)
+    monkeypatch.setattr(bench, "MIN_SECONDS", 0.0)
     done = CliRunner().invoke(bench.main, ["--output", str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 0
-    (of,) = json.loads((tmp_path / "adapters.json").read_text())["sizes"].values()
-    assert list(of) == ["ewma", "seasonal"]
-    assert all(one[figure] > 0 for one in of.values() for figure in FIGURES)
+    (by_adapter,) = json.loads((tmp_path / "adapters.json").read_text())["sizes"].values()
+    assert list(by_adapter) == ["ewma", "seasonal"]
+    assert all(figures[name] > 0 for figures in by_adapter.values() for name in FIGURES)
     assert bench.PAGE.read_text() == page
 
 
 def test_the_kept_results_are_of_every_adapter() -> None:
-    (of,) = json.loads((ROOT / "bench" / "results" / "adapters.json").read_text())["sizes"].values()
-    assert tuple(of) == adapters.names()
+    (by_adapter,) = json.loads((ROOT / "bench" / "results" / "adapters.json").read_text())["sizes"].values()
+    assert tuple(by_adapter) == adapters.names()
 
 
 def test_the_table_takes_the_place_of_the_one_on_the_page(tmp_path: Path) -> None:

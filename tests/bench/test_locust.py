@@ -1,4 +1,4 @@
-"""The locust file: every kind of user is served, and what is wrong is told by its title."""
+"""The locust file: every kind of user is served, and failures are reported by title."""
 
 import json
 import re
@@ -20,8 +20,8 @@ def locust(address: str, *options: str) -> "tuple[int, list[dict[str, Any]], str
     """The exit code of a short run, what was sent by name, and what it wrote beside."""
     command = [str(Path(sys.executable).with_name("locust")), "-f", "bench/locustfile.py", "--headless", "--json",
                "-u", "5", "-r", "5", "-t", "3s", "--host", address, *options]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, json.loads(done.stdout), done.stderr
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return process.returncode, json.loads(process.stdout), process.stderr
 
 
 @pytest.fixture(scope="module")
@@ -31,27 +31,27 @@ def calm(service: Server) -> "tuple[int, list[dict[str, Any]], str]":
 
 def test_nothing_fails(calm: "tuple[int, list[dict[str, Any]], str]") -> None:
     code, sent, log = calm
-    assert [one["name"] for one in sent if one["num_failures"]] == [], log
+    assert [row["name"] for row in sent if row["num_failures"]] == [], log
     assert code == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_user_sends_something(kind: str, calm: "tuple[int, list[dict[str, Any]], str]") -> None:
     _, sent, _ = calm
-    assert sum(one["num_requests"] for one in sent if one["name"].startswith(f"{kind}: ")) > 0
+    assert sum(row["num_requests"] for row in sent if row["name"].startswith(f"{kind}: ")) > 0
 
 
 def test_names_that_are_not_served_are_a_failure(service: Server) -> None:
     code, sent, log = locust(str(service.client.base_url).rstrip("/"), "--fleet", "synth", "--mixed", "0", "-t", "1s")
     assert code == 1
-    assert sum(one["num_failures"] for one in sent) > 0
+    assert sum(row["num_failures"] for row in sent) > 0
     assert "do --fleet, --regions and --hosts name what is served" in log
 
 
 def test_a_service_that_is_not_there_is_a_failure() -> None:
     code, sent, _ = locust(f"http://127.0.0.1:{free_port()}", "-t", "1s")
     assert code == 1
-    assert sum(one["num_failures"] for one in sent) > 0
+    assert sum(row["num_failures"] for row in sent) > 0
 
 
 def test_the_page_names_every_option_and_its_default() -> None:

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from bench.fleet import Fleet
-from bench.peers import fleet as fleets
+from bench.peers import seasonal_fleet
 from bench.peers.catalogue import NAMES
 from bench.peers.environments import REQUIREMENTS
-from bench.peers.load import Connection
-from bench.peers.measure import AnswersDiffer, equal, points_of
+from bench.peers.load_generator import Connection
+from bench.peers.measure import AnswersDiffer, check_equal, points_of
 from bench.peers.model import Seasonal, score_columns, score_series
+from bench.shared.fleet import Fleet
 from myriad.models.key import Series
 from myriad.serving.predictor import Predictor
 
@@ -25,10 +25,10 @@ class Served:
 
     def __init__(self, directory: Path) -> None:
         store = (directory / "store").as_uri()
-        fleets.publish(store, SERIES)
-        fleet = Fleet.of(store, directory / "local")
+        seasonal_fleet.publish(store, SERIES)
+        fleet = Fleet.current(store, directory / "local")
         self.predictor = Predictor.open(store)
-        self.models = {(*series, window): model for series, window, model in fleets.models(fleet)}
+        self.models = {(*series, window): model for series, window, model in seasonal_fleet.models(fleet)}
         self.series = [series for shard in fleet.series for series in shard]
 
     def load(self, *key: str) -> Seasonal:
@@ -56,20 +56,20 @@ def test_a_series_is_scored_as_myriad_scores_it(served: Served) -> None:
     for series in served.series:
         points = points_of(series)
         times, values = np.array(points.timestamps), np.array(points.values)
-        wanted = served.answers(frame_of(series, times, values))
+        expected = served.answers(frame_of(series, times, values))
         for name, column in score_series(served.load, series, times, values).items():
-            equal(name, column, wanted[name].to_numpy(float))
+            check_equal(name, column, expected[name].to_numpy(float))
 
 
 def test_gaps_leave_the_same_windows_without_a_score(served: Served) -> None:
-    series, draw = served.series[0], np.random.default_rng(3)
+    series, rng = served.series[0], np.random.default_rng(3)
     for share in (0.2, 0.5, 0.8):
         points = points_of(series)
-        kept = draw.random(len(points.timestamps)) < share
+        kept = rng.random(len(points.timestamps)) < share
         times, values = np.array(points.timestamps)[kept], np.array(points.values)[kept]
-        wanted = served.answers(frame_of(series, times, values))
+        expected = served.answers(frame_of(series, times, values))
         for name, column in score_series(served.load, series, times, values).items():
-            equal(name, column, wanted[name].to_numpy(float))
+            check_equal(name, column, expected[name].to_numpy(float))
 
 
 def test_a_tick_is_scored_as_myriad_scores_it(served: Served) -> None:
@@ -79,16 +79,16 @@ def test_a_tick_is_scored_as_myriad_scores_it(served: Served) -> None:
     )
     frame = pd.concat([frame_of(one.series, times[i : i + 1], values[i : i + 1]) for i, one in enumerate(ticks)])
     columns = score_columns(served.load, served.series, times, values, ["1m"])
-    wanted = served.answers(frame, ["1m"])
+    expected = served.answers(frame, ["1m"])
     for name, column in columns.items():
-        equal(name, column, wanted[name].to_numpy(float))
+        check_equal(name, column, expected[name].to_numpy(float))
 
 
 def test_answers_that_differ_are_an_error() -> None:
     with pytest.raises(AnswersDiffer, match="score is"):
-        equal("score", np.array([1.0, 2.0]), np.array([1.0, 2.00001]))
+        check_equal("score", np.array([1.0, 2.0]), np.array([1.0, 2.00001]))
     with pytest.raises(AnswersDiffer, match="score is"):
-        equal("score", np.array([1.0, np.nan]), np.array([1.0, 2.0]))
+        check_equal("score", np.array([1.0, np.nan]), np.array([1.0, 2.0]))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "myriad"])

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.quality import datasets, hosts, ours, page
+from bench.quality import datasets, docs_tables, host_scores, myriad_scores
 from bench.quality.baselines import BASELINES, judged
 from bench.quality.bootstrap import difference
-from bench.quality.combinations import GRID, SERVED, Variant
+from bench.quality.evaluation import OURS, Effort, evaluate
 from bench.quality.events import Counts, alarms, count
 from bench.quality.vus import buffer_of, vus_pr
-from bench.quality.work import OURS, Effort, measure
+from bench.quality.window_combinations import SERVED, THRESHOLDS, Variant
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY, fleet
 from tests.conftest import history
@@ -162,56 +162,57 @@ class TestBaselines:
 
 class TestOurs:
     def test_windows_are_the_defaults_or_multiples_of_the_step(self) -> None:
-        shown = {step: [str(w) for w in ours.plan_for(step).windows] for step in (60, 300, 3600)}
+        shown = {step: [str(w) for w in myriad_scores.plan_for(step).windows] for step in (60, 300, 3600)}
         assert shown == {60: ["1m", "15m", "1h"], 300: ["5m", "15m", "1h"], 3600: ["1h", "3h", "12h"]}
 
     @pytest.mark.parametrize("following", [0, 60])
     def test_the_future_changes_no_score_before_it(self, following: int) -> None:
-        points, plan = history(3, seed=6), ours.plan_for(MINUTE, ("ewma", "seasonal", "seasonal"))
+        points, plan = history(3, seed=6), myriad_scores.plan_for(MINUTE, ("ewma", "seasonal", "seasonal"))
         early = points.timestamps < points.timestamps[3000]
         train, test = points.where(early), points.where(~early)
         later = test.values.copy()
         later[600:] += 1000
         series = [fleet(end=WEEK_END, days=1, hosts=1, incidents=0).series[0]]
-        predictor = ours.released(plan, series, train)
+        predictor = myriad_scores.fit_release(plan, series, train)
         first, second = (
-            ours.Scorer(predictor, series, train, some, following).scores() for some in (test, test.with_values(later))
+            myriad_scores.Scorer(predictor, series, train, some, following).scores()
+            for some in (test, test.with_values(later))
         )
         assert np.isfinite(first).all()
         np.testing.assert_array_equal(first[:600], second[:600])
 
     def test_how_many_points_a_request_has_makes_no_difference_to_a_model_that_follows_nothing(self) -> None:
-        points, plan = history(3, seed=6, series=2), ours.plan_for(MINUTE, ("seasonal",) * 3)
+        points, plan = history(3, seed=6, series=2), myriad_scores.plan_for(MINUTE, ("seasonal",) * 3)
         early = points.timestamps < points.timestamps[3000]
         train, test = points.where(early), points.where(~early)
         series = fleet(end=WEEK_END, days=1, hosts=1, incidents=0).series[:2]
-        predictor = ours.released(plan, series, train)
-        whole, parts = (ours.Scorer(predictor, series, train, test, n).scores() for n in (0, 60))
+        predictor = myriad_scores.fit_release(plan, series, train)
+        whole, parts = (myriad_scores.Scorer(predictor, series, train, test, n).scores() for n in (0, 60))
         np.testing.assert_allclose(whole, parts)
 
 
 def test_the_score_of_a_host_is_the_mean_of_its_metrics_none_counting_for_more_than_3() -> None:
     scores = Points.of(([0, 60, 120], [0.5, 9.0, np.nan]), ([0, 60, 120], [1.5, 1.0, 2.0]))
-    assert hosts.mean(scores).scores.tolist() == [1.0, 2.0, 2.0]
-    assert hosts.highest(scores).scores.tolist() == [1.5, 9.0, 2.0]
+    assert host_scores.mean(scores).scores.tolist() == [1.0, 2.0, 2.0]
+    assert host_scores.highest(scores).scores.tolist() == [1.5, 9.0, 2.0]
     labels = np.array([False, True, False, False, False, False])
-    assert hosts.labels_at(np.array([0, 60, 120]), scores, labels).tolist() == [False, True, False]
+    assert host_scores.labels_at(np.array([0, 60, 120]), scores, labels).tolist() == [False, True, False]
 
 
 def test_variants_are_compared_where_they_find_as_many_events() -> None:
-    false = np.arange(len(GRID))[::-1]
+    false = np.arange(len(THRESHOLDS))[::-1]
     variant = Variant(Counts(weeks=2.0), [0.5, 2.0, 8.0], false)
-    threshold, weekly = variant.at_found(2)
+    threshold, weekly = variant.at_equal_found(2)
     assert 2.0 / 1.13 < threshold < 2.0
-    assert weekly == false[np.flatnonzero(threshold == GRID)[0]] / 2
-    assert np.isnan(variant.at_found(4)[1])
+    assert weekly == false[np.flatnonzero(threshold == THRESHOLDS)[0]] / 2
+    assert np.isnan(variant.at_equal_found(4)[1])
 
 
 def test_resampled_hosts_say_how_sure_a_difference_is() -> None:
     good, bad = Counts(events=10, found=9, true=9, false=1), Counts(events=10, found=1, true=1, false=9)
-    found = difference({"a": [(good, bad)] * 5, "b": [(bad, bad)] * 5})
-    assert found["difference"] == pytest.approx(0.4)
-    assert (found["low"], found["high"]) == pytest.approx((0.4, 0.4))
+    interval = difference({"a": [(good, bad)] * 5, "b": [(bad, bad)] * 5})
+    assert interval["difference"] == pytest.approx(0.4)
+    assert (interval["low"], interval["high"]) == pytest.approx((0.4, 0.4))
     mixed = difference({"a": [(good, bad), (bad, good)] * 3})
     assert mixed["low"] < 0 < mixed["high"]
 
@@ -221,10 +222,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with two sets of synthetic telemetry, an hour of each host's cpu and network far too high."""
     folder: Path = tmp_path_factory.mktemp("data")
     synthetic = fleet(end=WEEK_END, days=6, hosts=2, incidents=0)
-    mine = [i for i, series in enumerate(synthetic.series) if series.region == "us-east-1"]
+    in_region = [i for i, series in enumerate(synthetic.series) if series.region == "us-east-1"]
     start, middle = WEEK_END - DAY, WEEK_END - 3 * DAY
     rows, blamed = [], []
-    for i in mine:
+    for i in in_region:
         series, values = synthetic.series[i], synthetic.values[i].copy()
         incident = (synthetic.timestamps >= start) & (synthetic.timestamps < start + 3600)
         if series.metric in ("cpu_util", "net_rx_mb"):
@@ -246,9 +247,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(data: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "bench.quality", *arguments]
     environment = os.environ | {"MYRIAD_DATA": str(data)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
@@ -258,13 +259,13 @@ def results(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     printed = run(data, "--output", str(output))
     assert "nab: skipped" in printed
     assert (output / "quality-quick.svg").read_text().count("<text") > 20
-    found: dict[str, Any] = json.loads((output / "quality-quick.json").read_text(), parse_constant=_refuse)
-    return found
+    document: dict[str, Any] = json.loads((output / "quality-quick.json").read_text(), parse_constant=_refuse)
+    return document
 
 
 def test_the_parts_of_a_host_are_what_the_files_say(data: Path) -> None:
     first, second = datasets.hosts(data, "smd")
-    assert [where.host for where in datasets.hosts(data, "smd", 1)] == [first.host]
+    assert [file.host for file in datasets.hosts(data, "smd", 1)] == [first.host]
     host = first.read()
     assert (len(host.train), len(host.test), first.points) == (4, 4, 4 * 3 * 1440)
     assert host.train.timestamps.max() < host.test.timestamps.min()
@@ -278,10 +279,10 @@ def test_the_parts_of_a_host_are_what_the_files_say(data: Path) -> None:
 
 @pytest.mark.parametrize("name", ["smd", "kpi"])
 def test_what_is_plainly_wrong_is_found(results: dict[str, Any], name: str) -> None:
-    found = results["sets"][name]["methods"][OURS]
-    assert found["events"] == (4 if name == "smd" else 2)
-    assert found["recall"] == 1
-    assert found["vus_pr"] > 0.5
+    figures = results["sets"][name]["methods"][OURS]
+    assert figures["events"] == (4 if name == "smd" else 2)
+    assert figures["recall"] == 1
+    assert figures["vus_pr"] > 0.5
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -294,9 +295,9 @@ def test_every_baseline_is_measured_on_the_same_labels(results: dict[str, Any], 
 
 
 def test_a_host_is_judged_as_one(results: dict[str, Any]) -> None:
-    whole = results["sets"]["smd"]["hosts"]
-    assert {whole[how][OURS]["events"] for how in (*hosts.HOWS, hosts.SERVED)} == {2}
-    assert whole[hosts.SERVED].keys() == {OURS}
+    by_combination = results["sets"]["smd"]["hosts"]
+    assert {by_combination[name][OURS]["events"] for name in (*host_scores.COMBINATIONS, host_scores.SERVED)} == {2}
+    assert by_combination[host_scores.SERVED].keys() == {OURS}
     assert results["sets"]["kpi"]["hosts"] == {}
 
 
@@ -307,10 +308,10 @@ def test_windows_are_compared_alone_and_together(results: dict[str, Any]) -> Non
 
 
 def test_the_tables_can_be_made_of_any_results(results: dict[str, Any], tmp_path: Path) -> None:
-    there = tmp_path / "page.md"
-    there.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
-    page.update(there, results)
-    text = there.read_text()
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{docs_tables.BEGIN}\nold\n{docs_tables.END}\nafter\n")
+    docs_tables.update(page, results)
+    text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "old" not in text
@@ -323,16 +324,16 @@ def test_without_data_it_says_so(tmp_path: Path) -> None:
 
 def test_the_page_shows_what_was_measured() -> None:
     measured = json.loads((ROOT / "bench" / "results" / "quality.json").read_text())
-    assert page.tables(measured) in (ROOT / "docs" / "quality.md").read_text()
+    assert docs_tables.tables(measured) in (ROOT / "docs" / "quality.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["kpi", "nab"])
 def test_the_real_sets_can_be_measured(name: str) -> None:
-    there = datasets.folder()
-    if not datasets.there(there, name):
+    folder = datasets.folder()
+    if not datasets.is_present(folder, name):
         pytest.skip(f"the files of {name} are not in the data folder")
-    (where,) = datasets.hosts(there, name, 1)
-    outcome = measure(where.read(), Effort(combinations=False, baselines=("constant z",)))
+    (file,) = datasets.hosts(folder, name, 1)
+    outcome = evaluate(file.read(), Effort(combinations=False, baselines=("constant z",)))
     assert outcome.counts[OURS].series == 1
     assert outcome.counts[OURS].events > 0
 

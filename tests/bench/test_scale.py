@@ -54,15 +54,15 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (output / "temporary").mkdir()
     command = [sys.executable, "-m", "bench.scale", "--quick", "--sizes", ",".join(SIZES), "--output", str(output)]
     environment = os.environ | {"TMPDIR": str(output / "temporary")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert process.returncode == 0, process.stderr
     return output
 
 
 @pytest.fixture(scope="module")
 def results(directory: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((directory / "scale-quick.json").read_text(), parse_constant=_refuse)
-    return found
+    document: dict[str, Any] = json.loads((directory / "scale-quick.json").read_text(), parse_constant=_refuse)
+    return document
 
 
 pytestmark = pytest.mark.timeout(400)
@@ -71,8 +71,8 @@ pytestmark = pytest.mark.timeout(400)
 @pytest.mark.parametrize("group", FIGURES)
 @pytest.mark.parametrize("size", SIZES)
 def test_every_figure_is_measured(results: dict[str, Any], size: str, group: str) -> None:
-    there = results["sizes"][size][group]
-    missing = [name for name in FIGURES[group] if not isinstance(there.get(name), int | float)]
+    figures = results["sizes"][size][group]
+    missing = [name for name in FIGURES[group] if not isinstance(figures.get(name), int | float)]
     assert not missing
 
 
@@ -83,7 +83,7 @@ def test_goals_that_hold_on_any_machine_are_met(results: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_what_has_to_be_small_is(results: dict[str, Any], size: str) -> None:
+def test_a_release_is_small(results: dict[str, Any], size: str) -> None:
     publish = results["sizes"][size]["publish"]
     assert publish["bytes_a_model"] <= 300
     assert publish["manifest_bytes"] <= 1_000_000
@@ -131,13 +131,13 @@ def test_an_index_of_a_million_series_finds_those_in_it_and_no_others() -> None:
     metrics = [f"metric_{i}" for i in range(10)]
     names = [Series("region", f"host-{i:06d}", metric) for i in range(100_000) for metric in metrics]
     shard, position = _index(names, metrics)
-    some = np.random.default_rng(0).integers(0, len(names), 2000).tolist()
+    sample = np.random.default_rng(0).integers(0, len(names), 2000).tolist()
     absent = [Series("region", f"host-{i:06d}", "metric_10") for i in range(1000)]
     absent += [Series("elsewhere", f"host-{i:06d}", "metric_1") for i in range(1000)]
 
-    found = shard.find(Names.of([names[i] for i in some]))
-    assert found.tolist() == position[some].tolist()
-    assert [shard.name_of(at) for at in found.tolist()] == [names[i] for i in some]
+    found = shard.find(Names.of([names[i] for i in sample]))
+    assert found.tolist() == position[sample].tolist()
+    assert [shard.name_of(at) for at in found.tolist()] == [names[i] for i in sample]
     assert set(shard.find(Names.of(absent)).tolist()) == {-1}
 
 

@@ -11,35 +11,35 @@ from typing import Any
 
 import pytest
 
-from bench.bare import app
-from bench.stages import Timers
-from bench.ticks import FORMATS, IN_COLUMNS
-from bench.wrk import missing
+from bench.speed.bare_asgi import app
+from bench.speed.cpu_by_stage import STAGES, Timers, resolve
+from bench.speed.tick_formats import AGGREGATED_FORMATS, FORMATS
+from bench.speed.wrk import missing
 
 SERIES = 500
 KINDS = ("mix", "seasonal", "ewma")
-DRIVEN = ("requests_a_second", "p50_ms", "p99_ms")
+WRK_FIGURES = ("requests_a_second", "p50_ms", "p99_ms")
 TICK = ("first_seconds", "following_seconds", "following_cpu_seconds", "first_series_a_second",
         "following_series_a_second", "bare_seconds", "over_bare", "share_of_in_process", "share_of_kernel",
         "bytes_in", "bytes_out", "wrong", "unscored")  # fmt: skip
-INSIDE = ("first_seconds", "following_seconds", "kernel_seconds")
-BESIDE = tuple(f"{kind}_{figure}_ms" for kind in ("health", "single") for figure in ("p50", "p99", "max"))
-STAGES = ("decode", "resolve", "aggregate", "predict", "combine", "encode", "app", "http")
-TICKS = (*FORMATS, *(f"{name}_windows" for name in IN_COLUMNS))
+IN_PROCESS = ("first_seconds", "following_seconds", "kernel_seconds")
+DURING_TICKS = tuple(f"{kind}_{figure}_ms" for kind in ("health", "single") for figure in ("p50", "p99", "max"))
+STAGE_NAMES = ("decode", "resolve", "aggregate", "predict", "combine", "encode", "app", "http")
+TICKS = (*FORMATS, *(f"{name}_windows" for name in AGGREGATED_FORMATS))
 REQUESTS = ("single", "arrow_points", "arrow_windows")
 FIGURES = {
     "single": (*(f"{kind}_in_process_a_second" for kind in KINDS), "mix_cpu_ms", "bare_cpu_ms", "body_bytes",
                "answer_bytes", "wrong"),
     "workers": ("1_pss_bytes", "2_pss_bytes", "1_rss_bytes", "2_rss_bytes", "pss_ratio"),
     **{f"tick_{SERIES}_{name}": TICK for name in TICKS},
-    f"tick_{SERIES}_in_process": INSIDE,
-    f"tick_{SERIES}_in_process_windows": INSIDE,
-    "beside_calm": BESIDE,
-    **{f"beside_{name}": (*BESIDE, "ticks", "tick_seconds", "failed") for name in FORMATS},
-    **{f"stages_{name}": (*(f"{stage}_share" for stage in STAGES), "server_cpu_ms") for name in REQUESTS},
+    f"tick_{SERIES}_in_process": IN_PROCESS,
+    f"tick_{SERIES}_in_process_windows": IN_PROCESS,
+    "beside_calm": DURING_TICKS,
+    **{f"beside_{name}": (*DURING_TICKS, "ticks", "tick_seconds", "failed") for name in FORMATS},
+    **{f"stages_{name}": (*(f"{stage}_share" for stage in STAGE_NAMES), "server_cpu_ms") for name in REQUESTS},
 }  # fmt: skip
 BY_WRK = {
-    "single": (*(f"{kind}_{n}_{figure}" for kind in ("bare", *KINDS) for n in (1, 16) for figure in DRIVEN),
+    "single": (*(f"{kind}_{n}_{figure}" for kind in ("bare", *KINDS) for n in (1, 16) for figure in WRK_FIGURES),
                *(f"{kind}_{n}_share_of_bare" for kind in KINDS for n in (1, 16)), "failed"),
     "workers": ("1_requests_a_second", "2_requests_a_second", "requests_ratio", "2_busiest_share_of_cpu"),
 }  # fmt: skip
@@ -54,21 +54,21 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (output / "temporary").mkdir()
     command = [sys.executable, "-m", "bench.speed", "--quick", "--series", str(SERIES), "--output", str(output)]
     environment = os.environ | {"TMPDIR": str(output / "temporary")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert process.returncode == 0, process.stderr
     return output
 
 
 @pytest.fixture(scope="module")
 def results(directory: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((directory / "speed-quick.json").read_text(), parse_constant=_refuse)
-    return found
+    document: dict[str, Any] = json.loads((directory / "speed-quick.json").read_text(), parse_constant=_refuse)
+    return document
 
 
 @pytest.fixture(scope="module")
 def groups(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = results["sizes"][str(SERIES)]
-    return found
+    by_group: dict[str, dict[str, Any]] = results["sizes"][str(SERIES)]
+    return by_group
 
 
 @pytest.mark.parametrize("group", FIGURES)
@@ -77,9 +77,7 @@ def test_every_figure_is_measured(groups: dict[str, dict[str, Any]], group: str)
 
 
 @pytest.mark.parametrize("group", BY_WRK)
-def test_wrk_measures_its_figures_or_it_is_said_that_it_is_missing(
-    groups: dict[str, dict[str, Any]], group: str
-) -> None:
+def test_wrk_measures_its_figures_or_is_reported_missing(groups: dict[str, dict[str, Any]], group: str) -> None:
     if missing():
         assert "wrk is not installed" in groups[group]["skipped"]
     else:
@@ -105,7 +103,7 @@ def test_compressed_ticks_are_smaller(groups: dict[str, dict[str, Any]]) -> None
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_the_shares_of_the_stages_are_all_there_is(groups: dict[str, dict[str, Any]], name: str) -> None:
-    shares = [groups[f"stages_{name}"][f"{stage}_share"] for stage in STAGES]
+    shares = [groups[f"stages_{name}"][f"{stage}_share"] for stage in STAGE_NAMES]
     assert sum(shares) == pytest.approx(1, abs=0.01)
     assert all(share >= 0 for share in shares)
     assert all("/" in function for function in groups[f"profile_{name}"])
@@ -139,6 +137,12 @@ def test_the_bare_server_reads_a_body_in_pieces_and_answers_as_many_bytes_as_ask
     assert not pieces
     assert len(sent[1]["body"]) == 1234
     assert (b"content-length", b"1234") in sent[0]["headers"]
+
+
+@pytest.mark.parametrize("target", [target for targets in STAGES.values() for target in targets])
+def test_every_timed_function_exists(target: str) -> None:
+    owner, name = resolve(target)
+    assert callable(getattr(owner, name))
 
 
 def test_timers_charge_the_innermost_stage_and_generators_only_while_they_run() -> None:

@@ -25,7 +25,7 @@ from myriad.training.fleets.synthetic import DAY
 from myriad.training.job.candidate import only
 from myriad.training.plan import Plan
 from myriad.training.publish import publish
-from tests.adapters.brought import BROUGHT, KEY, LATER, STEP, WHOLE, decomposition, exported, line
+from tests.adapters.user_models import USER_MODELS, KEY, LATER, STEP, FULL_HISTORY, decomposition, exported, line
 from tests.cli.conftest import ran, told
 from tests.conftest import END, history
 from tests.training.small import fitted
@@ -79,7 +79,7 @@ def fleet(url: str) -> str:
     return url
 
 
-@pytest.mark.parametrize(("adapter", "fit"), BROUGHT.values(), ids=BROUGHT)
+@pytest.mark.parametrize(("adapter", "fit"), USER_MODELS.values(), ids=USER_MODELS)
 def test_a_fitted_object_scores_as_its_adapter_does(
     adapter: str, fit: Callable[[Points], Any], fleet: str, tmp_path: Path
 ) -> None:
@@ -91,7 +91,7 @@ def test_a_fitted_object_scores_as_its_adapter_does(
     np.testing.assert_array_equal(answer["15m"], own.score)
     np.testing.assert_array_equal(answer["score"], own.score)
     np.testing.assert_array_equal(answer["expected_15m"], own.expected)
-    assert Predictor.open(fleet).place(SERIES).adapter(HERE) == adapter  # type: ignore[union-attr]
+    assert Predictor.open(fleet).locate(SERIES).adapter(HERE) == adapter  # type: ignore[union-attr]
 
 
 def test_a_series_other_windows_and_its_neighbours_stay_as_they_are(fleet: str, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_the_same_key_twice_is_refused(fleet: str, tmp_path: Path) -> None:
 
 
 def test_points_much_further_apart_than_those_of_the_other_windows_are_refused(fleet: str, tmp_path: Path) -> None:
-    sparse = WHOLE.where(WHOLE.timestamps % 900 == 0)
+    sparse = FULL_HISTORY.where(FULL_HISTORY.timestamps % 900 == 0)
     why = refusal(tmp_path, fleet, exported(history=sparse, calibration=sparse))
     assert "was fitted to points 900 s apart, its series' other models to points 300 s apart" in why
 

@@ -111,11 +111,12 @@ def test_what_builds_the_wheel_is_taken_from_the_lock_with_its_hashes(tmp_path: 
 
 
 def test_the_wheel_has_every_package_and_the_command(wheel: zipfile.ZipFile) -> None:
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
     files = set(wheel.namelist())
-    for package in packages:
-        modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
-        assert modules <= files
+    for package, folder in folders.items():
+        modules = {path.relative_to(ROOT / folder).as_posix() for path in (ROOT / folder).rglob("*.py")}
+        assert {f"{package.replace('.', '/')}/{module}" for module in modules} <= files
+    assert "myriad/py.typed" in files
     scripts = ConfigParser()
     (entry_points,) = (name for name in files if name.endswith("entry_points.txt"))
     scripts.read_string(wheel.read(entry_points).decode())

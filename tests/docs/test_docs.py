@@ -40,7 +40,7 @@ from tests.docs.commands import PAGES, ROOT, SHOWN_BUCKET, Block, Shell, blocks,
 from tests.docs.conftest import Demo
 
 DOCS = ROOT / "docs"
-PROSE = [*PAGES, ROOT / "CHANGELOG.md"]
+PROSE = [*PAGES, *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"))]
 ADAPTER_FILE = re.compile(r"# adapters/(\w+)\.py\n")
 JOB_FILE = re.compile(r"# (\w+\.yaml)\n")
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
@@ -302,8 +302,8 @@ def _row_bytes(kind: type[Model]) -> int:
 def test_a_published_fleet_has_the_objects_the_format_page_names(demo: Demo) -> None:
     names = [stored.name for stored in open_store(demo.store).list("")]
     page = (DOCS / "artifact-format.md").read_text()
-    assert {name.partition("/")[0] for name in names} == {"CURRENT", "artifacts", "releases"}
-    assert all(f"`{part}" in page for part in ("CURRENT", "artifacts/", "releases/"))
+    assert {name.partition("/")[0] for name in names} == {"CURRENT", "artifacts", "records", "releases"}
+    assert all(f"`{part}" in page for part in ("CURRENT", "artifacts/", "records/", "releases/"))
 
 
 def test_every_tensor_of_an_index_is_on_the_format_page() -> None:

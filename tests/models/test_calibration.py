@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myriad.models.calibration import (
-    EFFECT,
+    EFFECT_SHARE,
     EXPECTED_BEYOND,
     HOLDOUT,
-    SMALLEST_EFFECT,
+    MIN_EFFECT,
     TAIL,
     effect_floor,
     held_out,
@@ -81,10 +81,10 @@ def test_the_last_three_tenths_of_each_series_are_held_out(lengths: list[int]) -
 
 
 def test_the_floor_is_a_hundredth_of_the_largest_value_of_each_series() -> None:
-    assert EFFECT == 0.01
+    assert EFFECT_SHARE == 0.01
     points = Points.of(([1, 2], [3.0, -50.0]), ([1], [2e-3]), ([1, 2], [np.nan, 8.0]))
     assert effect_floor(points).tolist() == pytest.approx([0.5, 2e-5, 0.08])
 
 
 def test_a_series_of_nothing_but_zeros_has_the_smallest_floor() -> None:
-    assert effect_floor(Points.of(([1, 2], [0.0, 0.0]), ([], []))).tolist() == [SMALLEST_EFFECT] * 2
+    assert effect_floor(Points.of(([1, 2], [0.0, 0.0]), ([], []))).tolist() == [MIN_EFFECT] * 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from myriad.serving.bodies import Bodies
+from myriad.serving.bodies import BodyReader
 from myriad.serving.problems import Problem
 
 SECONDS = 0.2
@@ -32,7 +32,7 @@ def read(clients: Sequence[Client], apart: float = 0, max_bytes: int = 10) -> li
     """What is read of clients that begin so many seconds apart."""
 
     async def together() -> list[bytes | BaseException | None]:
-        bodies, tasks = Bodies(max_bytes, SECONDS), []
+        bodies, tasks = BodyReader(max_bytes, SECONDS), []
         for client in clients:
             tasks.append(asyncio.ensure_future(bodies.read(b"", client.receive)))
             await asyncio.sleep(apart)
@@ -65,7 +65,7 @@ def test_each_has_a_time_of_its_own() -> None:
 
 def test_the_time_of_later_ones_runs_after_a_while_without_any() -> None:
     async def one_after_another() -> list[int]:
-        bodies, found = Bodies(10, SECONDS), []
+        bodies, found = BodyReader(10, SECONDS), []
         for _ in range(2):
             await bodies.read(b"", Client(b"quick").receive)
             await asyncio.sleep(1.5 * SECONDS)
@@ -79,7 +79,7 @@ def test_the_time_of_later_ones_runs_after_a_while_without_any() -> None:
 
 def test_who_cancels_a_request_is_not_told_it_was_slow() -> None:
     async def cancelled() -> None:
-        task = asyncio.ensure_future(Bodies(10, SECONDS).read(b"", Client(b"late", pause=5).receive))
+        task = asyncio.ensure_future(BodyReader(10, SECONDS).read(b"", Client(b"late", pause=5).receive))
         await asyncio.sleep(0.01)
         task.cancel()
         await task

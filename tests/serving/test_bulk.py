@@ -62,10 +62,10 @@ def post(server: Server, body: bytes, media_type: str, query: str = "", **header
     return answer
 
 
-def same(told: pd.DataFrame, expected: pd.DataFrame, columns: tuple[str, ...] = ("score", *WINDOWS)) -> None:
+def same(scored: pd.DataFrame, expected: pd.DataFrame, columns: tuple[str, ...] = ("score", *WINDOWS)) -> None:
     for name in columns:
-        np.testing.assert_allclose(told[name].to_numpy(float), expected[name].to_numpy(float), rtol=1e-12)
-    assert told["status"].astype(str).tolist() == expected["status"].astype(str).tolist()
+        np.testing.assert_allclose(scored[name].to_numpy(float), expected[name].to_numpy(float), rtol=1e-12)
+    assert scored["status"].astype(str).tolist() == expected["status"].astype(str).tolist()
 
 
 @pytest.mark.parametrize("answered", FORMATS)
@@ -75,10 +75,10 @@ def test_every_format_gives_the_same_scores_in_the_order_of_the_rows(
 ) -> None:
     answer = post(service, body_of(frame, posted), posted, accept=answered)
     assert answer.headers["content-type"] == answered
-    told = frame_of(answer.content, answered)
-    same(told, expected)
+    scored = frame_of(answer.content, answered)
+    same(scored, expected)
     for name in ("region", "host", "metric", "timestamp"):
-        assert told[name].astype(str).tolist() == frame[name].astype(str).tolist()
+        assert scored[name].astype(str).tolist() == frame[name].astype(str).tolist()
 
 
 @pytest.mark.parametrize("encode", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
@@ -94,8 +94,8 @@ def test_bodies_may_be_encoded_both_ways(encode: Any, service: Server, frame: An
 def test_a_single_series_may_be_encoded_too(service: Server, published: Published) -> None:
     series = published.fleet.series[0]
     body = json.dumps({**series._asdict(), "datapoints": [{"timestamp": END - 60, "value": 50}]}).encode()
-    told = post(service, gzip.compress(body), JSON, **{"content-encoding": "gzip"}).json()
-    assert told == post(service, body, JSON).json()
+    scored = post(service, gzip.compress(body), JSON, **{"content-encoding": "gzip"}).json()
+    assert scored == post(service, body, JSON).json()
 
 
 def test_windows_aggregated_already_are_scored_as_they_are(
@@ -107,10 +107,10 @@ def test_windows_aggregated_already_are_scored_as_they_are(
         whole = frame[frame.timestamp >= END - seconds].groupby(["region", "host", "metric"]).value.mean()
         means[window] = whole.loc[list(zip(last.region, last.host, last.metric, strict=True))].to_numpy()
     answer = post(service, body_of(means, JSON), JSON)
-    told = frame_of(answer.content, JSON)
+    scored = frame_of(answer.content, JSON)
     assert answer.json()["windows"] == ["15m", "1h"]
     for window in ("15m", "1h"):
-        np.testing.assert_allclose(told[window].to_numpy(float), expected.loc[last.index, window], rtol=1e-9)
+        np.testing.assert_allclose(scored[window].to_numpy(float), expected.loc[last.index, window], rtol=1e-9)
 
 
 def test_the_second_tick_of_the_same_series_gives_what_the_first_would(
@@ -119,8 +119,8 @@ def test_the_second_tick_of_the_same_series_gives_what_the_first_would(
     first = frame[frame.timestamp == END - 120].sort_values(["region", "host", "metric"])
     second = frame[frame.timestamp == END - 60].sort_values(["region", "host", "metric"])
     post(service, body_of(first, ARROW), ARROW)
-    told = frame_of(post(service, body_of(second, ARROW), ARROW).content, ARROW)
-    same(told, Predictor.open(published.url).predict(second), ("score", "1m"))
+    scored = frame_of(post(service, body_of(second, ARROW), ARROW).content, ARROW)
+    same(scored, Predictor.open(published.url).predict(second), ("score", "1m"))
 
 
 def test_options_come_with_the_body_or_the_query(service: Server, frame: pd.DataFrame, published: Published) -> None:
@@ -139,18 +139,18 @@ def test_times_may_be_text_and_one_that_is_none_fails_its_series_alone(
     some = frame[(frame.timestamp == END - 60) & (frame.metric != "gpu")].copy()
     right = frame_of(post(service, body_of(some, media_type), media_type).content, media_type)
     some["timestamp"] = ["noon", "2026-01-04T23:59:00Z", *some["timestamp"].tolist()[2:]]
-    told = frame_of(post(service, body_of(some, media_type), media_type).content, media_type)
-    assert told["status"].tolist() == ["bad_series", *right["status"].tolist()[1:]]
-    assert told["score"].tolist()[1:] == right["score"].tolist()[1:]
+    scored = frame_of(post(service, body_of(some, media_type), media_type).content, media_type)
+    assert scored["status"].tolist() == ["bad_series", *right["status"].tolist()[1:]]
+    assert scored["score"].tolist()[1:] == right["score"].tolist()[1:]
 
 
 def test_a_label_that_is_null_fails_its_series_alone(service: Server, frame: pd.DataFrame) -> None:
     some = frame[(frame.timestamp == END - 60) & (frame.metric != "gpu")]
     columns = {name: some[name].tolist() for name in some.columns}
     columns["host"][0] = None
-    told = frame_of(post(service, json.dumps(columns).encode(), JSON).content, JSON)
-    assert told["status"].tolist()[0] == "bad_series"
-    assert set(told["status"].tolist()[1:]) == {"ok"}
+    scored = frame_of(post(service, json.dumps(columns).encode(), JSON).content, JSON)
+    assert scored["status"].tolist()[0] == "bad_series"
+    assert set(scored["status"].tolist()[1:]) == {"ok"}
 
 
 def test_a_bad_series_fails_alone(service: Server, frame: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from myriad.formats.base import Bounds
 from myriad.models.errors import BadRequest, InvalidKey, Malformed, MyriadError, TooLarge
 from myriad.models.windows import Window
-from myriad.serving.decode import Posted, decode, join, parse, plain
+from myriad.serving.decode import BatchedRequest, decode, make_batch, parse, parse_simple
 from myriad.serving.scoring import Query
 
 BOUNDS = Bounds(points=100, series=10)
@@ -23,7 +23,7 @@ SINGLE: dict[str, Any] = {**NAMED, "datapoints": POINTS}
 NEIGHBOUR = {**NAMED, "host": "neighbour", "datapoints": POINTS}
 
 
-class Got(NamedTuple):
+class Decoded(NamedTuple):
     """What a body is decoded to."""
 
     labels: list[tuple[str, str, str]]
@@ -31,25 +31,33 @@ class Got(NamedTuple):
     good: list[int]
     query: Query
     duplicates: list[int]
-    posted: int
+    point_count: int
     single: bool
     bands: bool
 
 
-def posted(body: Any) -> Got:
+def decoded(body: Any) -> Decoded:
     """What a body is decoded to."""
-    joined = decode(body if isinstance(body, bytes) else json.dumps(body).encode(), BOUNDS)
-    (one,) = joined.posted
-    assert isinstance(one, Posted)
-    assert one.first == 0
-    parsed = one.parsed
-    single, bands = parsed.single, parsed.bands
-    return Got(parsed.labels, one.bad, one.good, joined.query, joined.duplicates, one.posted, single, bands)
+    batch = decode(body if isinstance(body, bytes) else json.dumps(body).encode(), BOUNDS)
+    (batched,) = batch.requests
+    assert isinstance(batched, BatchedRequest)
+    assert batched.first == 0
+    request = batched.request
+    return Decoded(
+        request.labels,
+        batched.bad,
+        batched.good,
+        batch.query,
+        batch.duplicates,
+        batched.point_count,
+        request.single,
+        request.bands,
+    )
 
 
-def hosts(got: Got) -> list[str]:
+def hosts(request: Decoded) -> list[str]:
     """The host of each series to score."""
-    return [got.query.names[i].host for i in range(len(got.query.names))]
+    return [request.query.names[i].host for i in range(len(request.query.names))]
 
 
 def point(timestamp: str = "60", value: str = "1") -> bytes:
@@ -59,7 +67,7 @@ def point(timestamp: str = "60", value: str = "1") -> bytes:
 
 
 def test_one_series_is_posted_by_itself() -> None:
-    got = posted(SINGLE)
+    got = decoded(SINGLE)
     assert (got.single, got.labels, got.bad, got.good) == (True, [("r", "h", "m")], {}, [0])
     assert got.query.points.timestamps.tolist() == [60, 120]
     assert got.query.points.values.tolist() == [1.0, 2.0]
@@ -68,30 +76,30 @@ def test_one_series_is_posted_by_itself() -> None:
 
 def test_rows_are_grouped_in_the_order_of_their_first() -> None:
     rows = [{**NAMED, "host": host, "timestamp": 60 * i, "value": i} for i, host in enumerate("babca")]
-    got = posted({"datapoints": rows})
+    got = decoded({"datapoints": rows})
     assert hosts(got) == ["b", "a", "c"]
     assert [got.query.points.series(i)[1].tolist() for i in range(3)] == [[0, 2], [1, 4], [3]]
     assert not got.single
 
 
 def test_a_list_of_series_keeps_its_order_and_its_repetitions() -> None:
-    got = posted({"series": [NEIGHBOUR, SINGLE, NEIGHBOUR]})
+    got = decoded({"series": [NEIGHBOUR, SINGLE, NEIGHBOUR]})
     assert hosts(got) == ["neighbour", "h", "neighbour"]
     assert got.query.points.lengths.tolist() == [2, 2, 2]
 
 
 def test_a_request_of_no_series_is_one() -> None:
-    assert posted({"series": []}).labels == posted({"datapoints": []}).labels == []
+    assert decoded({"series": []}).labels == decoded({"datapoints": []}).labels == []
 
 
 @pytest.mark.parametrize(("model_id", "windows"), [("r/h/m", None), ("r/h/m/15m", (Window(900),))])
 def test_a_model_id_names_a_series_and_perhaps_a_window(model_id: str, windows: Any) -> None:
-    got = posted({"model_id": model_id, "datapoints": POINTS})
+    got = decoded({"model_id": model_id, "datapoints": POINTS})
     assert (got.labels, got.query.windows, got.single) == ([("r", "h", "m")], windows, True)
 
 
 def test_windows_combine_and_bands_are_taken_over() -> None:
-    got = posted({**SINGLE, "windows": ["1h", "1m"], "combine": "min", "bands": True})
+    got = decoded({**SINGLE, "windows": ["1h", "1m"], "combine": "min", "bands": True})
     assert (got.query.windows, got.query.combine, got.bands) == ((Window(3600), Window(60)), "min", True)
 
 
@@ -106,23 +114,23 @@ def test_windows_combine_and_bands_are_taken_over() -> None:
     ],
 )
 def test_times_are_seconds_milliseconds_or_text_and_may_be_mixed(times: list[Any]) -> None:
-    got = posted({**NAMED, "datapoints": [{"timestamp": t, "value": 1} for t in times]})
+    got = decoded({**NAMED, "datapoints": [{"timestamp": t, "value": 1} for t in times]})
     assert got.query.points.timestamps.tolist() == [1764547140, 1764547200, 1764547260]
 
 
 def test_points_out_of_order_are_put_in_order_and_the_last_of_duplicates_wins() -> None:
     values = [(120, 1), (60, 2), (120, 3)]
-    got = posted({**NAMED, "datapoints": [{"timestamp": t, "value": v} for t, v in values]})
+    got = decoded({**NAMED, "datapoints": [{"timestamp": t, "value": v} for t, v in values]})
     assert got.query.points.series(0)[1].tolist() == [2, 3]
     assert got.duplicates == [1]
 
 
 def test_of_a_key_given_twice_the_last_counts() -> None:
-    assert posted(b'{"region": "x", ' + point()[1:]).labels == [("r", "h", "m")]
+    assert decoded(b'{"region": "x", ' + point()[1:]).labels == [("r", "h", "m")]
 
 
 def test_a_datapoint_may_have_fields_of_its_own() -> None:
-    assert posted({**NAMED, "datapoints": [{**POINTS[0], "unit": "%"}]}).query.points.lengths.tolist() == [1]
+    assert decoded({**NAMED, "datapoints": [{**POINTS[0], "unit": "%"}]}).query.points.lengths.tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +146,7 @@ def test_a_datapoint_may_have_fields_of_its_own() -> None:
 )  # fmt: skip
 def test_what_is_not_json_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed, match="not JSON"):
-        posted(body)
+        decoded(body)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +161,7 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
 )
 def test_what_is_nested_deep_is_refused(deep: bytes) -> None:
     with pytest.raises(BadRequest):
-        posted(deep)
+        decoded(deep)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +207,7 @@ def test_what_is_nested_deep_is_refused(deep: bytes) -> None:
 )  # fmt: skip
 def test_what_is_no_request_says_which_field_is_at_fault(body: Any, field: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        posted(body)
+        decoded(body)
     assert refused.value.field == field
     assert not isinstance(refused.value, Malformed)
 
@@ -208,7 +216,7 @@ def test_what_is_no_request_says_which_field_is_at_fault(body: Any, field: str) 
 def test_numbers_too_large_to_be_any_are_refused(number: str) -> None:
     for body in (point(value=number), point(timestamp=number)):
         with pytest.raises(BadRequest):
-            posted(body)
+            decoded(body)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +235,7 @@ def test_numbers_too_large_to_be_any_are_refused(number: str) -> None:
 )
 def test_a_name_no_series_can_have_is_refused(body: Any, part: str) -> None:
     with pytest.raises(InvalidKey) as refused:
-        posted(body)
+        decoded(body)
     assert refused.value.part == part
 
 
@@ -246,7 +254,7 @@ def test_a_name_no_series_can_have_is_refused(body: Any, part: str) -> None:
     ],
 )
 def test_a_bad_series_is_told_apart_from_its_neighbours(bad: dict[str, Any], why: str) -> None:
-    got = posted({"series": [NEIGHBOUR, {**SINGLE, **bad}, NEIGHBOUR]})
+    got = decoded({"series": [NEIGHBOUR, {**SINGLE, **bad}, NEIGHBOUR]})
     assert got.good == [0, 2]
     assert list(got.bad) == [1]
     assert why in got.bad[1]
@@ -260,7 +268,7 @@ def test_a_bad_series_is_told_apart_from_its_neighbours(bad: dict[str, Any], why
 )
 def test_a_bad_row_fails_its_series_only(bad: dict[str, Any]) -> None:
     rows = [{**NAMED, **POINTS[0]}, {**NAMED, "host": "bad", **POINTS[0]}, {**NAMED, "host": "bad", **POINTS[1], **bad}]
-    got = posted({"datapoints": rows})
+    got = decoded({"datapoints": rows})
     assert (got.good, list(got.bad)) == ([0], [1])
     assert got.labels[1] == ("r", "bad", "m")
 
@@ -268,19 +276,19 @@ def test_a_bad_row_fails_its_series_only(bad: dict[str, Any]) -> None:
 def test_bytes_that_are_no_text_behind_a_bad_row_are_still_no_json() -> None:
     rows = b'{"timestamp": null, "region": "r", "host": "h", "metric": "m"}, {"timestamp": 1, "region": "\xff"}'
     with pytest.raises(Malformed):
-        posted(b'{"datapoints": [' + rows + b"]}")
+        decoded(b'{"datapoints": [' + rows + b"]}")
 
 
 @pytest.mark.parametrize("form", [lambda n: {**NAMED, "datapoints": POINTS[:1] * n}, lambda n: rows_of(n)])
 def test_more_points_than_allowed_are_too_large(form: Callable[[int], dict[str, Any]]) -> None:
-    assert posted(form(100)).posted == 100
+    assert decoded(form(100)).point_count == 100
     with pytest.raises(TooLarge, match="101 datapoints; at most 100"):
-        posted(form(101))
+        decoded(form(101))
 
 
 def test_more_series_than_allowed_are_too_large() -> None:
     with pytest.raises(TooLarge, match="11 series; at most 10"):
-        posted({"series": [{**SINGLE, "host": f"h{i}"} for i in range(11)]})
+        decoded({"series": [{**SINGLE, "host": f"h{i}"} for i in range(11)]})
 
 
 def rows_of(count: int) -> dict[str, Any]:
@@ -317,7 +325,7 @@ _requests = st.fixed_dictionaries(
 @settings(max_examples=400, deadline=None)
 def test_random_json_is_a_request_or_refused(body: Any) -> None:
     try:
-        got = posted(body)
+        got = decoded(body)
     except MyriadError:
         return
     assert sorted([*got.good, *got.bad]) == list(range(len(got.labels)))
@@ -331,45 +339,45 @@ def test_a_damaged_request_is_a_request_or_refused(body: Any, data: st.DataObjec
     text = json.dumps(body, ensure_ascii=False).encode(errors="surrogatepass")
     at, end = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, len(text)))
     try:
-        posted(text[:at] + data.draw(st.binary(max_size=3)) + text[end:])
+        decoded(text[:at] + data.draw(st.binary(max_size=3)) + text[end:])
     except MyriadError:
         return
 
 
-def test_requests_joined_are_each_what_they_are_alone() -> None:
+def test_requests_of_a_batch_are_each_what_they_are_alone() -> None:
     bodies: list[Any] = [SINGLE, {"series": [NEIGHBOUR, {**NEIGHBOUR, "datapoints": []}]}, {**NAMED, "datapoints": []}]
     requests = [parse(json.dumps(body).encode(), BOUNDS) for body in [*bodies, NEIGHBOUR]]
-    joined = join(requests)
-    first, several, empty, last = joined.posted
-    assert isinstance(first, Posted)
-    assert isinstance(several, Posted)
-    assert isinstance(last, Posted)
+    batch = make_batch(requests)
+    first, several, empty, last = batch.requests
+    assert isinstance(first, BatchedRequest)
+    assert isinstance(several, BatchedRequest)
+    assert isinstance(last, BatchedRequest)
     assert [one.first for one in (first, several, last)] == [0, 1, 2]
     assert (several.good, several.bad) == ([0], {1: "there are no datapoints"})
     assert isinstance(empty, BadRequest)
     assert (str(empty), empty.field) == ("there are no datapoints", "$.datapoints")
-    assert [series.host for series in joined.query.names.series] == ["h", "neighbour", "neighbour"]
-    assert joined.query.points.values.tolist() == [1.0, 2.0] * 3
+    assert [series.host for series in batch.query.names.series] == ["h", "neighbour", "neighbour"]
+    assert batch.query.points.values.tolist() == [1.0, 2.0] * 3
 
 
 @given(_one | st.builds(dict, st.just(SINGLE), windows=st.just(["1m"]) | _junk, bands=_junk, combine=_words))
 @settings(max_examples=400, deadline=None)
-def test_the_usual_request_is_the_same_whichever_way_it_is_decoded(body: Any) -> None:
+def test_a_simple_request_is_the_same_whichever_way_it_is_parsed(body: Any) -> None:
     text = json.dumps(body).encode()
-    usual = plain(text, BOUNDS)
-    if usual is None:
+    simple = parse_simple(text, BOUNDS)
+    if simple is None:
         return
-    whole = parse(text, BOUNDS)
-    assert replace(usual, points=[]) == replace(whole, points=[])
-    assert [(p.timestamp, p.value) for p in usual.points[0]] == [(p.timestamp, p.value) for p in whole.points[0]]
+    general = parse(text, BOUNDS)
+    assert replace(simple, points=[]) == replace(general, points=[])
+    assert [(p.timestamp, p.value) for p in simple.points[0]] == [(p.timestamp, p.value) for p in general.points[0]]
 
 
-def test_the_usual_request_is_recognised_and_left_to_the_other_way_where_it_is_wrong() -> None:
-    assert plain(json.dumps({**SINGLE, "windows": ["1m"], "combine": "max"}).encode(), BOUNDS)
+def test_a_simple_request_is_recognised_and_left_to_the_general_parser_where_it_is_wrong() -> None:
+    assert parse_simple(json.dumps({**SINGLE, "windows": ["1m"], "combine": "max"}).encode(), BOUNDS)
     point = POINTS[0]
     several: list[dict[str, Any]] = [
         {"windows": []}, {"windows": ["x"]}, {"host": "a/b"}, {"hosts": True}, {"datapoints": [point] * 101},
         {"datapoints": [{**point, "region": "r"}]}, {"datapoints": [{**point, "value": None}]},
     ]  # fmt: skip
     for wrong in several:
-        assert plain(json.dumps({**SINGLE, **wrong}).encode(), BOUNDS) is None
+        assert parse_simple(json.dumps({**SINGLE, **wrong}).encode(), BOUNDS) is None

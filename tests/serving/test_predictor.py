@@ -193,6 +193,12 @@ def test_many_threads_get_what_one_gets(published: Published) -> None:
         pd.testing.assert_frame_equal(answer, answers[0])
 
 
+def test_the_services_environment_does_not_matter(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MYRIAD_CACHE_BYTES", "no number")
+    monkeypatch.setenv("MYRIAD_PORT", "-1")
+    assert Predictor.open(releases.store).predict(hour())["score"].notna().all()
+
+
 def test_a_store_without_a_release_is_said_to_have_none(tmp_path: Path) -> None:
     with pytest.raises(NoRelease, match=str(tmp_path)):
         Predictor.open(f"file://{tmp_path}")
@@ -241,7 +247,7 @@ def test_series_whose_shard_cannot_be_loaded_fail_alone(releases: Releases) -> N
     assert scored["status"].astype(str).drop_duplicates().tolist() == ["load_failed", "ok"]
     assert scored["score"].isna().sum() == 60
     with pytest.raises(LoadFailed, match=artifact.hash):
-        predictor.place(Series("r", "a", "cpu"))
+        predictor.locate(Series("r", "a", "cpu"))
 
 
 def test_a_shard_of_other_windows_than_the_releases_is_a_failed_load(releases: Releases) -> None:
@@ -264,7 +270,7 @@ def test_a_local_tier_serves_when_the_store_is_gone(releases: Releases, tmp_path
     for stored in list(releases.store.list("")):
         releases.store.delete(stored.name)
     after = Predictor(releases.store, local=LocalTier(tmp_path, 1 << 20))
-    assert after.recall()
+    assert after.restore_last_release()
     pd.testing.assert_frame_equal(after.predict(hour()), scored)
 
 

@@ -77,15 +77,15 @@ def every(step: int, count: int) -> Points:
 )
 def test_the_nearest_models_answer(predictor: Predictor, name: str, stands_in: str, expected: Status) -> None:
     scores, direct = asked(predictor, name), asked(predictor, stands_in)
-    place = scores.place(0)
-    assert place
-    assert (str(place.series), status(scores)) == (stands_in, expected)
+    location = scores.location(0)
+    assert location
+    assert (str(location.series), status(scores)) == (stands_in, expected)
     np.testing.assert_array_equal(scores.score, direct.score)
 
 
 def test_a_metric_nobody_has_has_no_model(predictor: Predictor) -> None:
     scores = asked(predictor, "r/a/gpu")
-    assert (status(scores), scores.place(0)) == (Status.NO_MODEL, None)
+    assert (status(scores), scores.location(0)) == (Status.NO_MODEL, None)
     assert scores.missing(0) == dict.fromkeys(WINDOWS, "there is no model")
     assert np.isnan(scores.score).all()
     assert np.isnan(scores.by_window).all()
@@ -106,11 +106,11 @@ def test_too_few_points_are_said_to_be(predictor: Predictor) -> None:
 
 def test_weights_are_renewed_over_the_windows_there_are(predictor: Predictor) -> None:
     scores = asked(predictor, "r/a/cpu")
-    place = scores.place(0)
-    assert place
+    location = scores.location(0)
+    assert location
     first, later = scores.by_window[:, 0], scores.by_window[:, -1]
     assert np.isnan(first).tolist() == [False, True]
-    weighted = place.shard.combined[place.position, 0].astype(float)
+    weighted = location.shard.combined[location.position, 0].astype(float)
     assert scores.score[0] == first[0] / weighted[0b01]
     assert scores.score[-1] == pytest.approx((later[0] + 2 * later[1]) / 3 / weighted[0b11])
 
@@ -118,11 +118,11 @@ def test_weights_are_renewed_over_the_windows_there_are(predictor: Predictor) ->
 @pytest.mark.parametrize(("combine", "mode"), [("weighted", 0), ("min", 1), ("max", 2)])
 def test_each_combination_has_its_own_calibration(predictor: Predictor, combine: Combine, mode: int) -> None:
     scores = asked(predictor, "r/a/cpu", combine=combine)
-    place = scores.place(0)
-    assert place
+    location = scores.location(0)
+    assert location
     both = scores.by_window[:, 10:]
     uncalibrated = [np.average(both, axis=0, weights=(1, 2)), both.min(axis=0), both.max(axis=0)][mode]
-    divisor = float(place.shard.combined[place.position, mode, 0b11])
+    divisor = float(location.shard.combined[location.position, mode, 0b11])
     np.testing.assert_allclose(scores.score[10:], uncalibrated / divisor)
 
 
@@ -130,9 +130,9 @@ def test_only_the_windows_asked_for_are_scored(predictor: Predictor) -> None:
     whole, some = asked(predictor, "r/a/cpu"), asked(predictor, "r/a/cpu", windows=[FIVE])
     assert some.windows == (FIVE,)
     np.testing.assert_array_equal(some.by_window, whole.by_window[1:])
-    place = some.place(0)
-    assert place
-    assert some.score[-1] == some.by_window[0, -1] / float(place.shard.combined[place.position, 0, 0b10])
+    location = some.location(0)
+    assert location
+    assert some.score[-1] == some.by_window[0, -1] / float(location.shard.combined[location.position, 0, 0b10])
 
 
 def test_windows_are_answered_in_the_releases_order_and_once(predictor: Predictor) -> None:
@@ -190,8 +190,8 @@ def test_few_series_score_as_they_would_among_many_to_the_last_bit(monkeypatch: 
     names = ["r/a/cpu", "r/b/cpu", "q/a/cpu", "r/a/nothing"]
     few = asked(serving(OWN, REGION, GLOBAL), *names, bands=True)
     for module in ("myriad.serving.scoring", "myriad.serving.predictor"):
-        monkeypatch.setattr(f"{module}.FEW_SERIES", 0)
+        monkeypatch.setattr(f"{module}.MAX_GATHERED_SERIES", 0)
     many = asked(serving(OWN, REGION, GLOBAL), *names, bands=True)
-    assert (many.seats, few.seats is not None) == (None, True)
-    for part in ("score", "by_window", "expected", "bands", "scored", "statuses"):
+    assert (many.cached_models, few.cached_models is not None) == (None, True)
+    for part in ("score", "by_window", "expected", "bands", "score_counts", "statuses"):
         assert getattr(few, part).tobytes() == getattr(many, part).tobytes()

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from myriad.training.engine import done
-from myriad.training.task import Done, Task
+from myriad.training.engine import run_tasks
+from myriad.training.task import ShardResult, Task
 
 APART = ("unshare", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 """In namespaces that end, with all that runs in them, when their first process does."""
@@ -40,11 +40,11 @@ class Found(NamedTuple):
         again: the tasks done when the caller went away after the first one.
     """
 
-    done: list[Done]
+    done: list[ShardResult]
     put: int
     killed: int
     raised: Exception | None
-    again: list[Done]
+    again: list[ShardResult]
 
 
 def apart(*command: str) -> list[str]:
@@ -70,19 +70,19 @@ def main(directory: Path) -> None:
     tasks: list[Task] = pickle.loads((directory / "tasks.pickle").read_bytes())
     with machines(directory), on_ray.connected():
         with killing(f"ray::{tasks[0].job.job}:") as killed, mock.patch.object(ray, "put", wraps=ray.put) as put:
-            all_of_them = done("ray", tasks, None)
+            all_of_them = run_tasks("ray", tasks, None)
             results = [next(all_of_them)]
             before = put.call_count
             results += all_of_them
         error = raised(tasks[0])
-        again = list(itertools.islice(done("ray", tasks, 1), 1))
+        again = list(itertools.islice(run_tasks("ray", tasks, 1), 1))
     (directory / "found.pickle").write_bytes(pickle.dumps(Found(results, before, len(killed), error, again)))
 
 
 def raised(task: Task) -> Exception | None:
     """What a task raises whose store cannot be opened."""
     try:
-        list(done("ray", [task._replace(job=task.job.model_copy(update={"store": "ftp://nowhere"}))], None))
+        list(run_tasks("ray", [task._replace(job=task.job.model_copy(update={"store": "ftp://nowhere"}))], None))
     except Exception as exc:  # noqa: BLE001  any would be told
         return exc
     return None

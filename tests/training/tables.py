@@ -23,6 +23,7 @@ def fleet(hosts: int = 10, *, seed: int = 0, **changed: Any) -> pa.Table:
         "history_from": [0] * n,
         "history_to": [86400] * n,
         "points": [100_000] * n,
+        "held_out": [30_000] * n,
         "error": draw.lognormal(size=n),
         "candidates": [{"ewma": 1.0, "seasonal": 2.0}] * n,
         "threshold": draw.lognormal(size=n),

@@ -16,12 +16,12 @@ from myriad.models.key import ANY, Series
 from myriad.storage.artifact import views
 from myriad.storage.release import Releases
 from myriad.storage.url import open_store
-from myriad.training.engine import done
+from myriad.training.engine import run_tasks
 from myriad.training.fleets.synthetic import DAY, fleet
 from myriad.training.hierarchy import references
 from myriad.training.job.config import JobFile
 from myriad.training.sources import partitions
-from myriad.training.task import Done, Task, usable
+from myriad.training.task import ShardResult, Task, usable
 from tests.conftest import END
 from tests.training import cluster
 
@@ -66,12 +66,12 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
 @pytest.fixture(scope="module")
 def expected(tasks: list[Task]) -> dict[tuple[str, int], str]:
     """What one process makes of them."""
-    return contents(done("local", tasks, 1), tasks)
+    return contents(run_tasks("local", tasks, 1), tasks)
 
 
 def test_several_processes_make_what_one_does(tasks: list[Task], expected: dict[tuple[str, int], str]) -> None:
     assert len(expected) == 2 * SHARDS
-    assert contents(done("local", tasks, 2), tasks) == expected
+    assert contents(run_tasks("local", tasks, 2), tasks) == expected
 
 
 def test_a_cluster_without_the_drivers_files_makes_the_same(
@@ -92,13 +92,13 @@ def test_without_its_library_the_engine_says_what_is_missing(
     tasks: list[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InvalidJob, match=r"not installed, myriad\[ray\] does: .*ray"):
-        list(done("ray", tasks, 1))
+    with pytest.raises(InvalidJob, match=r"engine: ray needs a library; the extra `ray` installs it: .*ray"):
+        list(run_tasks("ray", tasks, 1))
 
 
 def test_an_address_where_no_cluster_is_is_an_error_that_names_it() -> None:
     """In a process of its own, as it is Ray's to be imported."""
-    program = "from myriad.training.on_ray import *; [*done([], None)]"
+    program = "from myriad.training.on_ray import *; [*run_tasks([], None)]"
     environment = os.environ | {"RAY_ADDRESS": "127.0.0.1:1"}
     ended = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
@@ -119,7 +119,7 @@ def on_cluster(tasks: list[Task]) -> cluster.Found:
     return found
 
 
-def contents(found: Iterable[Done], tasks: Sequence[Task]) -> dict[tuple[str, int], str]:
+def contents(found: Iterable[ShardResult], tasks: Sequence[Task]) -> dict[tuple[str, int], str]:
     """For each shard, a hash of all that was fitted and told of it, but for when, and how long it took."""
     releases = Releases(open_store(tasks[0].job.store))
     hashes = {}

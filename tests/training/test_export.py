@@ -22,7 +22,7 @@ from myriad.models.calibration import effect_floor
 from myriad.models.errors import ArtifactCorrupt, HistoryUnusable, InvalidKey, InvalidPoints, NotReducible
 from myriad.models.points import Points
 from myriad.training.export import Exported
-from tests.adapters.brought import BROUGHT, KEY, LATER, PAST, STEP, exported, line
+from tests.adapters.user_models import USER_MODELS, KEY, LATER, PAST, STEP, exported, line
 from tests.adapters.libraries import needs
 from tests.conftest import history
 
@@ -47,7 +47,7 @@ def saved(tmp_path: Path) -> Path:
     return exported().save(tmp_path / "cpu.npz")
 
 
-@pytest.mark.parametrize(("adapter", "fit"), BROUGHT.values(), ids=BROUGHT)
+@pytest.mark.parametrize(("adapter", "fit"), USER_MODELS.values(), ids=USER_MODELS)
 def test_the_adapter_is_found_by_the_objects_type(adapter: str, fit: Callable[[Points], Any]) -> None:
     one = exported(fit)
     assert (one.adapter, str(one.key), one.model.rows, one.step) == (adapter, KEY, 1, STEP)
@@ -55,7 +55,7 @@ def test_the_adapter_is_found_by_the_objects_type(adapter: str, fit: Callable[[P
     assert one.points == len(PAST.values)
 
 
-@pytest.mark.parametrize(("adapter", "fit"), BROUGHT.values(), ids=BROUGHT)
+@pytest.mark.parametrize(("adapter", "fit"), USER_MODELS.values(), ids=USER_MODELS)
 def test_the_row_is_what_the_adapter_makes_of_the_object(adapter: str, fit: Callable[[Points], Any]) -> None:
     learnt = myriad.windowed(PAST, KEY)
     reduced = adapters.get(adapter).reduced(fit(learnt), learnt)
@@ -64,7 +64,7 @@ def test_the_row_is_what_the_adapter_makes_of_the_object(adapter: str, fit: Call
     np.testing.assert_array_equal(exported(fit).model.predict(np.array([0]), SEEN).expected, expected)
 
 
-@pytest.mark.parametrize("fit", [fit for _, fit in BROUGHT.values()], ids=BROUGHT)
+@pytest.mark.parametrize("fit", [fit for _, fit in USER_MODELS.values()], ids=USER_MODELS)
 def test_points_like_those_of_the_calibration_score_above_1_at_the_rate(fit: Callable[[Points], Any]) -> None:
     one = exported(fit, rate=0.01)
     score = one.model.predict(np.array([0]), SEEN).score

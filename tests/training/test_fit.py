@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from myriad.models.calibration import EFFECT
+from myriad.models.calibration import EFFECT_SHARE
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
@@ -127,7 +127,7 @@ def test_no_combination_of_windows_is_above_1_for_less_than_the_effect_floor(val
     entries = fit(plan, [ONE], constant(value, 3)).entries
     times, values = constant(value, 0.1).series(0)
     for share, above in ((0.9, False), (1.5, True)):
-        small = Points.of((times, values + share * EFFECT * abs(value)))
+        small = Points.of((times, values + share * EFFECT_SHARE * abs(value)))
         for windows in ((WINDOW,), (LONGER,), (WINDOW, LONGER)):
             assert bool(np.nanmax(scored(entries, small, plan, windows).score) > 1) is above
 

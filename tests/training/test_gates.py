@@ -4,10 +4,22 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from myriad.training import gates, records
+from myriad.training.run import run
+from tests.conftest import END, job_of
 from tests.training.tables import RATE, fleet, refusals
+
+ONE_WINDOW = [{"match": "*", "candidates": ["ewma"]}]
+
+
+def history_table(points: int) -> pa.Table:
+    """The telemetry of one series."""
+    values = np.random.default_rng(0).normal(10, 1, points)
+    labels = {"region": ["r"] * points, "host": ["a"] * points, "metric": ["cpu"] * points}
+    return pa.table({**labels, "timestamp": END - 60 * np.arange(points)[::-1], "value": values})
 
 
 def test_what_keeps_to_its_limits_fails_nothing() -> None:
@@ -42,17 +54,17 @@ def test_the_median_of_realised_rates_is_compared_with_the_target() -> None:
 
 
 def test_models_with_too_few_held_out_points_to_tell_do_not_count() -> None:
-    few, rates = np.full(80, 100), np.full(80, 0.1)
-    few[:10], rates[:10] = 100_000, RATE
-    assert gates.calibration_factor(fleet(points=few, realised_rate=rates), RATE) == pytest.approx(1)
+    few, rates = np.full(80, 30), np.full(80, 0.1)
+    few[:10], rates[:10] = 30_000, RATE
+    assert gates.calibration_factor(fleet(held_out=few, realised_rate=rates), RATE) == pytest.approx(1)
 
 
 def test_where_no_model_can_tell_all_points_together_may() -> None:
     rates = np.zeros(80)
     rates[:8] = 0.02
-    assert gates.calibration_factor(fleet(points=[1000] * 80, realised_rate=rates), RATE) == pytest.approx(2)
-    assert gates.calibration_factor(fleet(points=[100] * 80, realised_rate=rates), RATE) is None
-    assert gates.check(fleet(points=[100] * 80, realised_rate=rates), RATE, {"calibration_factor": 0.1}) == []
+    assert gates.calibration_factor(fleet(held_out=[300] * 80, realised_rate=rates), RATE) == pytest.approx(2)
+    assert gates.calibration_factor(fleet(held_out=[30] * 80, realised_rate=rates), RATE) is None
+    assert gates.check(fleet(held_out=[30] * 80, realised_rate=rates), RATE, {"calibration_factor": 0.1}) == []
 
 
 def test_bytes_are_the_mean_of_a_row() -> None:
@@ -65,3 +77,18 @@ def test_the_gates_table_is_that_of_the_code() -> None:
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     described = page.partition("| Gate | Limit |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", described, re.MULTILINE) == list(gates.GATES)
+
+
+def test_points_held_out_by_another_share_count_as_what_they_are(tmp_path: Path) -> None:
+    """With a hold-out of 10 % too few points are left to tell, where 30 % of them would be enough."""
+    table = history_table(points=3000)
+    factors = []
+    for share in (0.1, 0.3):
+        root = tmp_path / str(share)
+        root.mkdir()
+        job = job_of(root, table, calibration={"rate": 0.01, "holdout": share}, windows={"1m": 1}, metrics=ONE_WINDOW)
+        fitted = run(job, root / "work").records
+        assert fitted["held_out"].to_pylist() == [round(3000 * share)]
+        factors.append(gates.calibration_factor(fitted, 0.01))
+    assert factors[0] is None
+    assert factors[1] is not None

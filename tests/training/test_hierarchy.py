@@ -6,7 +6,7 @@ import pytest
 from myriad.models.key import ANY, Series
 from myriad.models.points import Points
 from myriad.training.fleets.synthetic import DAY
-from myriad.training.hierarchy import LEAST_POINTS, SHORT_SECONDS, WEEK, Reference, filled_up, pools, references
+from myriad.training.hierarchy import LEAST_POINTS, SHORT_SECONDS, WEEK, Reference, backfilled, pools, references
 from tests.conftest import END, history
 
 NEW = Series("r", "new", "cpu")
@@ -42,7 +42,7 @@ def test_a_pool_of_short_histories_has_no_reference() -> None:
 
 
 def test_a_short_history_is_filled_up_before_it_at_its_own_level(given: dict[tuple[str, str], Reference]) -> None:
-    points, (borrowed,) = filled_up([NEW], SHORT, given)
+    points, (borrowed,) = backfilled([NEW], SHORT, given)
     times, values = points.series(0)
     assert borrowed == len(PAST.values)
     assert (np.diff(times) > 0).all()
@@ -53,7 +53,7 @@ def test_a_short_history_is_filled_up_before_it_at_its_own_level(given: dict[tup
 
 def test_what_is_borrowed_is_whole_weeks_earlier(given: dict[tuple[str, str], Reference]) -> None:
     """So that an hour of the week stays one."""
-    points, (borrowed,) = filled_up([NEW], SHORT, given)
+    points, (borrowed,) = backfilled([NEW], SHORT, given)
     earlier = np.unique(PAST.timestamps - points.timestamps[:borrowed])
     assert earlier.tolist() == [WEEK]
 
@@ -62,7 +62,7 @@ def test_the_regions_reference_is_taken_before_that_of_everything() -> None:
     other = references({FLEET: history(20, step=300)})
     both = references({REGION: PAST}) | other
     for given, expected in ((both, len(PAST.values)), (other, 20 * DAY // 300), ({}, 0)):
-        assert filled_up([NEW], SHORT, given)[1].tolist() == [expected]
+        assert backfilled([NEW], SHORT, given)[1].tolist() == [expected]
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_the_regions_reference_is_taken_before_that_of_everything() -> None:
     ids=["long enough", "too short to know its level"],
 )
 def test_other_histories_stay_as_they_are(own: Points, given: dict[tuple[str, str], Reference]) -> None:
-    points, borrowed = filled_up([NEW], own, given)
+    points, borrowed = backfilled([NEW], own, given)
     assert borrowed.tolist() == [0]
     assert points is own
 
 
 def test_only_the_short_ones_of_several_are_filled_up(given: dict[tuple[str, str], Reference]) -> None:
     several = Points.of(PAST.series(0), SHORT.series(0))
-    points, borrowed = filled_up([Series("r", "old", "cpu"), NEW], several, given)
+    points, borrowed = backfilled([Series("r", "old", "cpu"), NEW], several, given)
     assert borrowed.tolist() == [0, len(PAST.values)]
     assert np.array_equal(points.series(0)[1], PAST.values)
     assert points.timestamps.max() < END

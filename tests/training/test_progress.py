@@ -8,7 +8,7 @@ from myriad.storage.release import Artifact
 from myriad.training.job.config import JobFile
 from myriad.training.progress import Progress
 from myriad.training.sources import Partition
-from myriad.training.task import Done, Task
+from myriad.training.task import ShardResult, Task
 from tests.training import tables
 
 ARTIFACT = Artifact("0" * 32, 5000, 9000, 20, 40)
@@ -26,9 +26,9 @@ def task(region: str = "r", shard: int = 0) -> Task:
     return Task(job(), region, shard, 2, (), None, (), {})
 
 
-def done(region: str = "r", shard: int = 0, artifact: Artifact | None = ARTIFACT) -> Done:
+def result(region: str = "r", shard: int = 0, artifact: Artifact | None = ARTIFACT) -> ShardResult:
     """What became of it."""
-    return Done(region, shard, 2, artifact, ("ewma",), tables.fleet(2))
+    return ShardResult(region, shard, 2, artifact, ("ewma",), tables.fleet(2))
 
 
 @pytest.fixture
@@ -41,26 +41,26 @@ def progress(tmp_path: Path) -> Progress:
 
 @pytest.mark.parametrize("artifact", [ARTIFACT, None], ids=["an artifact", "nothing to serve"])
 def test_what_became_of_a_task_is_remembered(progress: Progress, tmp_path: Path, artifact: Artifact | None) -> None:
-    progress.keep(done(artifact=artifact))
-    found = Progress(tmp_path, job(), "").done(task())
+    progress.keep(result(artifact=artifact))
+    found = Progress(tmp_path, job(), "").result(task())
     assert found
-    assert found[:5] == done(artifact=artifact)[:5]
-    assert found.records.to_pylist() == done().records.to_pylist()
+    assert found[:5] == result(artifact=artifact)[:5]
+    assert found.records.to_pylist() == result().records.to_pylist()
 
 
 @pytest.mark.parametrize(("region", "shard"), [("r", 1), ("s", 0)])
 def test_what_became_of_another_is_not_taken_for_it(progress: Progress, region: str, shard: int) -> None:
-    progress.keep(done())
-    assert progress.done(task(region, shard)) is None
+    progress.keep(result())
+    assert progress.result(task(region, shard)) is None
 
 
 def test_a_record_without_the_last_word_on_its_task_is_not_taken_for_done(progress: Progress, tmp_path: Path) -> None:
     """As it is left behind where the process ended in between."""
-    progress.keep(done())
+    progress.keep(result())
     for path in tmp_path.glob("*/*.json"):
         if path.name != "partitions.json":
             path.unlink()
-    assert progress.done(task()) is None
+    assert progress.result(task()) is None
 
 
 def test_history_is_sorted_once(tmp_path: Path) -> None:
@@ -90,12 +90,12 @@ def test_history_whose_sorting_was_interrupted_is_sorted_anew(tmp_path: Path) ->
 def test_another_job_or_one_over_another_release_starts_from_nothing(
     progress: Progress, tmp_path: Path, other: tuple[JobFile, str]
 ) -> None:
-    progress.keep(done())
-    assert Progress(tmp_path, *other).done(task()) is None
+    progress.keep(result())
+    assert Progress(tmp_path, *other).result(task()) is None
 
 
 def test_what_is_forgotten_leaves_nothing(progress: Progress, tmp_path: Path) -> None:
-    progress.keep(done())
+    progress.keep(result())
     progress.forget()
     assert list(tmp_path.iterdir()) == []
 

@@ -133,10 +133,10 @@ def test_a_series_whose_other_labels_change_goes_on(server: PromServer) -> None:
 
 def test_headers_come_from_the_environment(server: PromServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.series = {"up": []}
-    headers = {"Authorization": "PROMETHEUS_AUTHORIZATION"}
-    with pytest.raises(InvalidJob, match=r"PROMETHEUS_AUTHORIZATION is not set; history\.prometheus\.headers_env"):
+    headers = {"Authorization": "MYRIAD_PROMETHEUS_AUTHORIZATION"}
+    with pytest.raises(InvalidJob, match=r"_AUTHORIZATION is not set; history\.prometheus\.headers_env"):
         read(server, headers_env=headers)
-    monkeypatch.setenv("PROMETHEUS_AUTHORIZATION", "Bearer x")
+    monkeypatch.setenv("MYRIAD_PROMETHEUS_AUTHORIZATION", "Bearer x")
     read(server, headers_env=headers)
     assert server.headers["Authorization"] == "Bearer x"
 

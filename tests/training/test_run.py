@@ -21,7 +21,7 @@ from myriad.storage.url import open_store
 from myriad.training import records
 from myriad.training.fleets.synthetic import DAY, fleet
 from myriad.training.job.config import JobFile
-from myriad.training.run import Released, expected, run
+from myriad.training.run import Released, count_series, run
 from tests.conftest import END
 
 DAYS, HOSTS = 6, 6
@@ -241,7 +241,7 @@ def test_a_job_whose_rules_match_nothing_is_an_error(history: Path, tmp_path: Pa
 
 def test_a_dry_run_counts_series_by_metric(history: Path, tmp_path: Path) -> None:
     metrics = ["cpu_util", "mem_util", "net_rx_mb", "req_latency_ms"]
-    assert expected(job(history, tmp_path / "store"), tmp_path) == dict.fromkeys(metrics, 2 * HOSTS)
+    assert count_series(job(history, tmp_path / "store"), tmp_path) == dict.fromkeys(metrics, 2 * HOSTS)
 
 
 def _rows(table: pa.Table, series: Series, window: str) -> list[dict[str, Any]]:

@@ -194,7 +194,7 @@ def test_rows_of_a_csv_file_with_too_few_or_many_cells_are_left_out_and_counted(
         ),
         ("h.csv", b"value,region,host,metric,timestamp,value\n", "column 'value' is there several times"),
         ("h.csv", b"region,host,metric,timestamp,value\nr,\xff,m,1,1\n", "cannot be read"),
-        ("h.json", b"{}", "only .parquet and .csv"),
+        ("h.json", b"{}", r"h\.json: the name ends in none of \.csv, \.parquet, \.pq"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(

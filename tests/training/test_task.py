@@ -17,7 +17,7 @@ from myriad.training.fleets.synthetic import DAY
 from myriad.training.job.config import JobFile
 from myriad.training.plan import plan_for
 from myriad.training.sources import partitions
-from myriad.training.task import Done, Task, carried_out
+from myriad.training.task import ShardResult, Task, fit_shard
 from tests.conftest import END, history
 
 BEGUN, ENDED = "2026-01-03T08:00:00Z", "2026-01-03T10:00:00Z"
@@ -34,14 +34,14 @@ def table(*names: str, incident: float = 0.0, days: float = 4) -> pa.Table:
     )
 
 
-def done(directory: Path, rows: pa.Table, **changed: Any) -> tuple[Done, JobFile]:
+def done(directory: Path, rows: pa.Table, **changed: Any) -> tuple[ShardResult, JobFile]:
     """What became of the only shard of a job over these rows."""
     (directory / "parts").mkdir(parents=True)
     pa.parquet.write_table(rows, directory / "h.parquet")
     given = {"job": "small", "history": {"files": [f"{directory}/h.parquet"]}, "store": f"file://{directory}/store"}
     job = JobFile.model_validate(given | {"windows": {"5m": 1, "1h": 2}} | changed)
     parts = tuple(partitions(job.history, 1, directory / "parts"))
-    return carried_out(Task(job, "r", 0, 1, parts, None, (), {})), job
+    return fit_shard(Task(job, "r", 0, 1, parts, None, (), {})), job
 
 
 def arrays(job: JobFile, artifact: Artifact | None) -> dict[str, bytes]:

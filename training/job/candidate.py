@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError, model_validator
 
 from myriad import adapters
-from myriad.training.job.fields import Duration, Part, Text, said, wrong
+from myriad.training.job.fields import Duration, Part, Text, explained, wrong
 
 
 class Candidate(Part):
@@ -42,7 +42,7 @@ class Candidate(Part):
             try:
                 options[name].validate_python(value, strict=True)
             except ValidationError as exc:
-                raise wrong(said(exc.errors()[0])[1], "parameters", name) from exc
+                raise wrong(explained(exc.errors()[0])[1], "parameters", name) from exc
         return self
 
 

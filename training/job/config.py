@@ -1,5 +1,6 @@
 """The job file: what `myriad train fleet.yaml` reads, fits and publishes, and where it stops."""
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,9 +22,23 @@ from myriad.models.errors import InvalidJob
 from myriad.models.windows import MIN_COVERAGE, Window
 from myriad.training.job.candidate import Candidate
 from myriad.training.job.document import Document
-from myriad.training.job.fields import Duration, Glob, NotEmpty, Number, Part, Text, Url, Whole, directory, said, wrong
+from myriad.training.job.fields import (
+    Duration,
+    Glob,
+    NotEmpty,
+    Number,
+    Part,
+    Text,
+    Url,
+    Whole,
+    allowed_env,
+    directory,
+    explained,
+    wrong,
+)
 from myriad.training.job.maintenance import Maintenance, calendar
 
+ENV_PREFIX = "MYRIAD_"
 Level = Literal["region", "global"]
 Weight = Annotated[Number, Field(gt=0)]
 
@@ -43,7 +58,8 @@ class Prometheus(Part):
 
     Attributes:
         region_label: the label that names the region; `region` where there is none, or a series lacks it.
-        headers_env: for each header to send, the environment variable its value is in.
+        headers_env: for each header to send, the environment variable its value is in: one whose name starts with
+            `MYRIAD_`, or that whoever runs the job allows. A file from elsewhere must not send other secrets away.
     """
 
     url: Text
@@ -53,6 +69,14 @@ class Prometheus(Part):
     region: Text | None = None
     step: Duration = Window(60)
     headers_env: dict[Text, Text] = Field(default_factory=dict)
+
+    @field_validator("headers_env")
+    @classmethod
+    def _allowed(cls, given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        for header, variable in given.items():
+            if not variable.startswith(ENV_PREFIX) and variable not in allowed_env(info):
+                raise wrong(f"{variable} does not start with {ENV_PREFIX}, and --allow-env does not name it", header)
+        return given
 
     @field_validator("url")
     @classmethod
@@ -166,8 +190,12 @@ class JobFile(Part):
     gates: Gates = Gates()
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, allow_env: Sequence[str] = ()) -> Self:
         """The job a YAML file describes.
+
+        Args:
+            path: of the file.
+            allow_env: environment variables it may name beside those that start with `MYRIAD_`.
 
         Raises:
             InvalidJob: with a line for each thing that is wrong, which names the file, the line and the field.
@@ -177,9 +205,9 @@ class JobFile(Part):
         if isinstance(value, dict):
             value = {"job": Path(path).stem, **value}
         try:
-            return cls.model_validate(value, context={"directory": Path(path).parent})
+            return cls.model_validate(value, context={"directory": Path(path).parent, "allow_env": allow_env})
         except ValidationError as exc:
-            raise InvalidJob("\n".join(document.said(*said(error)) for error in exc.errors())) from exc
+            raise InvalidJob("\n".join(document.complaint(*explained(error)) for error in exc.errors())) from exc
 
     def rule(self, metric: str) -> Rule | None:
         """What is fitted to a metric; None where no rule matches it."""

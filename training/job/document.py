@@ -39,6 +39,11 @@ for _type, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _type, re.compile(rf"(?:{_pattern})\Z"), _first)
 
 
+MAX_BYTES = 4 << 20
+MAX_NODES = 200_000
+"""Values in a file, those of an alias counted wherever it stands: ten lines of aliases can stand for billions."""
+
+
 class Document:
     """A YAML file.
 
@@ -47,15 +52,15 @@ class Document:
         value: mappings whose keys are text, lists, text, numbers, booleans and None.
 
     Raises:
-        InvalidJob: it cannot be read, is no YAML, or has a key twice in the same mapping.
+        InvalidJob: it cannot be read, is no YAML, is too large, or has a key twice in the same mapping.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._nodes = path, 0
         self._root = self._composed(self._text())
         self.value = self._value(self._root, (), ()) if self._root else None
 
-    def said(self, place: Place, why: str) -> str:
+    def complaint(self, place: Place, why: str) -> str:
         """A complaint about the part at a place, after the file, the line and the field."""
         node, found = self._root, 0
         for part in place:
@@ -67,7 +72,11 @@ class Document:
 
     def _text(self) -> str:
         try:
-            return self.path.read_bytes().decode("utf-8-sig")
+            with self.path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise InvalidJob(f"{self.path}: has more than {MAX_BYTES} bytes")
+            return data.decode("utf-8-sig")
         except OSError as exc:
             raise InvalidJob(f"{self.path}: cannot be read: {exc.strerror}") from exc
         except UnicodeDecodeError as exc:
@@ -87,6 +96,9 @@ class Document:
             raise InvalidJob(f"{self.path}:1: is nested too deeply") from exc
 
     def _value(self, node: yaml.Node, place: Place, above: tuple[yaml.Node, ...]) -> Any:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise self._wrong(node, (), f"the file stands for more than {MAX_NODES} values, aliases counted each time")
         if any(node is one for one in above):
             raise self._wrong(node, place, "is part of itself")
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":

@@ -1,7 +1,7 @@
 """Fields: the kinds of values a job file is made of, and what is said of one that is not."""
 
 import glob
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +52,7 @@ def wrong(why: str, *place: str | int) -> PydanticCustomError:
     return PydanticCustomError("wrong", "{why}", {"why": why, "place": place})
 
 
-def said(error: ErrorDetails) -> tuple[tuple[str | int, ...], str]:
+def explained(error: ErrorDetails) -> tuple[tuple[str | int, ...], str]:
     """Where the value that an error of pydantic is about stands, and what to say of it."""
     context = error.get("ctx", {})
     place = tuple(part for part in (*error["loc"], *context.get("place", ())) if part != "[key]")
@@ -68,8 +68,15 @@ def _window(given: Any) -> Window:
 
 def directory(info: ValidationInfo) -> Path:
     """The directory of the job file, that paths are relative to."""
-    context: Mapping[str, Path] = info.context or {}
-    return context.get("directory", Path()).absolute()
+    context: Mapping[str, Any] = info.context or {}
+    return Path(context.get("directory", "")).absolute()
+
+
+def allowed_env(info: ValidationInfo) -> Sequence[str]:
+    """The environment variables a job file may name beside those of Myriad's own."""
+    context: Mapping[str, Any] = info.context or {}
+    names: Sequence[str] = context.get("allow_env", ())
+    return names
 
 
 def _some(given: Sized) -> Sized:

@@ -14,7 +14,7 @@ from pydantic import Field, PlainValidator, ValidationError, model_validator
 from myriad.formats.columns.timestamps import epoch_seconds
 from myriad.models.key import Series
 from myriad.models.names import Names
-from myriad.training.job.fields import Part, Text, said, wrong
+from myriad.training.job.fields import Part, Text, explained, wrong
 
 
 def _instant(given: object) -> int:
@@ -88,5 +88,5 @@ def _rule(where: str, row: dict[str, Any]) -> Maintenance:
     try:
         return Maintenance.model_validate({name: cell for name, cell in row.items() if cell})
     except ValidationError as exc:
-        (field, *_), why = said(exc.errors()[0])
+        (field, *_), why = explained(exc.errors()[0])
         raise ValueError(f"{where}: {field}: {why}") from exc

@@ -20,14 +20,14 @@ def section(old: pd.DataFrame, new: pd.DataFrame, release: str) -> Markup:
     both = models[models["_merge"] == "both"]
     both = both.assign(ratio=(both["error_now"] / both["error_then"]).replace([np.inf, -np.inf], np.nan))
     ratio = both["ratio"].to_numpy()
-    told = f"Error now / error then: median {number(float(both['ratio'].median()))}"
+    heading = f"Error now / error then: median {number(float(both['ratio'].median()))}"
     counts = [("series", *_counts(_beside(then, now, SERIES))), ("models", *_counts(models))]
     return element(
         "section",
         element("h2", f"Against release {release}"),
         table(["", "then", "now", "gained", "lost"], counts),
-        element("h3", told),
-        histogram(ratio, told, mark=1.0, marked="as before"),
+        element("h3", heading),
+        histogram(ratio, heading, mark=1.0, marked="as before"),
         element("h3", "Adapters changed"),
         _changes(both),
         element("h3", "Grown worse most"),

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from myriad.models.calibration import HOLDOUT
 from myriad.models.windows import Window
 from myriad.storage.release import Manifest
 from myriad.training import gates
@@ -15,7 +14,7 @@ from myriad.training.records import FIGURES, SERIES
 from myriad.training.report import comparison
 from myriad.training.report.histogram import Axis, histogram, spark
 from myriad.training.report.markup import NOTHING, Markup, element, number, percent, table
-from myriad.training.report.markup import page as whole
+from myriad.training.report.markup import page as html_page
 
 COLUMNS = (*SERIES, "window", "adapter", *FIGURES, "versions", "job", "refused")
 """Of the records, those a report needs."""
@@ -59,7 +58,7 @@ def page(
         parts.append(comparison.section(old, rows, before[1].id))
     parts += [_distribution(fitted, name) for name in MEANINGS]
     parts += [_coverage(rows), _worst(fitted), _refusals(rows), _made_by(rows, manifest)]
-    return whole(f"Release {manifest.id}", *parts)
+    return html_page(f"Release {manifest.id}", *parts)
 
 
 def _frame(records: pa.Table, manifest: Manifest) -> pd.DataFrame:
@@ -142,7 +141,7 @@ def _cell(counted: tuple[int, int] | None) -> Markup:
 
 
 def _worst(fitted: pd.DataFrame) -> Markup:
-    held = fitted["points"] * HOLDOUT
+    held = fitted["held_out"]
     alarms = fitted.assign(count=(fitted["realised_rate"] * held).round())
     by_error = fitted.nlargest(WORST, "error")
     by_alarms = alarms[alarms["count"] > 0].nlargest(WORST, "count")
@@ -183,9 +182,9 @@ def _refusals(rows: pd.DataFrame) -> Markup:
         windows = ", ".join(sorted({str(w) for w in some["window"].dropna()}, key=Window.parse)) or "any"
         body.append((str(reason), windows, len(some), example, str(first["refused"])))
     body.sort(key=lambda row: -row[2])
-    told = f"{len(refused):,} for {len(body):,} reasons; where they differ in a name or a number it stands as …"
+    summary = f"{len(refused):,} for {len(body):,} reasons; where they differ in a name or a number it stands as …"
     headings = ["reason", "windows", "refusals", "for example", "in full"]
-    return _section("Refusals", element("p", told, class_="soft"), table(headings, body[:MOST_REASONS]))
+    return _section("Refusals", element("p", summary, class_="soft"), table(headings, body[:MOST_REASONS]))
 
 
 def _reason(why: str) -> str:

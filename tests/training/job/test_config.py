@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import re
+import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,7 +24,7 @@ from myriad.training.job import candidate
 from myriad.training.job.config import JobFile, Rule
 from myriad.training.job.maintenance import Maintenance, left_out
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fleet.yaml"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "fleet.yaml"
 LEAST = "history: {files: [a.parquet]}\nstore: s3://b/p\n"
 PROMETHEUS = "store: s3://b/p\nhistory:\n  days: 1\n  prometheus:\n    url: http://p\n    region: eu\n"
 
@@ -363,3 +364,26 @@ def test_a_series_that_is_none_is_left_out_by_rules_for_all_alone() -> None:
     for metric, expected in (("*", True), ("m*", False)):
         rule = Maintenance.model_construct(start=0, end=9, region="*", host="*", metric=metric)
         assert left_out([rule], names, np.array([5])).tolist() == [expected]
+
+
+def test_a_job_names_no_environment_variables_but_our_own_and_allowed_ones(tmp_path: Path) -> None:
+    text = f"{PROMETHEUS}    queries: {{cpu: up}}\n    headers_env: {{Authorization: AWS_SECRET_ACCESS_KEY}}\n"
+    assert refused(tmp_path, text) == (
+        "fleet.yaml:8: history.prometheus.headers_env.Authorization: "
+        "AWS_SECRET_ACCESS_KEY does not start with MYRIAD_, and --allow-env does not name it"
+    )
+    (tmp_path / "fleet.yaml").write_text(text)
+    assert JobFile.load(tmp_path / "fleet.yaml", ["AWS_SECRET_ACCESS_KEY"])
+    assert load(tmp_path, text.replace("AWS_SECRET_ACCESS_KEY", "MYRIAD_TOKEN"))
+
+
+def test_aliases_of_aliases_end_in_a_clear_word_and_not_in_memory(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    started = time.monotonic()
+    assert "the file stands for more than 200000 values" in refused(tmp_path, "\n".join([*lines, LEAST]))
+    assert time.monotonic() - started < 10
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
+    assert refused(tmp_path, "# " + "x" * (4 << 20)) == "fleet.yaml: has more than 4194304 bytes"

@@ -1,0 +1,98 @@
+"""Tables of docs/quality.md, made from the results."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.quality.evaluation import OURS
+from bench.quality.host_scores import SERVED
+from bench.quality.report import AT_EQUAL_FOUND
+
+Results = Mapping[str, Any]
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+EVENTS = {
+    "VUS-PR": "vus_pr",
+    "Precision": "precision",
+    "Recall": "recall",
+    "F1": "f1",
+    "False alarms a series-week": "false_alarms_a_week",
+    "Normal points above 1, times the target": "over_target",
+    "Delay": "median_delay_seconds",
+}
+HOSTS = {name: EVENTS[name] for name in ("Precision", "Recall", "F1")} | {
+    "False alarms a host-week": "false_alarms_a_week"
+}
+FRONTIER = {"Recall": "recall", "False alarms a series-week": "false_alarms_a_week"}
+MIN_THRESHOLD, MAX_THRESHOLD = 0.7, 4.5
+"""Range of the thresholds shown."""
+COMBINED = {
+    "Recall": "recall",
+    "F1": "f1",
+    "False alarms a series-week": "false_alarms_a_week",
+    "As many events found": AT_EQUAL_FOUND,
+}
+
+
+def update(page: Path, results: Results) -> None:
+    """Replace the tables on the page by those of these results."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}\n{tables(results)}\n{END}{after}")
+
+
+def tables(results: Results) -> str:
+    """All tables, as Markdown."""
+    return "\n\n".join("\n".join(table) for table in _tables(results))
+
+
+def _tables(results: Results) -> Iterator[Sequence[str]]:
+    yield [f"Windows' adapters: {', '.join(results['effort']['adapters'])}. Target rate: {results['rate']:g} a point."]
+    sets, overall = results["sets"], results["overall"]
+    yield _table("Mean over the sets", overall["methods"], EVENTS)
+    yield _table("Set", {of_set["title"]: of_set["methods"][OURS] for of_set in sets.values()}, EVENTS)
+    yield _table("Set, best baseline by F1", dict(_best_baselines(sets)), EVENTS)
+    yield [
+        "| Difference in event F1 | Baseline | Difference | 95 % of resampled hosts |",
+        "| --- | --- | --- | --- |",
+        *(_difference(of_set["title"], of_set["against"]) for of_set in sets.values()),
+        _difference("Mean over the sets", overall["against"]),
+    ]
+    for combination, methods in overall["hosts"].items():
+        name = combination if combination == SERVED else f"{combination} over metrics"
+        yield _table(f"Hosts, {name}", methods, HOSTS)
+    yield _table("Windows combined", overall["combinations"], COMBINED)
+    shown = {
+        threshold: row
+        for threshold, row in overall["frontier"].items()
+        if MIN_THRESHOLD <= float(threshold) <= MAX_THRESHOLD
+    }
+    yield _table("Alarms above", shown, FRONTIER)
+
+
+def _best_baselines(sets: Results) -> Iterator[tuple[str, Results]]:
+    for of_set in sets.values():
+        name = of_set["against"]["best"]
+        yield f"{of_set['title']}: {name}", of_set["methods"][name]
+
+
+def _difference(title: str, against: Results) -> str:
+    low, high = against["low"], against["high"]
+    return f"| {title} | {against['best']} | {against['difference']:+.3f} | {low:+.3f} to {high:+.3f} |"
+
+
+def _table(corner: str, rows: Mapping[str, Results], columns: Mapping[str, str]) -> list[str]:
+    header = f"| {' | '.join([corner, *columns])} |"
+    separator = f"| {' | '.join(['---'] * (len(columns) + 1))} |"
+    body = [
+        f"| {' | '.join([name, *(_cell(figure, row.get(figure)) for figure in columns.values())])} |"
+        for name, row in rows.items()
+    ]
+    return [header, separator, *body]
+
+
+def _cell(figure: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if figure == "median_delay_seconds":
+        return f"{value / 60:.0f} min"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}" if abs(value) < 0.1 else f"{value:.2f}"

@@ -1,0 +1,1 @@
+"""Acme's own models, as adapters for Myriad."""

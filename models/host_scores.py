@@ -1,0 +1,56 @@
+"""Host scores: one score for a host from those of its metrics.
+
+    host score in a slot of time = mean over the host's metrics of min(score, METRIC_CAP)
+
+One metric's alarm often concerns that metric alone; a host in trouble shows in several. The mean has a threshold of its
+own: what it exceeds at the target rate. It is kept in `combined`, in the entry of a series whose metric is `*` and that
+has no model.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myriad.models.arrays import Vector
+from myriad.models.key import ANY, Series
+
+METRIC_CAP = 3.0
+"""The score of one metric counts for at most this in the mean."""
+
+
+class SlotMeans(NamedTuple):
+    """The mean score of a host's metrics in each slot of time that has a point; each array is (slots,).
+
+    Attributes:
+        timestamps: the last one in the slot, rising, int64 epoch seconds.
+        scores: the mean over the metrics that have a score in the slot, float64; NaN where none has.
+        metrics: how many scores that is, int64.
+    """
+
+    timestamps: NDArray[np.int64]
+    scores: Vector
+    metrics: NDArray[np.int64]
+
+
+def host_key(series: Series) -> Series:
+    """The series that stands for all metrics of a series' host."""
+    return Series(series.region, series.host, ANY)
+
+
+def slot_means(timestamps: NDArray[np.int64], scores: Vector, step: int) -> SlotMeans:
+    """The mean score of a host's metrics in every slot of `step` seconds.
+
+    Args:
+        timestamps: of the points of all its metrics, in any order, epoch seconds, int64 (n,).
+        scores: of the same points, float64 (n,), NaN where there is none.
+        step: seconds between the points of a metric; metrics need not be measured at the same second.
+    """
+    slots, slot = np.unique(timestamps // step, return_inverse=True)
+    last = np.zeros(len(slots), np.int64)
+    np.maximum.at(last, slot, timestamps)
+    known = ~np.isnan(scores)
+    count = np.bincount(slot[known], minlength=len(slots))
+    total = np.bincount(slot[known], np.minimum(scores[known], METRIC_CAP), len(slots))
+    mean = np.divide(total, count, out=np.full(len(slots), np.nan), where=count > 0)
+    return SlotMeans(last, mean, count)

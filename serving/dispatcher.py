@@ -1,0 +1,100 @@
+"""Dispatcher: the ASGI app. `/predict` goes straight to its endpoint, every other path to FastAPI.
+
+Both are counted and timed, and every exception becomes a problem document.
+"""
+
+import logging
+import time
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from myriad.serving.metrics import Metrics
+from myriad.serving.predict import PredictEndpoint
+from myriad.serving.problems import Problem, problem_of
+
+log = logging.getLogger("myriad")
+
+ROUTES = frozenset(("predict", "models", "releases", "health", "metrics", "docs", "openapi.json"))
+"""First parts of paths that are counted by name; all others are counted as `other`, to bound the metrics' labels."""
+
+
+class Dispatcher:
+    """Passes each request on, counts and times it."""
+
+    def __init__(self, app: FastAPI, predict: PredictEndpoint, metrics: Metrics) -> None:
+        self.app, self._predict, self._metrics = app, predict, metrics
+        app.add_middleware(ProblemMiddleware, metrics=metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif scope["path"] == "/predict":
+            await self._to_predict(scope, receive, send)
+        else:
+            await self._to_fastapi(scope, receive, send)
+
+    async def _to_predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, status = time.perf_counter(), 0
+        try:
+            answer = await self._predict(scope, receive)
+            if answer is not None:
+                status = 200
+                await answer(send)
+        except Exception as exc:
+            if status:
+                raise
+            problem = _counted_problem(exc, scope, self._metrics)
+            status = problem.status
+            await problem.response()(scope, receive, send)
+        finally:
+            self._metrics.count_request("predict", status, time.perf_counter() - started)
+
+    async def _to_fastapi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, status = time.perf_counter(), 0
+
+        async def send_and_note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note_status)
+        finally:
+            first_part = scope["path"].strip("/").partition("/")[0]
+            route = first_part if first_part in ROUTES else "other"
+            self._metrics.count_request(route, status, time.perf_counter() - started)
+
+
+class ProblemMiddleware:
+    """Answers an exception with a problem document, unless the response has begun already."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        begun = False
+
+        async def send_and_note_start(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note_start)
+        except Exception as exc:
+            if begun:
+                raise
+            await _counted_problem(exc, scope, self._metrics).response()(scope, receive, send)
+
+
+def _counted_problem(error: Exception, scope: Scope, metrics: Metrics) -> Problem:
+    """The problem that an exception becomes, counted by kind; an unforeseen one is logged with its traceback."""
+    problem = problem_of(error)
+    if problem.status == 500:
+        log.error("a request failed", extra={"path": scope["path"]}, exc_info=error)
+    metrics.errors.labels(problem.kind).inc()
+    return problem

@@ -1,0 +1,99 @@
+"""Host scores: one score for each host of a query, from the scores of its metrics.
+
+host score = (mean of the host's metrics' scores) / (the mean that is exceeded at the release's target rate)
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myriad.models.ensemble import COMBINES
+from myriad.models.host_scores import host_key, slot_means
+from myriad.models.key import Series
+from myriad.models.names import Names
+from myriad.serving.scoring import Scores, Status
+from myriad.storage.shard import NO_MODEL, Shard
+
+WEIGHTED = COMBINES.index("weighted")
+MIN_METRIC_SHARE = 0.5
+"""Where less than this share of a host's metrics has a score at a time, the host has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostScores:
+    """A host's scores.
+
+    Attributes:
+        region: of the host.
+        host: its name.
+        status: "ok", "insufficient_data", "load_failed", or "no_model" for a host of which fewer than two metrics have
+            models of their own.
+        timestamps: epoch seconds, rising, int64 (n,).
+        scores: float64 (n,), NaN where too few metrics have one; above 1 is rarer than the target rate.
+        metrics: how many metrics have a score at each timestamp, int64 (n,).
+        metrics_with_models: how many of the host's metrics have models.
+    """
+
+    region: str
+    host: str
+    status: Status
+    timestamps: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    metrics: NDArray[np.int64]
+    metrics_with_models: int
+
+
+class _HostEntry(NamedTuple):
+    """What a shard holds about a host as a whole.
+
+    Attributes:
+        step: seconds between the points of its history.
+        threshold: what the mean of its metrics' scores exceeds at the target rate.
+        metrics_with_models: how many of its metrics have models.
+    """
+
+    step: int
+    threshold: float
+    metrics_with_models: int
+
+
+def host_scores(scores: Scores, series: Iterable[int] | None = None) -> list[HostScores]:
+    """A score for each host, in the order in which the hosts first occur.
+
+    Args:
+        scores: of all windows in their weighted combination, which is what a host's threshold was fitted to.
+        series: positions of the query's series to use; all where None.
+    """
+    members: dict[Series, list[int]] = {}
+    for i in range(len(scores.names)) if series is None else series:
+        members.setdefault(host_key(scores.names[i]), []).append(i)
+    return [_score_host(scores, host, positions) for host, positions in members.items()]
+
+
+def _score_host(scores: Scores, host: Series, series: list[int]) -> HostScores:
+    own = [i for i in series if scores.resolution.level[i] == 0 and scores.location(i)]
+    entry = _host_entry(scores.shards[int(scores.resolution.artifact[own[0]])], host) if own else None
+    if entry is None:
+        empty: NDArray[Any] = np.empty(0, np.int64)
+        failed = any(scores.status(i) == Status.LOAD_FAILED for i in series)
+        status = Status.LOAD_FAILED if failed else Status.NO_MODEL
+        return HostScores(host.region, host.host, status, empty, empty.astype(np.float64), empty, 0)
+    spans = [slice(*scores.points.offsets[i : i + 2].tolist()) for i in own]
+    timestamps = np.concatenate([scores.points.timestamps[span] for span in spans])
+    mean = slot_means(timestamps, np.concatenate([scores.score[span] for span in spans]), entry.step)
+    enough = mean.metrics >= MIN_METRIC_SHARE * entry.metrics_with_models
+    values = np.where(enough, mean.scores / entry.threshold, np.nan)
+    status = Status.OK if np.isfinite(values).any() else Status.INSUFFICIENT_DATA
+    return HostScores(host.region, host.host, status, mean.timestamps, values, mean.metrics, entry.metrics_with_models)
+
+
+def _host_entry(shard: Shard, host: Series) -> _HostEntry | None:
+    """A host's entry in a shard; None where it has none."""
+    (position,) = shard.find(Names.of([host])).tolist()
+    if position < 0 or (shard.adapter[position] != NO_MODEL).any():  # a metric of that name has been fitted
+        return None
+    threshold = float(shard.combined[position, WEIGHTED, -1])
+    return _HostEntry(int(shard.step[position]), threshold, shard.metrics_of(host))

@@ -1,5 +1,6 @@
 """Quality: how well scores tell incidents from ordinary days; `python -m bench.quality --help`."""
 
+import json
 import multiprocessing
 import os
 import time
@@ -59,15 +60,35 @@ def main(
     started = time.perf_counter()
     files = [file for name in names for file in datasets.hosts(data, name, limit)]
     outcomes = list(_evaluate_all(files, effort, processes))
-    complete = effort == Effort() and limit is None and set(names) == set(datasets.SOURCES)
-    results = _results("quality" if complete else "quality-quick", outcomes, effort)
+    all_hosts = limit is None and set(names) == set(datasets.SOURCES)
+    complete = all_hosts and effort == Effort()
+    results = _results(_name_of(effort, all_hosts=all_hosts), outcomes, effort)
     results["seconds"] = round(time.perf_counter() - started)
     show(results)
     path = write(results, output or ROOT / "bench" / "results")
     in_docs = complete and not output
     chart.draw(results, ROOT / "docs" / "quality.svg" if in_docs else path.with_suffix(".svg"))
     if in_docs:
-        docs_tables.update(ROOT / "docs" / "quality.md", results)
+        docs_tables.update(ROOT / "docs" / "quality.md", docs_tables.tables(results))
+    if all_hosts and not output:
+        _compare_in_docs()
+
+
+def _name_of(effort: Effort, *, all_hosts: bool) -> str:
+    """The name of a run: `quality`, or what it was about."""
+    if all_hosts and effort == Effort():
+        return "quality"
+    if all_hosts and effort.adapters and not effort.following:
+        return f"quality-{'-'.join(dict.fromkeys(effort.adapters))}"
+    return "quality-quick"
+
+
+def _compare_in_docs() -> None:
+    """Show the default beside `blend` in docs/decisions.md, once both were measured."""
+    paths = [ROOT / "bench" / "results" / f"{name}.json" for name in ("quality", "quality-blend")]
+    if all(path.exists() for path in paths):
+        measured = [json.loads(path.read_text()) for path in paths]
+        docs_tables.update(ROOT / "docs" / "decisions.md", docs_tables.decision(*measured))
 
 
 def _chosen(only: str | None) -> list[str]:

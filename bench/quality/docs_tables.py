@@ -1,4 +1,4 @@
-"""Tables of docs/quality.md, made from the results."""
+"""Tables of docs/quality.md and docs/decisions.md, made from the results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +22,9 @@ EVENTS = {
 HOSTS = {name: EVENTS[name] for name in ("Precision", "Recall", "F1")} | {
     "False alarms a host-week": "false_alarms_a_week"
 }
+DECIDING = {name: EVENTS[name] for name in ("VUS-PR", "F1", "Recall", "False alarms a series-week")}
+DECIDING_HOSTS = {"Hosts, mean over metrics: F1": "f1", "False alarms a host-week": "false_alarms_a_week"}
+COMPARED = ("constant z", "seasonal z", "rolling z")
 FRONTIER = {"Recall": "recall", "False alarms a series-week": "false_alarms_a_week"}
 MIN_THRESHOLD, MAX_THRESHOLD = 0.7, 4.5
 """Range of the thresholds shown."""
@@ -33,11 +36,25 @@ COMBINED = {
 }
 
 
-def update(page: Path, results: Results) -> None:
-    """Replace the tables on the page by those of these results."""
+def update(page: Path, shown: str) -> None:
+    """Replace what stands between the markers on a page."""
     before, _, rest = page.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n{tables(results)}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n{shown}\n{END}{after}")
+
+
+def decision(results: Results, blend: Results) -> str:
+    """The table of docs/decisions.md that compares the default with `blend` and with baselines, as Markdown."""
+    methods = {
+        "`rhythm` at all windows": (results["overall"], OURS),
+        "`blend` at all windows": (blend["overall"], OURS),
+        **{name: (results["overall"], name) for name in COMPARED},
+    }
+    rows = {
+        name: [*_cells(overall["methods"][of], DECIDING), *_cells(overall["hosts"]["mean"][of], DECIDING_HOSTS)]
+        for name, (overall, of) in methods.items()
+    }
+    return "\n".join(_lines("Mean over the sets", [*DECIDING, *DECIDING_HOSTS], rows))
 
 
 def tables(results: Results) -> str:
@@ -81,13 +98,16 @@ def _difference(title: str, against: Results) -> str:
 
 
 def _table(corner: str, rows: Mapping[str, Results], columns: Mapping[str, str]) -> list[str]:
-    header = f"| {' | '.join([corner, *columns])} |"
-    separator = f"| {' | '.join(['---'] * (len(columns) + 1))} |"
-    body = [
-        f"| {' | '.join([name, *(_cell(figure, row.get(figure)) for figure in columns.values())])} |"
-        for name, row in rows.items()
-    ]
-    return [header, separator, *body]
+    return _lines(corner, list(columns), {name: _cells(row, columns) for name, row in rows.items()})
+
+
+def _lines(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
+    body = [f"| {' | '.join([name, *cells])} |" for name, cells in rows.items()]
+    return [f"| {' | '.join([corner, *columns])} |", f"| {' | '.join(['---'] * (len(columns) + 1))} |", *body]
+
+
+def _cells(row: Results, columns: Mapping[str, str]) -> list[str]:
+    return [_cell(figure, row.get(figure)) for figure in columns.values()]
 
 
 def _cell(figure: str, value: float | None) -> str:

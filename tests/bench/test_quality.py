@@ -310,7 +310,7 @@ def test_windows_are_compared_alone_and_together(results: dict[str, Any]) -> Non
 def test_the_tables_can_be_made_of_any_results(results: dict[str, Any], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{docs_tables.BEGIN}\nold\n{docs_tables.END}\nafter\n")
-    docs_tables.update(page, results)
+    docs_tables.update(page, docs_tables.tables(results))
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
@@ -322,9 +322,12 @@ def test_without_data_it_says_so(tmp_path: Path) -> None:
     assert run(tmp_path).count("skipped") == len(datasets.SOURCES)
 
 
-def test_the_page_shows_what_was_measured() -> None:
-    measured = json.loads((ROOT / "bench" / "results" / "quality.json").read_text())
-    assert docs_tables.tables(measured) in (ROOT / "docs" / "quality.md").read_text()
+def test_the_pages_show_what_was_measured() -> None:
+    default, blend = (
+        json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text()) for name in ("quality", "quality-blend")
+    )
+    assert docs_tables.tables(default) in (ROOT / "docs" / "quality.md").read_text()
+    assert docs_tables.decision(default, blend) in (ROOT / "docs" / "decisions.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["kpi", "nab"])

@@ -25,7 +25,7 @@ from myriad.training.fleets.synthetic import DAY
 from myriad.training.job.candidate import only
 from myriad.training.plan import Plan
 from myriad.training.publish import publish
-from tests.adapters.user_models import USER_MODELS, KEY, LATER, STEP, FULL_HISTORY, decomposition, exported, line
+from tests.adapters.user_models import FULL_HISTORY, KEY, LATER, STEP, USER_MODELS, decomposition, exported, line
 from tests.cli.conftest import ran, told
 from tests.conftest import END, history
 from tests.training.small import fitted

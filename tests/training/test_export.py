@@ -22,8 +22,8 @@ from myriad.models.calibration import effect_floor
 from myriad.models.errors import ArtifactCorrupt, HistoryUnusable, InvalidKey, InvalidPoints, NotReducible
 from myriad.models.points import Points
 from myriad.training.export import Exported
-from tests.adapters.user_models import USER_MODELS, KEY, LATER, PAST, STEP, exported, line
 from tests.adapters.libraries import needs
+from tests.adapters.user_models import KEY, LATER, PAST, STEP, USER_MODELS, exported, line
 from tests.conftest import history
 
 SEEN = myriad.windowed(LATER, KEY)

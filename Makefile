@@ -8,7 +8,7 @@ ARGS ?=
 # The folders that are imported as `myriad.*`.
 PACKAGES := models formats adapters storage training serving cli
 
-.PHONY: install demo check quick test bench-scale bench-speed bench-peers bench-quality bench-adapters locust lock clean
+.PHONY: install demo check quick test bench-scale bench-speed bench-peers bench-quality bench-adapters bench-soak bench-overload fuzz locust lock clean
 
 install: $(VENV)/installed
 
@@ -50,6 +50,15 @@ bench-quality: install
 
 bench-adapters: install
 	$(BIN)/python -m bench.adapter_table $(ARGS)
+
+bench-soak: install
+	$(BIN)/python -m bench.soak $(ARGS)
+
+bench-overload: install
+	$(BIN)/python -m bench.overload $(ARGS)
+
+fuzz: install
+	$(BIN)/python -m bench.fuzz $(ARGS)
 
 locust: install
 	$(BIN)/locust -f bench/locustfile.py --web-host 127.0.0.1 $(ARGS)

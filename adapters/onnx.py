@@ -1,18 +1,23 @@
 """onnx: any small graph from lags and calendar to an expected value, run by onnxruntime.
 
-A row has the bytes of the graph. Before a graph becomes a row it is checked: it is small, has only standard operators
-and no control flow, and keeps all its data inside. So a release can make the service run arithmetic and nothing else.
+A row has the bytes of the graph. Before onnxruntime sees a graph, `_graph.check` does: it is small, has operators that
+compute and no control flow, keeps all its data inside, and needs bounded memory and work. So a release can make the
+service run arithmetic and nothing else. A graph that fails or takes too long all the same costs its own series their
+scores, and no other.
 """
 
+import logging
+import time
 from collections.abc import Iterator
-from threading import Lock
+from hashlib import blake2b
+from threading import Event, Lock, Thread
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from cachetools import LRUCache, cached
+from cachetools import LRUCache, TTLCache, cached
 from numpy.typing import NDArray
 
-from myriad.adapters import _features, _scaled
+from myriad.adapters import _features, _graph, _scaled
 from myriad.adapters._features import LAGS
 from myriad.adapters._scaled import Depth
 from myriad.models.arrays import Matrix, Vector
@@ -23,13 +28,18 @@ from myriad.models.points import Points
 MAX_GRAPH_BYTES = 1 << 14
 MAX_SESSIONS = 256
 """The size of the cache of graphs that are ready to run, in each process."""
+MAX_LOOKED_AT = 1 << 14
+MAX_SECONDS = 0.5
+"""A run of one graph that takes longer is given up. A usual one of `_graph.ROWS` rows takes less than a hundredth."""
+PAUSE_SECONDS = 60
+"""How long a graph that was given up is not run again."""
 FEATURES = len(LAGS) + 4
-DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
-FLOAT = 1  # of onnx.TensorProto.DataType
 OPSET, IR_VERSION = 17, 8
 """Of the graphs made here: old enough for every onnxruntime that has Python 3.11."""
 RIDGE = 0.05
 """Ridge penalty a point, in squared units: features that vary by less get little weight."""
+
+_log = logging.getLogger(__name__)
 
 
 class Onnx(Model):
@@ -58,23 +68,25 @@ class Onnx(Model):
     def reduced(cls, fitted: Any, history: Points) -> Arrays:
         """A row of an `onnx.ModelProto`, or of its bytes."""
         graph = _checked(fitted)
+        scale = _scaled.scale(history)
+        examples = _scaled.examples(history, scale)
         try:
             session = _Session(graph)
+            spread = _scaled.spreads(examples, lambda features, _: session.run(features))
         except ArtifactCorrupt as exc:
             raise NotReducible(f"the graph cannot be a row of onnx: {exc}") from exc
-        scale = _scaled.scale(history)
-        spread = _scaled.spreads(_scaled.examples(history, scale), lambda features, _: session.run(features))
         padded = np.zeros(MAX_GRAPH_BYTES, np.uint8)
         padded[: len(graph)] = np.frombuffer(graph, np.uint8)
         return scale.row(spread, graph=padded, size=np.array(len(graph)))
 
     def check(self) -> None:
-        """Check every value, and load and run every graph once."""
+        """Check every value, and look at every graph, load it and run it once."""
         super().check()
         if (self.arrays["size"] > MAX_GRAPH_BYTES).any():
             raise ArtifactCorrupt(self.name(), f"a graph is said to have more than {MAX_GRAPH_BYTES} bytes")
         for row in range(self.rows):
-            _Session(self._graph(row))  # not cached: it may never be used
+            session = _Session(self._graph(row))  # not cached: it may never be used
+            session.run(np.zeros((_graph.ROWS, FEATURES)))
 
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """The values of the graphs, each run once for all its points."""
@@ -83,7 +95,7 @@ class Onnx(Model):
     def _expected(self, at: NDArray[np.int64], features: Matrix, depth: Depth) -> Vector:  # noqa: ARG002
         expected = np.empty(len(at))
         for row, positions in _by_row(at):
-            expected[positions] = _session(self._graph(row)).run(features[positions])
+            expected[positions] = _run(self._graph(row), features[positions])
         return expected
 
     def _graph(self, row: int) -> bytes:
@@ -98,58 +110,33 @@ def examples(history: Points) -> tuple[NDArray[np.float32], NDArray[np.float32]]
 
 def _checked(fitted: Any) -> bytes:
     """The bytes of a graph, if it can be a row."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
     graph = fitted if isinstance(fitted, bytes) else bytes(fitted.SerializeToString())
     if len(graph) > MAX_GRAPH_BYTES:
         raise NotReducible(f"the graph has {len(graph)} bytes; make it smaller, {MAX_GRAPH_BYTES} at most")
     try:
-        fault = next(_faults(onnx.ModelProto.FromString(graph)), None)
-    except DecodeError as exc:
-        raise NotReducible("these bytes are not an ONNX graph") from exc
-    if fault:
-        raise NotReducible(f"the graph {fault}")
+        _look(graph)
+    except _graph.Refused as exc:
+        raise NotReducible(f"the graph {exc}") from exc
     return graph
 
 
-def _faults(model: Any) -> Iterator[str]:
-    """Each reason why a graph cannot be a row."""
-    graph = model.graph
-    for domain in {used.domain for used in (*model.opset_import, *graph.node)} - DOMAINS:
-        yield f"uses operators of {domain!r}; use those of ai.onnx and ai.onnx.ml only"
-    if model.functions:
-        yield "defines functions; inline them (onnx.inliner)"
-    attributes = [(node, attribute) for node in graph.node for attribute in node.attribute]
-    for node, attribute in attributes:
-        if attribute.HasField("g") or attribute.graphs:
-            yield f"has control flow ({node.op_type}); use operators without subgraphs"
-    tensors = [*graph.initializer, *(attribute.t for _, attribute in attributes)]
-    sparse = [*graph.sparse_initializer, *(attribute.sparse_tensor for _, attribute in attributes)]
-    tensors += [part for tensor in sparse for part in (tensor.values, tensor.indices)]
-    if any(tensor.data_location or tensor.external_data for tensor in tensors):
-        yield "keeps its data in another file; save it in one"
-    yield from _faults_of_shape(graph)
-
-
-def _faults_of_shape(graph: Any) -> Iterator[str]:
-    constants = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        yield f"has {len(inputs)} inputs and {len(graph.output)} outputs; it needs one of each"
-    for verb, values, last in (("takes", inputs, [FEATURES]), ("gives", graph.output, [1])):
-        tensor = values[0].type.tensor_type
-        sizes = [dimension.dim_value for dimension in tensor.shape.dim]
-        if tensor.elem_type != FLOAT or sizes[:1] != [0] or sizes[1:] not in (last, [0], last[1:] * (verb == "gives")):
-            yield f"{verb} elements of type {tensor.elem_type} and shape {sizes}; it has to be float32 (n, {last[0]})"
+@cached(LRUCache[bytes, None](MAX_LOOKED_AT), key=lambda graph: blake2b(graph, digest_size=16).digest(), lock=Lock())
+def _look(graph: bytes) -> None:
+    """`_graph.check`, which takes longer than loading a graph, once for each."""
+    _graph.check(graph, FEATURES)
 
 
 class _Session:
     """A graph that is ready to run, on the calling thread."""
 
     def __init__(self, graph: bytes) -> None:
+        try:
+            _look(graph)
+        except _graph.Refused as exc:
+            raise ArtifactCorrupt(Onnx.name(), f"a graph {exc}") from exc
         import onnxruntime
 
+        self._options = onnxruntime.RunOptions
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # hundreds of sessions are cached
@@ -159,24 +146,93 @@ class _Session:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             (taken,) = self._session.get_inputs()
             self._input = taken.name
-            for n in (1, 2):
-                self.run(np.zeros((n, FEATURES)))
         except Exception as exc:  # the library's errors have no other base
             raise ArtifactCorrupt(Onnx.name(), f"a graph does not run: {exc}") from exc
+        for n in (1, 2):
+            self.run(np.zeros((n, FEATURES)))
 
     def run(self, features: Matrix) -> Vector:
-        """The expected values, (n,), in units around the centre; NaN becomes 0."""
-        (values,) = self._session.run(None, {self._input: features.astype(np.float32)})
+        """The expected values, (n,), in units around the centre; NaN becomes 0.
+
+        Raises:
+            ArtifactCorrupt: the graph fails, gives something else, or takes more than `MAX_SECONDS`.
+        """
+        given = features.astype(np.float32)
+        if len(given) <= _graph.ROWS:
+            return np.nan_to_num(self._part(given).astype(np.float64))
+        parts = np.array_split(given, -(-len(given) // _graph.ROWS))  # of nearly one size: a row alone is rounded apart
+        return np.concatenate([np.nan_to_num(self._part(part).astype(np.float64)) for part in parts])
+
+    def _part(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        options = self._options()
+        options.log_severity_level = 4
+        _running[id(options)] = time.monotonic() + MAX_SECONDS, options
+        _watch()
+        try:
+            (values,) = self._session.run(None, {self._input: features}, options)
+        except Exception as exc:  # the library's errors have no other base
+            why = f"it took more than {MAX_SECONDS} seconds" if options.terminate else str(exc)
+            raise ArtifactCorrupt(Onnx.name(), f"a graph does not run: {why}") from exc
+        finally:
+            del _running[id(options)]
         if values.dtype != np.float32 or values.shape not in {(len(features),), (len(features), 1)}:
             raise ArtifactCorrupt(
                 Onnx.name(), f"a graph gives {values.dtype}{list(values.shape)} for {len(features)} points"
             )
-        return np.nan_to_num(values.ravel().astype(np.float64))
+        return values.ravel()
+
+
+_running: dict[int, tuple[float, Any]] = {}
+"""The runs under way: until when, in monotonic seconds, and the options that end them."""
+_awake = Event()
+_watcher: Thread | None = None
+_starting = Lock()
+
+
+def _watch() -> None:
+    """Have the watcher look at what is running: one thread, as one for each run would cost more than the run."""
+    global _watcher
+    if _watcher is None or not _watcher.is_alive():  # none yet, or this process was forked off
+        with _starting:
+            if _watcher is None or not _watcher.is_alive():
+                _watcher = Thread(target=_give_up_late_runs, name="onnx-watcher", daemon=True)
+                _watcher.start()
+    if not _awake.is_set():
+        _awake.set()
+
+
+def _give_up_late_runs() -> None:
+    while True:
+        _awake.wait()
+        time.sleep(MAX_SECONDS / 5)
+        _awake.clear()
+        for until, options in list(_running.values()):
+            _awake.set()
+            if time.monotonic() > until:
+                options.terminate = True
 
 
 @cached(LRUCache[bytes, _Session](MAX_SESSIONS), key=lambda graph: graph, lock=Lock(), info=True)
 def _session(graph: bytes) -> _Session:
     return _Session(graph)
+
+
+_given_up: TTLCache[bytes, bool] = TTLCache(MAX_SESSIONS, PAUSE_SECONDS)
+_giving_up = Lock()
+
+
+def _run(graph: bytes, features: Matrix) -> Vector:
+    """The expected values, (n,); NaN where the graph fails, so that only its own series are without scores."""
+    with _giving_up:
+        if graph in _given_up:
+            return np.full(len(features), np.nan)
+    try:
+        return _session(graph).run(features)
+    except ArtifactCorrupt as exc:
+        _log.warning("%s; it is not run for %d seconds", exc, PAUSE_SECONDS)
+    with _giving_up:
+        _given_up[graph] = True
+    return np.full(len(features), np.nan)
 
 
 def _by_row(at: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:

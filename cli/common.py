@@ -3,12 +3,14 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from myriad.models.ensemble import MAX_WINDOWS
 from myriad.models.windows import Window
+from myriad.storage.signing import Signer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,6 +24,25 @@ def store_option(command: F) -> F:
 def json_option(command: F) -> F:
     """`--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
+
+
+def sign_option(command: F) -> F:
+    """`--sign`, or `MYRIAD_SIGN`."""
+    help_text = "PEM file of a private key, of `myriad keys`, to sign the release with."
+    return click.option(
+        "--sign", envvar="MYRIAD_SIGN", show_envvar=True, type=click.Path(path_type=Path), help=help_text
+    )(command)
+
+
+def signer_of(path: Path | None) -> Signer | None:
+    """The signer of `--sign`."""
+    return Signer.load(path) if path else None
+
+
+def force_option(command: F) -> F:
+    """`--force`."""
+    help_text = "Publish even if most series of the current release would be gone."
+    return click.option("--force", is_flag=True, help=help_text)(command)
 
 
 def show(result: Mapping[str, Any], *, as_json: bool) -> None:

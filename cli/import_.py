@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from myriad.cli.common import json_option, show, store_option, weight_list, window_list
+from myriad.cli.common import json_option, show, sign_option, signer_of, store_option, weight_list, window_list
 from myriad.models.windows import Window
 from myriad.storage.release import Releases
 from myriad.storage.url import open_store
@@ -19,13 +19,17 @@ from myriad.training.plan import Plan
 @store_option
 @click.option("--windows", default="1m,15m,1h", show_default=True, help="Of the release, where there is none yet.")
 @click.option("--weights", default="1,2,4", show_default=True, help="Of the release, where there is none yet.")
+@sign_option
 @json_option
-def import_(files: tuple[Path, ...], *, store: str, windows: str, weights: str, as_json: bool) -> None:
+def import_(
+    files: tuple[Path, ...], *, store: str, windows: str, weights: str, sign: Path | None, as_json: bool
+) -> None:
     """Take fitted models into a new release on top of the current one.
 
     FILES are what `myriad.export(...).save(path)` wrote. Nothing is fitted, and all other models stay.
     """
-    releases, exported = Releases(open_store(store)), [Exported.load(path) for path in files]
+    releases = Releases(open_store(store), signer=signer_of(sign))
+    exported = [Exported.load(path) for path in files]
     parsed = tuple(map(Window.parse, window_list(windows)))
     plan = Plan(windows=parsed, weights=tuple(weight_list(weights, len(parsed))), candidates=((),) * len(parsed))
     plan = replace(plan, rate=exported[0].rate, coverage=exported[0].coverage)

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+import ssl
 import tempfile
 from typing import Any
 
@@ -51,6 +52,8 @@ def serve(**flags: Any) -> None:
 def _run(settings: Settings) -> None:
     import uvicorn
 
+    from myriad.serving.protocol import BoundedHttpProtocol
+
     # uvicorn finishes what it accepted and then raises the signal anew: that is a good end.
     signal.signal(signal.SIGTERM, lambda *_: None)
     # An open shard is an open file.
@@ -64,6 +67,14 @@ def _run(settings: Settings) -> None:
         workers=settings.workers,
         access_log=False,
         log_config=_logging(settings.log_level.upper()),
+        loop="myriad.serving.event_loop:Loop",
+        http=BoundedHttpProtocol,
+        ws="none",
+        timeout_keep_alive=settings.keep_alive_seconds,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+        ssl_ca_certs=settings.tls_client_ca or None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.tls_client_ca else ssl.CERT_NONE,
         timeout_graceful_shutdown=settings.shutdown_seconds,
         server_header=False,
         proxy_headers=False,

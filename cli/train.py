@@ -10,7 +10,7 @@ import click
 from tqdm import tqdm
 
 from myriad import adapters
-from myriad.cli.common import json_option, show, weight_list, window_list
+from myriad.cli.common import force_option, json_option, show, sign_option, signer_of, weight_list, window_list
 from myriad.models.calibration import DEFAULT_RATE
 from myriad.models.windows import MIN_COVERAGE
 from myriad.storage.url import open_store
@@ -51,6 +51,8 @@ JOB_FILES = (".yaml", ".yml")
     metavar="NAME",
     help="An environment variable a job may name beside those that start with MYRIAD_; repeatable.",
 )
+@sign_option
+@force_option
 @click.option("--check", is_flag=True, help="Look at the job and do nothing.")
 @click.option("--dry-run", is_flag=True, help="Read the history, say what would be fitted, and fit nothing.")
 @json_option
@@ -60,6 +62,8 @@ def train(
     processes: int | None,
     update: bool,
     work: Path,
+    sign: Path | None,
+    force: bool,
     check: bool,
     dry_run: bool,
     as_json: bool,
@@ -88,7 +92,9 @@ def train(
             bar.total = of
             bar.update(done)
 
-        released = run(job, work.expanduser(), update=update, progress=show_progress)
+        released = run(
+            job, work.expanduser(), update=update, signer=signer_of(sign), force=force, progress=show_progress
+        )
     show(_result(released, time.perf_counter() - started), as_json=as_json)
 
 

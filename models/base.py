@@ -10,10 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.models.arrays import Vector
+from myriad.models.calibration import MAX_THRESHOLD
 from myriad.models.errors import ArtifactCorrupt, HistoryUnusable, NotReducible
-from myriad.models.points import Points
+from myriad.models.points import MAX_MAGNITUDE, Points
 
 Arrays = Mapping[str, NDArray[Any]]
+
+MOST: Mapping[str, float] = {"<f8": 100 * MAX_MAGNITUDE, "<f4": MAX_THRESHOLD, "<i4": 10 * 366 * 86400}
+"""The largest value that a parameter of a type can have. Those of 8 bytes are in a series' unit, those of 4 in spreads.
+
+Integers are sizes and seconds: ten years. Smaller types cannot hold a value that is too large.
+"""
+LEAST = float(np.finfo(np.float32).tiny)
+"""The smallest positive parameter of 4 bytes. One of 8 bytes may be as small as the values of its series."""
+ROUNDED = 1.01
+"""What rounding to `Param.digits` and to a type may add to a bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +52,32 @@ class Param:
         shape: of one row.
         positive: whether every value has to be above 0.
         digits: significant binary digits that are kept. The rest would be noise, which does not compress.
+        most: the largest value where that is not the type's, see `MOST`.
     """
 
     dtype: str
     shape: tuple[int, ...] = ()
     positive: bool = False
     digits: int = 53
+    most: float | None = None
+
+    def fault(self, values: NDArray[Any]) -> str | None:
+        """What is wrong with the values, of any number of rows; None where nothing is."""
+        fraction = values.dtype.kind == "f"
+        if not values.size or not (fraction or self.positive):
+            return None
+        wide = values.astype(np.float32) if values.dtype.itemsize == 2 else values  # many times faster to compare
+        least, most = float(wide.min()), float(wide.max())
+        if not np.isfinite((least, most)).all():
+            return "a value that is not finite"
+        if self.positive and least <= 0:
+            return f"a value that is not positive, {least:g}"
+        if self.positive and self.dtype == "<f4" and least < LEAST:
+            return f"the value {least:g}, which is below {LEAST:.3g}"
+        limit = self.most or (MOST.get(self.dtype) if self.positive or self.dtype == "<f8" else None) or np.inf
+        if max(most, -least) > limit * ROUNDED:
+            return f"the value {max(most, least, key=abs):g}, which is beyond {limit:g}"
+        return None
 
     def cast(self, values: NDArray[Any]) -> NDArray[Any]:
         """The values in this type, rounded to `digits`."""
@@ -114,7 +145,8 @@ class Model(ABC):
 
     common: ClassVar[Mapping[str, Param]] = {
         "threshold": Param("<f4", positive=True, digits=10),  # the deviation that scores 1, in spreads
-        "floor": Param("<f8", positive=True, digits=10),  # the smallest deviation that may score 1, in the series' unit
+        # the smallest deviation that may score 1, in the series' unit
+        "floor": Param("<f8", positive=True, digits=10, most=MAX_MAGNITUDE),
     }
 
     def __init__(self, arrays: Arrays) -> None:
@@ -191,14 +223,11 @@ class Model(ABC):
         """Check every value of every array.
 
         Raises:
-            ArtifactCorrupt: a value is not finite, or not positive where it has to be.
+            ArtifactCorrupt: a value is not finite, not positive where it has to be, or beyond what fitting can give.
         """
         for name, param in {**self.params, **self.common}.items():
-            array = self.arrays[name]
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ArtifactCorrupt(self.name(), f"array {name} has a value that is not finite")
-            if param.positive and not (array > 0).all():
-                raise ArtifactCorrupt(self.name(), f"array {name} has a value that is not positive")
+            if fault := param.fault(self.arrays[name]):
+                raise ArtifactCorrupt(self.name(), f"array {name} has {fault}")
 
     def with_arrays(self, replaced: Arrays) -> Self:
         """The same model with some of its arrays replaced."""

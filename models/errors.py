@@ -13,8 +13,10 @@
     ├── InvalidJob         a job file that does not say what to train
     ├── ClusterFailed      a Ray cluster that cannot be used, or whose workers keep dying
     ├── ArtifactCorrupt    an artifact whose bytes are not what its name or manifest says
+    ├── FleetShrinks       a release that has lost most of the current one's series
     ├── Untrusted          a release that no trusted key has signed
     ├── InvalidSigningKey  a file that has no key to sign or to trust with
+    ├── InvalidTokens      a file of tokens that is not one
     ├── LoadFailed         a shard that could not be loaded; the cause says why
     ├── NoRelease          a store in which nothing has been published
     └── StoreError         an object store that did not do what was asked
@@ -103,6 +105,16 @@ class ArtifactCorrupt(MyriadError):
         self.name = name
 
 
+class FleetShrinks(MyriadError):
+    """A release that has lost most of the series of the one it is published over."""
+
+    def __init__(self, series: int, before: int) -> None:
+        super().__init__(
+            f"the release has {series} series, less than half of the {before} of the current one, which stays; "
+            "`--force` publishes it, `--update` keeps the others"
+        )
+
+
 class Untrusted(MyriadError):
     """A release that no trusted key has signed as it is."""
 
@@ -115,6 +127,10 @@ class InvalidSigningKey(MyriadError, ValueError):
 
     def __init__(self, path: object, why: str) -> None:
         super().__init__(f"{path} {why}")
+
+
+class InvalidTokens(MyriadError, ValueError):
+    """A file of tokens that is not one."""
 
 
 class LoadFailed(MyriadError):

@@ -17,6 +17,8 @@ ANY = "*"
 
 MAX_PART_LENGTH = 200
 """Characters in a region, host or metric."""
+MAX_ECHO = 100
+"""Characters of what was sent and cannot be, that are ever repeated in an answer or a log."""
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\u2028\u2029\ud800-\udfff]")
 _MASK = 0xFFFF_FFFF_FFFF_FFFF

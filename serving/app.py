@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import gc
+import json
 import logging
+import multiprocessing
 import os
-import random
+import signal
+import struct
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -22,7 +25,10 @@ from starlette.requests import Request
 from myriad import __version__
 from myriad.models.key import Series
 from myriad.serving import openapi
-from myriad.serving.dispatcher import Dispatcher
+from myriad.serving.auth import Authorizer, JwtRules, read_tokens
+from myriad.serving.dispatcher import MAY_READ, Dispatcher
+from myriad.serving.follower import Follower
+from myriad.serving.health import HealthListener
 from myriad.serving.metrics import Metrics
 from myriad.serving.predict import PredictEndpoint
 from myriad.serving.predictor import CurrentRelease, Predictor
@@ -31,9 +37,10 @@ from myriad.serving.scoring import ModelLocation
 from myriad.serving.settings import Settings
 from myriad.storage.local import LocalTier
 from myriad.storage.release import Manifest
+from myriad.storage.signing import Trust
 from myriad.storage.url import open_store
 
-FIRST_RETRY_SECONDS = 0.5
+EXPOSITION_ATTEMPTS = 20
 GC_THRESHOLDS = (50_000, 20, 100)
 """Thresholds of the garbage collector. With the usual ones, searching a large answer for cycles took half its time."""
 
@@ -101,6 +108,9 @@ def create_app(settings: Settings | None = None) -> Dispatcher:
         summary="A million small time-series models behind one /predict",
         version=__version__,
         lifespan=service.lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would go where the Host header says
     )
     app.get("/models/{region}/{host}/{metric}", tags=["models"], responses=openapi.problems(404, 422, 503))(
         service.models
@@ -111,7 +121,22 @@ def create_app(settings: Settings | None = None) -> Dispatcher:
     app.get("/metrics", tags=["health"], response_class=Response)(service.exposition)
     app.exception_handler(HTTPException)(_raise_problem)
     openapi.describe_predict(app)
-    return Dispatcher(app, service.predict, metrics)
+    return Dispatcher(app, service.predict, metrics, authorizer_of(settings), settings.open_paths)
+
+
+def authorizer_of(settings: Settings) -> Authorizer | None:
+    """Who says what a request may do, None where everybody may do everything.
+
+    Raises:
+        InvalidTokens: the file of tokens is not one.
+    """
+    if not settings.tokens_file and not settings.jwks_url:
+        log.info("everybody may do everything: neither MYRIAD_TOKENS_FILE nor MYRIAD_JWKS_URL is set")
+        return None
+    tokens = read_tokens(Path(settings.tokens_file)) if settings.tokens_file else []
+    algorithms = tuple(name.strip() for name in settings.jwt_algorithms.split(","))
+    rules = JwtRules(settings.jwks_url, algorithms, settings.jwt_issuer, settings.jwt_audience)
+    return Authorizer(tokens, rules if settings.jwks_url else None)
 
 
 class Service:
@@ -127,10 +152,9 @@ class Service:
             loads_at_once=settings.loads_at_once,
             failure_seconds=settings.failure_seconds,
             load_seconds=settings.load_seconds,
+            trust=Trust.load(Path(settings.trust)) if settings.trust else None,
         )
-        self._checked: float | None = None
-        self._failures, self._failure = 0, ""
-        self._warmed_release = ""
+        self._follower = Follower(self._predictor, settings.poll_seconds, warm=settings.warm)
         self.predict = PredictEndpoint(self._predictor, settings)
 
     @contextlib.asynccontextmanager
@@ -140,9 +164,16 @@ class Service:
             log.info("serving a remembered release", extra={"release": self._predictor.manifest.id})
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        polling = asyncio.create_task(self._poll_releases())
+        if (parent := multiprocessing.parent_process()) is not None:
+            # Workers outlive a supervisor that was killed, and would keep the port.
+            asyncio.get_running_loop().add_reader(parent.sentinel, os.kill, os.getpid(), signal.SIGTERM)
+        listener = self._health_listener()
+        following = [asyncio.create_task(task) for task in (self._follower.run(), self._follower.watch())]
         yield
-        polling.cancel()
+        for task in following:
+            task.cancel()
+        if listener:
+            listener.close()
         self._predictor.close()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
@@ -178,18 +209,33 @@ class Service:
         """The process answers."""
         return Health(status="live")
 
-    async def ready(self) -> Health:
+    async def ready(self, request: Request) -> Health:
         """A release is loaded, so that requests can be answered."""
-        current = self._current_release()
-        ago = None if self._checked is None else round(time.time() - self._checked, 3)
+        return self._health(in_full=request.scope.get(MAY_READ, True))
+
+    def _health(self, *, in_full: bool) -> Health:
+        """Whether requests can be answered; in full with what may name places and paths."""
+        current = self._current_release(in_full=in_full)
+        if not in_full:
+            return Health(status="ready", stale=self._predictor.stale)
+        checked = self._follower.checked
         return Health(
             status="ready",
             release=current.manifest.id,
             since=current.since,
-            checked_seconds_ago=ago,
-            stale=self._failures > 0,
-            problem=self._failure,
+            checked_seconds_ago=None if checked is None else round(time.time() - checked, 3),
+            stale=self._predictor.stale,
+            problem=self._follower.problem,
         )
+
+    def _health_listener(self) -> HealthListener | None:
+        if not self._settings.health_port:
+            return None
+        checks = {
+            "/health/live": lambda: {"status": "live"},
+            "/health/ready": lambda: self._health(in_full=False).model_dump(exclude_none=True),
+        }
+        return HealthListener(self._settings.host, self._settings.health_port, checks)
 
     async def exposition(self) -> Response:
         """Metrics for Prometheus, of all workers together."""
@@ -198,38 +244,22 @@ class Service:
             _drop_dead_workers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(await _exposed(registry), media_type=CONTENT_TYPE_LATEST)
 
-    def _current_release(self) -> CurrentRelease:
+    def _current_release(self, *, in_full: bool = True) -> CurrentRelease:
         if self._predictor.current is None:
-            why = f": {self._failure}" if self._failure else ""
+            why = f": {self._follower.problem}" if self._follower.problem and in_full else ""
             raise Problem(503, "no-release", f"no release has been loaded yet{why}", retry_after=5)
         return self._predictor.current
 
-    async def _poll_releases(self) -> None:
-        """Take up new releases, every `poll_seconds`; after failures with exponential backoff up to that."""
-        while True:
-            await self._refresh()
-            seconds = self._settings.poll_seconds
-            if self._failures:
-                seconds = min(seconds, FIRST_RETRY_SECONDS * 2 ** min(self._failures - 1, 20))
-            await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311  jitter, so that servers do not ask all at once
 
-    async def _refresh(self) -> None:
-        try:
-            if await asyncio.to_thread(self._predictor.refresh) or self._failures:
-                log.info("serving a release", extra={"release": self._predictor.manifest.id})
-            if self._settings.warm and self._warmed_release != self._predictor.manifest.id:
-                await asyncio.to_thread(self._predictor.warm, self._predictor.manifest.artifacts, lambda _: None)
-                self._warmed_release = self._predictor.manifest.id
-            self._checked, self._failures, self._failure = time.time(), 0, ""
-            self._predictor.stale = False
-        except Exception as exc:  # noqa: BLE001  whatever happened, the old release is served and polling goes on
-            self._failures, self._failure = self._failures + 1, str(exc)
-            self._predictor.stale = True
-            self._metrics.release_failures.inc()
-            level = logging.WARNING if self._failures == 1 else logging.DEBUG  # logged once, not at every retry
-            log.log(level, "the current release cannot be had", extra={"error": str(exc)})
+async def _exposed(registry: CollectorRegistry) -> bytes:
+    """The metrics as text; looked at again where another worker has just made the file of its own and not filled it."""
+    for _ in range(EXPOSITION_ATTEMPTS):
+        with contextlib.suppress(struct.error, json.JSONDecodeError):
+            return generate_latest(registry)
+        await asyncio.sleep(0.01)
+    return generate_latest(registry)
 
 
 def _drop_dead_workers(directory: Path) -> None:

@@ -14,15 +14,20 @@ from msgspec import Raw, Struct
 from myriad.formats.base import Bounds
 from myriad.formats.columns.table import COLUMNS, LABELS
 from myriad.formats.columns.timestamps import seconds_of
-from myriad.models.ensemble import COMBINES, Combine
+from myriad.models.ensemble import COMBINES, MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, Malformed
+from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH
 from myriad.models.windows import Window
-from myriad.serving.decode import decode_json
+from myriad.serving.decode import decode_json, parse_windows
 from myriad.serving.scoring import Scores
 from myriad.serving.tabular import TableQuery, answer_table, is_window
 
 JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
 BULK = (NDJSON, ARROW)
+
+MAX_ARROW_COLUMNS = 64
+"""Of a stream; those that mean nothing are left out unread."""
+MAX_ARROW_BATCHES = 10_000
 
 ROWS_PER_CHUNK = 10_000
 """Rows encoded or decoded at a time, so that no single call holds the interpreter lock for long."""
@@ -65,7 +70,7 @@ def read(body: bytes, media_type: str, query: Mapping[str, str], bounds: Bounds)
     if media_type == JSON:
         return _from_json(body, bounds)
     table = (_from_arrow if media_type == ARROW else _from_ndjson)(body, bounds)
-    return BulkRequest(table, _parse_windows(options), options.combine, options.bands)
+    return BulkRequest(table, parse_windows(options.windows), options.combine, options.bands)
 
 
 def write(
@@ -76,13 +81,27 @@ def write(
     columns = [*LABELS, "timestamp", "status", "score", *scored]
     if request.bands:
         columns += [f"{kind}_{window}" for kind in ("expected", "lower", "upper") for window in scored]
-    labels = request.table.select([*LABELS, "timestamp"])
-    answer = answer_table(query, scores)
+    labels, answer = _echoed(request.table.select([*LABELS, "timestamp"])), answer_table(query, scores)
     table = pa.table({name: labels[name] if name in labels.column_names else answer[name] for name in columns})
     facts = {"release": scores.manifest.id, "windows": scored, **({"stale": True} if stale else {})}
     writers: dict[str, Callable[[pa.Table, dict[str, Any]], Iterator[bytes]]]
     writers = {JSON: _to_json, NDJSON: _to_ndjson, ARROW: _to_arrow}
     return writers[media_type](table, facts)
+
+
+def _echoed(table: pa.Table) -> pa.Table:
+    """A table whose labels are no longer than what is repeated of labels that cannot be any."""
+    for i, name in enumerate(table.column_names):
+        column = table.column(name)
+        if name not in LABELS or not len(column):
+            continue
+        texts = column.unify_dictionaries().chunk(0).dictionary if pa.types.is_dictionary(column.type) else column
+        if (pc.max(pc.utf8_length(texts)).as_py() or 0) <= MAX_PART_LENGTH:
+            continue
+        text = column.cast(texts.type)
+        too_long = pc.greater(pc.utf8_length(text), MAX_PART_LENGTH)
+        table = table.set_column(i, name, pc.if_else(too_long, pc.utf8_slice_codeunits(text, 0, MAX_ECHO), text))
+    return table
 
 
 def accepted_media_type(accept: str, default: str) -> str:
@@ -95,6 +114,7 @@ def accepted_media_type(accept: str, default: str) -> str:
 
 def _from_json(body: bytes, bounds: Bounds) -> BulkRequest:
     fields = decode_json(msgspec.json.Decoder(dict[str, Raw]), body)
+    _check_column_count(len(fields) - len(fields.keys() & {*_Options.__struct_fields__}))
     options = _parse_options({name: fields.pop(name) for name in _Options.__struct_fields__ if name in fields})
     columns = {}
     for name, raw in fields.items():
@@ -103,30 +123,43 @@ def _from_json(body: bytes, bounds: Bounds) -> BulkRequest:
         columns[name] = decode_json(msgspec.json.Decoder(list[kind]), raw, f"$.{name}")  # type: ignore[valid-type]
     if len({len(column) for column in columns.values()}) > 1:
         raise BadRequest("the columns are not of the same length")
-    return BulkRequest(_table(columns, bounds), _parse_windows(options), options.combine, options.bands)
+    return BulkRequest(_table(columns, bounds), parse_windows(options.windows), options.combine, options.bands)
 
 
 def _from_ndjson(body: bytes, bounds: Bounds) -> pa.Table:
-    rows: list[dict[str, Any]] = []
     bounds.check(0, body.count(b"\n"))
-    lines = body.splitlines()
+    lines = body.split(b"\n")  # as the parser divides them
+    rows: list[dict[str, Any]] = []
+    names: dict[str, None] = {}
     for first in range(0, len(lines), ROWS_PER_CHUNK):
-        rows += _decode_lines(lines[first : first + ROWS_PER_CHUNK], first)
-    names = dict.fromkeys(name for row in rows for name in row)
-    for name in names:
-        _check_column_name(name, "$")
+        part = _decode_lines(lines[first : first + ROWS_PER_CHUNK], first)
+        new = {name for row in part for name in row} - names.keys()
+        for name in sorted(new):
+            _check_column_name(name, "$")
+        names |= dict.fromkeys(new)
+        _check_column_count(len(names))
+        rows += part
     return _table({name: [row.get(name) for row in rows] for name in names}, bounds)
 
 
 def _decode_lines(lines: list[bytes], first: int) -> list[dict[str, Any]]:
-    """The objects in some lines, none for an empty line; `first` is how many lines come before these."""
+    """The object in each line, none for a blank one; `first` is how many lines come before these.
+
+    Line by line: msgspec's `decode_lines` takes any blanks between objects for the end of a line, a carriage return
+    too, and so would give more rows than there are lines.
+    """
+    decode = _ROW.decode
     try:
-        return _ROW.decode_lines(b"\n".join(lines))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        for number, line in enumerate(lines, first + 1):
-            if line.strip():
-                decode_json(_ROW, line, f"line {number}: $")
-        raise
+        return [decode(line) for line in lines if line]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        numbered = enumerate(lines, first + 1)
+        return [decode_json(_ROW, line, f"line {number}: $") for number, line in numbered if line.strip()]
+
+
+def _check_column_count(count: int) -> None:
+    most = len(COLUMNS) + MAX_WINDOWS
+    if count > most:
+        raise BadRequest(f"there are {count} columns; at most {most} mean something")
 
 
 def _check_column_name(name: str, field: str) -> None:
@@ -146,7 +179,8 @@ def _table(columns: dict[str, list[Any]], bounds: Bounds) -> pa.Table:
                 kind = pa.string() if name in LABELS else pa.float64()
                 arrays[name] = pa.array(column, kind, from_pandas=True)
             except (pa.ArrowException, TypeError, ValueError) as exc:
-                raise BadRequest(f"column {name} holds values of different kinds: {exc}", f"$.{name}") from exc
+                why = f"column {name} holds values of different kinds: {str(exc)[:MAX_ECHO]}"
+                raise BadRequest(why, f"$.{name}") from exc
     return pa.table(arrays)
 
 
@@ -155,12 +189,23 @@ def _from_arrow(body: bytes, bounds: Bounds) -> pa.Table:
         for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
             if _has_compressed_buffers(message.type, message.metadata.to_pybytes()):
                 raise BadRequest("its buffers are compressed, so that their size cannot be bounded; compress the body")
-        table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
-        bounds.check(0, table.num_rows)
+        stream = pa.ipc.open_stream(pa.py_buffer(body))
+        if len(stream.schema) > MAX_ARROW_COLUMNS:
+            raise BadRequest(f"there are {len(stream.schema)} columns; at most {MAX_ARROW_COLUMNS} are looked at")
+        names = [name for name in stream.schema.names if name in COLUMNS or is_window(name)]
+        _check_column_count(len(names))
+        batches, rows = list[pa.RecordBatch](), 0
+        for batch in stream:
+            rows += batch.num_rows
+            bounds.check(0, rows)
+            if len(batches) == MAX_ARROW_BATCHES:
+                raise BadRequest(f"there are more than {MAX_ARROW_BATCHES} record batches; send fewer, larger ones")
+            batches.append(batch.select(names))
+        table = pa.Table.from_batches(batches, pa.schema([stream.schema.field(name) for name in names]))
         table.validate(full=True)
         return table
-    except (pa.ArrowException, OSError, EOFError) as exc:
-        raise Malformed(f"the body is not an Arrow stream: {exc}") from exc
+    except (pa.ArrowException, OSError, EOFError, KeyError) as exc:
+        raise Malformed(f"the body is not an Arrow stream: {str(exc)[:MAX_ECHO]}") from exc
 
 
 def _has_compressed_buffers(kind: str, metadata: bytes) -> bool:
@@ -203,12 +248,8 @@ def _parse_options(given: Mapping[str, str | Raw]) -> _Options:
         elif name == "bands":
             options.bands = value in ("1", "true")
         else:
-            raise BadRequest(f"there is no option {name!r}", f"$.{name[:60]}")
+            raise BadRequest(f"there is no option {name[:MAX_ECHO]!r}", f"$.{name[:MAX_ECHO]}")
     return options
-
-
-def _parse_windows(options: _Options) -> tuple[Window, ...] | None:
-    return None if options.windows is None else tuple(map(Window.parse, options.windows))
 
 
 def _to_json(table: pa.Table, facts: dict[str, Any]) -> Iterator[bytes]:

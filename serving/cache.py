@@ -14,7 +14,7 @@ used again. In 2Q a sweep passes through the FIFO and leaves the LRU alone.
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -111,9 +111,13 @@ class ShardCache:
             return self._open.hashes()
 
     def retain(self, hashes: frozenset[str]) -> None:
-        """Close all other shards, with a pause after each: unmapping many at once would delay requests."""
+        """Close all other shards."""
+        self.drop(self.opened() - hashes)
+
+    def drop(self, hashes: Set[str]) -> None:
+        """Close those of these shards that are open, with a pause after each: many unmapped at once delay requests."""
         with self._lock:
-            closing = self._open.retain(hashes)
+            closing = self._open.remove(hashes)
             self._metrics.cache_bytes.set(self._open.bytes)
         while closing:
             closing.pop()
@@ -179,10 +183,9 @@ class _TwoQueues:
     def hashes(self) -> frozenset[str]:
         return frozenset(self._fifo) | frozenset(self._lru)
 
-    def retain(self, names: frozenset[str]) -> list[Shard]:
-        """Take out all other shards and return them."""
-        queues = (self._fifo, self._lru)
-        return [queue.pop(name) for queue in queues for name in [name for name in queue if name not in names]]
+    def remove(self, names: Set[str]) -> list[Shard]:
+        """Take out those of these shards that are there and return them."""
+        return [queue.pop(name) for queue in (self._fifo, self._lru) for name in names & queue.keys()]
 
     def add(self, name: str, shard: Shard) -> None:
         if shard.nbytes > self._max_bytes:

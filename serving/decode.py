@@ -11,9 +11,9 @@ from msgspec import UNSET, Struct, UnsetType
 from myriad.formats.base import Bounds
 from myriad.formats.columns.table import LABELS
 from myriad.formats.columns.timestamps import epoch_seconds
-from myriad.models.ensemble import Combine
+from myriad.models.ensemble import MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, InvalidKey, InvalidPoints, Malformed, TooLarge
-from myriad.models.key import ModelKey, Series
+from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH, ModelKey, Series
 from myriad.models.names import Names
 from myriad.models.points import MAX_MAGNITUDE, Points
 from myriad.models.windows import Window
@@ -123,10 +123,19 @@ def decode(body: bytes, bounds: Bounds) -> Batch:
         BadRequest: the request is about one series, and that series is bad.
         Malformed, InvalidKey, TooLarge: as `parse`.
     """
-    batch = make_batch([parse(body, bounds)])
-    (request,) = batch.requests
-    if isinstance(request, BadRequest):
-        raise request
+    return single_batch(parse(body, bounds))
+
+
+def single_batch(request: ParsedRequest) -> Batch:
+    """A batch of one request.
+
+    Raises:
+        BadRequest: the request is about one series, and that series is bad.
+    """
+    batch = make_batch([request])
+    (batched,) = batch.requests
+    if isinstance(batched, BadRequest):
+        raise batched
     return batch
 
 
@@ -135,11 +144,9 @@ def parse_simple(body: bytes, bounds: Bounds) -> ParsedRequest | None:
     try:
         request = _SIMPLE.decode(body)
         series = Series.of(request.region, request.host, request.metric)
-        windows = None if request.windows is None else tuple(Window.parse(text) for text in request.windows)
+        windows = parse_windows(request.windows)
         bounds.check(1, len(request.datapoints))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidKey, TooLarge):
-        return None
-    if windows == ():
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadRequest, InvalidKey, TooLarge):
         return None
     points = [request.datapoints]
     return ParsedRequest([series], {0: series}, points, {}, windows, request.combine, True, request.bands, False)
@@ -164,7 +171,7 @@ def parse(body: bytes, bounds: Bounds) -> ParsedRequest:
         labels, points, bad = _series_of(request)
     names = (request.region, request.host, request.metric, request.model_id)
     single = request.series is UNSET and names != (None, None, None, None)
-    windows = tuple(Window.parse(text) for text in request.windows) if request.windows is not None else None
+    windows = parse_windows(request.windows)
     if single:
         labels, windows = _named_series(request, windows)
     _check_options(request, windows, single=single)
@@ -178,12 +185,33 @@ def parse(body: bytes, bounds: Bounds) -> ParsedRequest:
             if single:
                 raise
             bad[i] = str(exc)
+    labels = [_echoed(label) if i in bad else label for i, label in enumerate(labels)] if bad else labels
     return ParsedRequest(labels, series, points, bad, windows, request.combine, single, request.bands, request.hosts)
 
 
-def _check_options(request: PredictRequest, windows: tuple[Window, ...] | None, *, single: bool) -> None:
-    if windows == ():
+def parse_windows(texts: Sequence[str] | None) -> tuple[Window, ...] | None:
+    """The windows that a request names, None where it names none.
+
+    Raises:
+        BadRequest: it names no window at all, or more than a release can have.
+        InvalidKey: one is not a window.
+    """
+    if texts is None:
+        return None
+    if not texts:
         raise BadRequest("no window is asked for", "$.windows")
+    if len(texts) > MAX_WINDOWS:
+        raise BadRequest(f"{len(texts)} windows are asked for; a release has at most {MAX_WINDOWS}", "$.windows")
+    return tuple(map(Window.parse, texts))
+
+
+def _echoed(label: Labels) -> Labels:
+    """The labels of a series that cannot be one, as they are repeated in the answer."""
+    region, host, metric = (part if len(part) <= MAX_PART_LENGTH else part[:MAX_ECHO] for part in label)
+    return region, host, metric
+
+
+def _check_options(request: PredictRequest, windows: tuple[Window, ...] | None, *, single: bool) -> None:
     if request.hosts and (single or windows is not None or request.combine != "weighted"):
         raise BadRequest("a host's score is of several series, all windows and their weighted combination", "$.hosts")
 
@@ -344,7 +372,7 @@ def decode_json(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, f
 def _bad_request(error: msgspec.ValidationError, within: str = "$") -> BadRequest:
     """A `BadRequest` from msgspec's message, "reason - at `$.field`", its field taken relative to `within`."""
     reason, _, field = str(error).partition(" - at `")
-    return BadRequest(reason, within + field.rstrip("`")[1:])
+    return BadRequest(reason[: 2 * MAX_ECHO], within + field.rstrip("`")[1:][: 2 * MAX_ECHO])
 
 
 def _valid_points(points: Sequence[Datapoints]) -> tuple[Points, dict[int, InvalidPoints]]:

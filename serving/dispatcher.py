@@ -9,12 +9,16 @@ import time
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from myriad.serving.admission import REFUSAL
+from myriad.serving.auth import PREDICT, READ, Authorizer
 from myriad.serving.metrics import Metrics
 from myriad.serving.predict import PredictEndpoint
 from myriad.serving.problems import Problem, problem_of
 
 log = logging.getLogger("myriad")
 
+MAY_READ = "myriad.may_read"
+"""In a request's scope: whether its bearer may read what not everybody may."""
 ROUTES = frozenset(("predict", "models", "releases", "health", "metrics", "docs", "openapi.json"))
 """First parts of paths that are counted by name; all others are counted as `other`, to bound the metrics' labels."""
 
@@ -22,9 +26,39 @@ ROUTES = frozenset(("predict", "models", "releases", "health", "metrics", "docs"
 class Dispatcher:
     """Passes each request on, counts and times it."""
 
-    def __init__(self, app: FastAPI, predict: PredictEndpoint, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        predict: PredictEndpoint,
+        metrics: Metrics,
+        authorizer: Authorizer | None = None,
+        open_paths: frozenset[str] = frozenset({"health"}),
+    ) -> None:
+        """The whole service.
+
+        Args:
+            app: for all paths but `/predict`.
+            predict: for that.
+            metrics: to count in.
+            authorizer: says what a request may do; everything where None.
+            open_paths: first parts of paths that need no token.
+        """
         self.app, self._predict, self._metrics = app, predict, metrics
+        self._authorizer, self._open_paths = authorizer, open_paths
+        self._refused = metrics.requests.labels("predict", "503")
         app.add_middleware(ProblemMiddleware, metrics=metrics)
+
+    @property
+    def refusal(self) -> bytes | None:
+        """The response to a request at `/predict` that begins now, where no more are taken on; counted."""
+        if not self._predict.admission.is_full:
+            return None
+        self._refused.inc()
+        return REFUSAL
+
+    def arrived(self) -> None:
+        """Count a request at `/predict` that has just been read."""
+        self._predict.admission.arrived()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -38,6 +72,8 @@ class Dispatcher:
     async def _to_predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.perf_counter(), 0
         try:
+            if self._authorizer is not None:
+                await self._authorizer.check(scope["headers"], PREDICT)
             answer = await self._predict(scope, receive)
             if answer is not None:
                 status = 200
@@ -60,12 +96,27 @@ class Dispatcher:
                 status = message["status"]
             await send(message)
 
+        first_part = scope["path"].strip("/").partition("/")[0]
         try:
+            if self._authorizer is not None:
+                await self._authorize(scope, first_part)
             await self.app(scope, receive, send_and_note_status)
+        except Problem as exc:  # of authorisation: the app answers its own
+            await _counted_problem(exc, scope, self._metrics).response()(scope, receive, send_and_note_status)
         finally:
-            first_part = scope["path"].strip("/").partition("/")[0]
             route = first_part if first_part in ROUTES else "other"
             self._metrics.count_request(route, status, time.perf_counter() - started)
+
+    async def _authorize(self, scope: Scope, first_part: str) -> None:
+        """Raise the problem a request is that may not read; at open paths, only note whether it may."""
+        try:
+            if self._authorizer is not None:
+                await self._authorizer.check(scope["headers"], READ)
+            scope[MAY_READ] = True
+        except Problem:
+            if first_part not in self._open_paths:
+                raise
+            scope[MAY_READ] = False
 
 
 class ProblemMiddleware:

@@ -10,6 +10,7 @@ its own, so that it delays nobody else.
 
 import asyncio
 from collections import defaultdict
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from myriad.models.ensemble import Combine
@@ -17,7 +18,7 @@ from myriad.models.errors import BadRequest
 from myriad.models.windows import Window
 from myriad.serving.decode import Batch, ParsedRequest, make_batch
 from myriad.serving.encode import encode
-from myriad.serving.predictor import Predictor
+from myriad.serving.predictor import Loading, Predictor
 from myriad.serving.scoring import MAX_GATHERED_SERIES, Scores
 
 IDLE_LOOP_TURNS = 2
@@ -41,15 +42,19 @@ class MicroBatcher:
         self._pending: dict[BatchKey, list[PendingRequest]] = defaultdict(list)
         self._tasks: set[asyncio.Future[None]] = set()
 
-    async def answer(self, request: ParsedRequest) -> bytes:
+    async def answer(self, request: ParsedRequest, loading: Loading = nullcontext) -> bytes:
         """The answer to a request.
+
+        Args:
+            request: of few series.
+            loading: entered while models have to be loaded for it.
 
         Raises:
             BadRequest: the request is about one series, and that series is bad.
             InvalidKey: a window is not one of the release's.
         """
         if not self._predictor.is_cached(request.series.values()):
-            return await self._answer_alone(request)
+            return await self._answer_alone(request, loading)
         loop = asyncio.get_running_loop()
         if not self._pending:
             loop.call_soon(self._flush_when_idle, 0, 0)
@@ -57,9 +62,9 @@ class MicroBatcher:
         self._pending[request.windows, request.combine].append(PendingRequest(request, answer))
         return await answer
 
-    async def _answer_alone(self, request: ParsedRequest) -> bytes:
+    async def _answer_alone(self, request: ParsedRequest, loading: Loading) -> bytes:
         batch = make_batch([request])
-        (answer,) = answers_of(self._predictor, batch, await self._predictor.score_async(batch.query))
+        (answer,) = answers_of(self._predictor, batch, await self._predictor.score_async(batch.query, loading))
         if isinstance(answer, BadRequest):
             raise answer
         return answer

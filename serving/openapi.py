@@ -1,12 +1,43 @@
-"""OpenAPI: the document behind `/docs`, in which `/predict` is described by the types that decode and encode it."""
+"""OpenAPI: the document, in which `/predict` is described by the types that decode and encode it, and the page `/docs`.
 
+The page, its script and its style are files beside this module, so that it works without a network.
+"""
+
+import gzip
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
 
 from myriad.serving.bulk import BULK
+from myriad.serving.problems import Problem
 from myriad.serving.schemas import PredictAnswer, PredictRequest, SeriesAnswer
+
+STATIC = Path(__file__).parent / "static"
+_SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
+_FILES = {"swagger-ui-bundle.js": _SCRIPT, "docs.js": _SCRIPT, "swagger-ui.css": _STYLE}
+"""What the page refers to, with the media type of each; some are kept compressed, as a file of that name and `.gz`."""
+_POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "connect-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+}
+_SAFE = {
+    "Content-Security-Policy": "; ".join(f"{what} {where}" for what, where in _POLICY.items()),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_KEPT = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+"""A file is asked for with a hash of its content, so that it can be kept for a year."""
 
 _SERIES_EXAMPLE = {
     "region": "us-east-1",
@@ -69,6 +100,37 @@ def describe_predict(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+    serve_page(app)
+
+
+def serve_page(app: FastAPI) -> None:
+    """Add `/docs` and its files, in place of FastAPI's page, which loads its script from elsewhere."""
+    files = {name: _compressed(name) for name in _FILES}
+    page = (STATIC / "docs.html").read_text()
+    for name, content in files.items():
+        page = page.replace(f"docs/static/{name}", f"docs/static/{name}?{hashlib.sha256(content).hexdigest()[:16]}")
+
+    async def docs(_: Request) -> Response:
+        return Response(page, headers={**_SAFE, "Cache-Control": "no-cache"}, media_type="text/html")
+
+    async def static(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in files:
+            raise Problem(404, "not-found", "there is no such file")
+        headers, content = {**_SAFE, **_KEPT}, files[name]
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+        else:
+            content = gzip.decompress(content)
+        return Response(content, headers=headers, media_type=_FILES[name])
+
+    app.add_route("/docs", docs, include_in_schema=False)
+    app.add_route("/docs/static/{name}", static, include_in_schema=False)
+
+
+def _compressed(name: str) -> bytes:
+    kept = STATIC / f"{name}.gz"
+    return kept.read_bytes() if kept.exists() else gzip.compress((STATIC / name).read_bytes(), mtime=0)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -10,13 +10,18 @@ from starlette.types import Receive, Scope, Send
 
 from myriad.formats.base import Bounds
 from myriad.models.errors import BadRequest
-from myriad.serving import bulk, coding
+from myriad.models.key import MAX_ECHO
+from myriad.models.windows import Window
+from myriad.serving import answer_size, bulk, coding
+from myriad.serving.admission import Admission
 from myriad.serving.bodies import BodyReader
-from myriad.serving.decode import Batch, decode, make_batch, parse, parse_simple
+from myriad.serving.decode import Batch, ParsedRequest, parse, parse_simple, single_batch
 from myriad.serving.micro_batching import MicroBatcher, answers_of
 from myriad.serving.predictor import Predictor
 from myriad.serving.problems import Problem
+from myriad.serving.scoring import Scores
 from myriad.serving.settings import Settings
+from myriad.serving.tabular import TableQuery
 
 _SHAPE_KEY = re.compile(rb'"(?:(datapoints|series)|region|host|metric|timestamp|value|[0-9]+[smhd])"\s*:\s*(\[)?')
 """The keys by which rows and columns are told apart.
@@ -25,6 +30,8 @@ In rows `datapoints` or `series` (the first group) comes before any other key th
 """
 SNIFF_BYTES = 2048
 """How much of a body is searched for these keys."""
+MAX_OPTIONS = 20
+"""Of a URL's query."""
 MAX_INLINE_SERIES = 200
 """Requests with more series are scored in a thread, not in the event loop."""
 MIN_COMPRESSED_BYTES = 64 << 10
@@ -48,7 +55,7 @@ class Answer:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         for chunk in self.chunks[:-1]:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": self.chunks[-1]})
+        await send({"type": "http.response.body", "body": self.chunks[-1] if self.chunks else b""})
 
 
 class PredictEndpoint:
@@ -57,8 +64,11 @@ class PredictEndpoint:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self._predictor, self._settings = predictor, settings
         self._bounds = Bounds(settings.max_points, settings.max_series)
-        self._body_reader = BodyReader(settings.max_body_bytes, settings.body_seconds)
-        self._batcher, self._active_requests = MicroBatcher(predictor), 0
+        self._body_reader = BodyReader(
+            settings.max_body_bytes, settings.max_bodies_bytes, settings.body_seconds, settings.min_body_rate
+        )
+        self.admission = Admission(settings.max_requests, settings.worker_bytes, settings.cache_bytes)
+        self._batcher = MicroBatcher(predictor)
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer | None:
         """The answer to one request; None where the client went away.
@@ -68,16 +78,13 @@ class PredictEndpoint:
         """
         if scope["method"] != "POST":
             raise Problem(405, "method-not-allowed", "POST datapoints here", allow="POST")
-        if self._active_requests >= self._settings.max_requests:
-            raise Problem(503, "too-many-requests", "too many requests are in hand; try again shortly", retry_after=1)
-        self._active_requests += 1
-        try:
-            headers = dict(scope["headers"])
-            media_type, encoding = self._body_format(headers)
-            body = await self._body_reader.read(headers.get(b"content-length", b""), receive)
-            return None if body is None else await self._answer(body, media_type, encoding, scope)
-        finally:
-            self._active_requests -= 1
+        headers = dict(scope["headers"])
+        media_type, encoding = self._body_format(headers)
+        body = await self._body_reader.read(headers.get(b"content-length", b""), receive)
+        if body is None:
+            return None
+        with self.admission.request():
+            return await self._answer(body, media_type, encoding, scope)
 
     async def _answer(self, body: bytes, media_type: str, encoding: str, scope: Scope) -> Answer:
         if media_type == bulk.JSON and encoding == "identity" and len(body) <= self._settings.inline_bytes:
@@ -86,45 +93,80 @@ class PredictEndpoint:
                 _refuse_url_query(scope)
                 request = request or parse(body, self._bounds)
                 if len(request.labels) <= MAX_INLINE_SERIES:
-                    return Answer([await self._batcher.answer(request)])
-                return await asyncio.to_thread(self._score_batch, make_batch([request]))
-        return await asyncio.to_thread(self._answer_in_thread, body, media_type, encoding, scope)
-
-    def _answer_in_thread(self, body: bytes, media_type: str, encoding: str, scope: Scope) -> Answer:
-        """The answer to a request that is large, compressed or in columns; blocks until it is scored."""
+                    self._check_answer(request)
+                    return Answer([await self._batcher.answer(request, self.admission.loading)])
         headers = dict(scope["headers"])
-        body = coding.decompress(body, encoding, self._settings.max_body_bytes)
-        answer_type = bulk.JSON
-        if media_type == bulk.JSON:
-            _refuse_url_query(scope)
-        if media_type == bulk.JSON and not _has_columns(body):
-            chunks = self._score_batch(decode(body, self._bounds)).chunks
-        else:
-            answer_type = bulk.accepted_media_type(_header(headers, b"accept"), media_type)
-            query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-            try:
-                chunks = self._score_table(bulk.read(body, media_type, query, self._bounds), answer_type)
-            except (pa.ArrowException, OverflowError, UnicodeDecodeError) as exc:
-                raise BadRequest(f"the body cannot be read: {exc}") from exc
-        encoding = coding.accepted_encoding(_header(headers, b"accept-encoding"))
-        if sum(map(len, chunks)) < MIN_COMPRESSED_BYTES:
-            encoding = "identity"
-        return Answer(coding.compress(chunks, encoding), answer_type, encoding)
+        # Twice what was sent, until it is known what that becomes: most bodies are not compressed a thousandfold.
+        with self.admission.memory(min(2 * len(body), self._settings.max_body_bytes)):
+            body = await asyncio.to_thread(coding.decompress, body, encoding, self._settings.max_body_bytes)
+        with self.admission.memory(len(body)):
+            if media_type == bulk.JSON:
+                _refuse_url_query(scope)
+            if media_type == bulk.JSON and not _has_columns(body):
+                answer_type, chunks = bulk.JSON, await self._score_series(body)
+            else:
+                answer_type = bulk.accepted_media_type(_header(headers, b"accept"), media_type)
+                chunks = await self._score_table(body, media_type, answer_type, scope["query_string"])
+            encoding = coding.accepted_encoding(_header(headers, b"accept-encoding"))
+            if sum(map(len, chunks)) < MIN_COMPRESSED_BYTES:
+                encoding = "identity"
+            return Answer(await asyncio.to_thread(coding.compress, chunks, encoding), answer_type, encoding)
 
-    def _score_batch(self, batch: Batch) -> Answer:
-        """The answer to the one request of a batch."""
-        (answer,) = answers_of(self._predictor, batch, self._predictor.score(batch.query))
+    async def _score_series(self, body: bytes) -> list[bytes]:
+        """The answer to a request of rows or a list of series, decoded, scored and encoded in threads."""
+        batch = await asyncio.to_thread(self._decode, body)
+        scores = await self._predictor.score_in_threads(batch.query, self.admission.loading)
+        (answer,) = await asyncio.to_thread(answers_of, self._predictor, batch, scores)
         if isinstance(answer, BadRequest):
             raise answer
-        return Answer([answer])
+        return [answer]
 
-    def _score_table(self, request: bulk.BulkRequest, answer_type: str) -> list[bytes]:
-        """The answer to a bulk request, in chunks."""
-        scores, table_query = self._predictor.score_table(
-            request.table, request.windows, request.combine, bands=request.bands
+    async def _score_table(self, body: bytes, media_type: str, answer_type: str, query_string: bytes) -> list[bytes]:
+        """The answer to a bulk request, in chunks; decoded, scored and encoded in threads."""
+        try:
+            options = dict(
+                parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_OPTIONS)
+            )
+        except ValueError as exc:
+            raise BadRequest(f"the URL has more than {MAX_OPTIONS} options", "$") from exc
+        request = await asyncio.to_thread(self._read_table, body, media_type, options)
+        scores, query = await self._predictor.score_table_in_threads(
+            request.table, request.windows, request.combine, bands=request.bands, loading=self.admission.loading
         )
-        self._predictor.metrics.count_series(scores.tally(len(table_query.bad)), len(table_query.rows))
-        return list(bulk.write(request, table_query, scores, answer_type, stale=self._predictor.stale))
+        self._predictor.metrics.count_series(scores.tally(len(query.bad)), len(query.rows))
+        return await asyncio.to_thread(self._write_table, request, query, scores, answer_type)
+
+    def _decode(self, body: bytes) -> Batch:
+        request = parse(body, self._bounds)
+        self._check_answer(request)
+        return single_batch(request)
+
+    def _read_table(self, body: bytes, media_type: str, options: dict[str, str]) -> bulk.BulkRequest:
+        try:
+            request = bulk.read(body, media_type, options, self._bounds)
+        except (pa.ArrowException, OverflowError, UnicodeDecodeError) as exc:
+            raise BadRequest(f"the body cannot be read: {str(exc)[:MAX_ECHO]}") from exc
+        most = answer_size.of_table(request.table, self._windows(request.windows), bands=request.bands)
+        answer_size.check(most, self._settings.max_answer_bytes)
+        return request
+
+    def _write_table(
+        self, request: bulk.BulkRequest, query: TableQuery, scores: Scores, answer_type: str
+    ) -> list[bytes]:
+        try:
+            return list(bulk.write(request, query, scores, answer_type, stale=self._predictor.stale))
+        except (pa.ArrowException, OverflowError) as exc:
+            raise BadRequest(f"the table cannot be answered: {str(exc)[:MAX_ECHO]}") from exc
+
+    def _check_answer(self, request: ParsedRequest) -> None:
+        """Raise `TooLarge` where the answer may be larger than allowed."""
+        points = sum(map(len, request.points))
+        windows = self._windows(request.windows)
+        most = answer_size.of_series(request.labels, points, windows, bands=request.bands)
+        answer_size.check(most, self._settings.max_answer_bytes)
+
+    def _windows(self, asked: tuple[Window, ...] | None) -> int:
+        return len(self._predictor.manifest.windows if asked is None else asked)
 
     def _body_format(self, headers: dict[bytes, bytes]) -> tuple[str, str]:
         """The body's media type and content coding.

@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +28,14 @@ from myriad.serving.settings import Settings
 from myriad.serving.tabular import TableQuery, answer_table, is_window, table_query
 from myriad.storage.base import ObjectStore
 from myriad.storage.local import LocalTier
-from myriad.storage.release import Artifact, Manifest, Releases
+from myriad.storage.release import Artifact, Manifest, Releases, Signed
 from myriad.storage.shard import Shard
+from myriad.storage.signing import Trust
 from myriad.storage.url import open_store
+
+T = TypeVar("T")
+Loading = Callable[[], AbstractContextManager[None]]
+"""What is entered while a query waits for loads."""
 
 if TYPE_CHECKING:
     import pandas as pd  # takes a fifth of a second to import, which a service need not wait for
@@ -58,6 +64,7 @@ class Predictor:
         cache_bytes: int = _SETTINGS["cache_bytes"].default,
         loads_at_once: int = _SETTINGS["loads_at_once"].default,
         failure_seconds: float = _SETTINGS["failure_seconds"].default,
+        trust: Trust | None = None,
         load_seconds: float = _SETTINGS["load_seconds"].default,
     ) -> None:
         """A predictor with no release yet: `refresh` takes up the current one.
@@ -69,9 +76,10 @@ class Predictor:
             cache_bytes: of open shards.
             loads_at_once: how many shards are loaded at the same time.
             failure_seconds: how long after a failure a load is not retried.
+            trust: whose signature a release needs; none where None.
             load_seconds: timeout of a query's wait for a load; the load itself goes on.
         """
-        self.releases = Releases(store)
+        self.releases = Releases(store, trust=trust)
         self._local = local
         self.metrics = metrics or Metrics()
         self.current: CurrentRelease | None = None
@@ -114,7 +122,8 @@ class Predictor:
         head = self.releases.head()
         changed = self.current is None or self.current.manifest.id != head.release
         if changed:
-            self._activate(self.releases.manifest(head.release))
+            signed = self.releases.fetch(head.release)
+            self._activate(self.releases.checked(head.release, signed), signed)
         self.metrics.release_checked.set(time.time())
         return changed
 
@@ -122,13 +131,14 @@ class Predictor:
         """Take up the release that the local tier last recorded as current, without asking the store; False if none."""
         if self._local is None or (kept := self._local.recall(self.releases.store.url)) is None:
             return False
+        release, signed = kept
         try:
-            self._activate(kept)
-        except MyriadError:  # written by an older version: the store has to be asked
+            self._activate(self.releases.checked(release, signed), signed)
+        except MyriadError:  # written by an older version, or not trusted: the store has to be asked
             return False
         return True
 
-    def _activate(self, manifest: Manifest) -> None:
+    def _activate(self, manifest: Manifest, signed: Signed) -> None:
         for name, version in manifest.adapters.items():
             if (installed := adapters.get(name).version) != version:
                 why = f"its {name} models are of version {version}, not {installed}: fit anew"
@@ -143,7 +153,7 @@ class Predictor:
         self._cache.retain(frozenset(artifact.hash for artifact in manifest.artifacts))
         self.metrics.release_since.set(self.current.since)
         if self._local is not None:
-            self._local.remember(self.releases.store.url, manifest)
+            self._local.remember(self.releases.store.url, manifest.id, signed)
 
     def warm(self, artifacts: Sequence[Artifact], progress: Callable[[Artifact], object]) -> None:
         """Bring artifacts into the local tier, several at a time.
@@ -182,16 +192,25 @@ class Predictor:
         """
         return self._run(self._steps(query))
 
-    async def score_async(self, query: Query) -> Scores:
-        """As `score`; where every shard is open it never yields to the event loop."""
+    async def score_async(self, query: Query, loading: Loading = nullcontext) -> Scores:
+        """As `score`; where every shard is open it never yields to the event loop.
+
+        Args:
+            query: what to score.
+            loading: entered while shards are being loaded.
+        """
         steps = self._steps(query)
         try:
             needed = next(steps)
             while True:
-                needed = steps.send(await self._open_async(needed))
+                needed = steps.send(await self._open_async(needed, loading))
         except StopIteration as done:
             scores: Scores = done.value
             return scores
+
+    async def score_in_threads(self, query: Query, loading: Loading) -> Scores:
+        """As `score_async` for large queries: what takes long runs in threads, none of which waits for a load."""
+        return await self._run_in_threads(self._steps(query), loading)
 
     def is_cached(self, series: Iterable[Series]) -> bool:
         """Whether the models of all these series are cached and the shards they are from are open."""
@@ -277,11 +296,28 @@ class Predictor:
         self, table: pa.Table, windows: tuple[Window, ...] | None, combine: Combine, *, bands: bool = False
     ) -> tuple[Scores, TableQuery]:
         """The scores of a table's points, and which rows of the table those are of."""
+        return self._run(self._table_steps(table, windows, combine, bands=bands))
+
+    async def score_table_in_threads(
+        self,
+        table: pa.Table,
+        windows: tuple[Window, ...] | None,
+        combine: Combine,
+        *,
+        bands: bool,
+        loading: Loading,
+    ) -> tuple[Scores, TableQuery]:
+        """As `score_table`, in threads, none of which waits for a load."""
+        return await self._run_in_threads(self._table_steps(table, windows, combine, bands=bands), loading)
+
+    def _table_steps(
+        self, table: pa.Table, windows: tuple[Window, ...] | None, combine: Combine, *, bands: bool
+    ) -> Generator[list[Artifact], OpenedShards, tuple[Scores, TableQuery]]:
         key, grouping = self._resolutions.grouping(labels_of(table))
         manifest = self.manifest
         cached = self._resolutions.get_table(manifest.id, key)
         query = table_query(table, windows, combine, grouping, cached, bands=bands)
-        scores = self._run(score_steps(manifest, query.query))
+        scores = yield from score_steps(manifest, query.query)
         if cached is None and len(query.bad) == len(grouping.bad):
             self._resolutions.put_table(manifest.id, key, scores.resolution)
         return scores, query
@@ -298,11 +334,16 @@ class Predictor:
             raise failure
         return scores.location(0)
 
+    def drop_changed(self) -> None:
+        """Close the open shards whose local files somebody changes; to be called every second."""
+        if self._local is not None:
+            self._cache.drop(self._local.changed())
+
     def close(self) -> None:
         """Start no more loads."""
         self._cache.close()
 
-    def _run(self, steps: Generator[list[Artifact], OpenedShards, Scores]) -> Scores:
+    def _run(self, steps: Generator[list[Artifact], OpenedShards, T]) -> T:
         """Run the steps to their end, opening the shards that they ask for and blocking while these load."""
         try:
             needed = next(steps)
@@ -311,13 +352,23 @@ class Predictor:
                 wait([shard for shard in opening.values() if isinstance(shard, Future)], self._load_seconds)
                 needed = steps.send({name: self._shard_or_failure(name, shard) for name, shard in opening.items()})
         except StopIteration as done:
-            scores: Scores = done.value
-            return scores
+            result: T = done.value
+            return result
 
-    async def _open_async(self, needed: list[Artifact]) -> OpenedShards:
+    async def _run_in_threads(self, steps: Generator[list[Artifact], OpenedShards, T], loading: Loading) -> T:
+        opened: OpenedShards | None = None
+        while True:
+            needed, result = await asyncio.to_thread(_advance, steps, opened)
+            if needed is None:
+                return cast(T, result)
+            opened = await self._open_async(needed, loading)
+
+    async def _open_async(self, needed: list[Artifact], loading: Loading) -> OpenedShards:
         opening = {artifact.hash: self._cache.get(artifact) for artifact in needed}
-        if loading := [asyncio.wrap_future(shard) for shard in opening.values() if isinstance(shard, Future)]:
-            for done in (await asyncio.wait(loading, timeout=self._load_seconds))[0]:
+        if loads := [asyncio.wrap_future(shard) for shard in opening.values() if isinstance(shard, Future)]:
+            with loading():
+                finished, _ = await asyncio.wait(loads, timeout=self._load_seconds)
+            for done in finished:
                 done.exception()  # retrieved here, or asyncio logs it; `_shard_or_failure` handles the original
         return {name: self._shard_or_failure(name, shard) for name, shard in opening.items()}
 
@@ -339,11 +390,20 @@ class Predictor:
 
         def fetch() -> bytes:
             raw = self.releases.get_artifact(artifact)
-            for model in Shard(artifact.hash, raw, adapters.get).models.values():
-                model.check()
+            Shard(artifact.hash, raw, adapters.get).check()
             return raw
 
         return fetch
+
+
+def _advance(
+    steps: Generator[list[Artifact], OpenedShards, T], opened: OpenedShards | None
+) -> tuple[list[Artifact] | None, T | None]:
+    """The artifacts that the steps need next, or None and their result."""
+    try:
+        return (next(steps) if opened is None else steps.send(opened)), None
+    except StopIteration as done:
+        return None, done.value
 
 
 def _table(frame: "pd.DataFrame") -> pa.Table:

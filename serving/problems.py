@@ -16,6 +16,9 @@ from myriad.models.errors import (
     TooLarge,
 )
 
+MAX_DETAIL = 500
+"""Characters: whatever was sent, little of it is repeated."""
+
 _FIELD_OF_PART = {"window": "windows"}
 """The request's field for a part of a key, where the two have different names."""
 
@@ -23,9 +26,31 @@ _FIELD_OF_PART = {"window": "windows"}
 class Problem(Exception):
     """What kept a request from being answered."""
 
-    def __init__(self, status: int, kind: str, detail: str, *, retry_after: int | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        retry_after: int | None = None,
+        close: bool = False,
+        **more: Any,
+    ) -> None:
+        """A problem.
+
+        Args:
+            status: of the response.
+            kind: in the problem's type and, counted, in the metrics.
+            detail: a sentence for whoever sent the request.
+            retry_after: seconds after which it may work.
+            close: whether to close the connection, as there may be more of the body to come.
+            more: further fields of the document.
+        """
+        if len(detail) > MAX_DETAIL:
+            detail = f"{detail[:MAX_DETAIL]}..."
         super().__init__(detail)
         self.status, self.kind, self.detail, self.retry_after, self.more = status, kind, detail, retry_after, more
+        self.close = close
 
     def response(self) -> Response:
         """The problem document, `application/problem+json`."""
@@ -37,6 +62,10 @@ class Problem(Exception):
             **self.more,
         }
         headers = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else {}
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        if self.close:
+            headers["Connection"] = "close"
         if self.status == 405:
             headers["Allow"] = str(self.more.get("allow", "GET"))
         return Response(json.dumps(body), self.status, headers, "application/problem+json")

@@ -65,6 +65,7 @@ def table_query(
     """
     aggregated = _window_columns(table)
     if aggregated:
+        demand(table, ["timestamp"])
         points = Points(timestamps(table)[grouping.order], np.zeros(table.num_rows), grouping.offsets)
         means = [column[grouping.order] for column in aggregated.values()]
         bad = {**unscorable(points, *means), **grouping.bad}

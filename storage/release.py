@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from myriad.models.ensemble import MAX_WINDOWS
-from myriad.models.errors import ArtifactCorrupt, Conflict, NoRelease, NotFound
+from myriad.models.errors import ArtifactCorrupt, Conflict, FleetShrinks, NoRelease, NotFound, Untrusted
 from myriad.models.key import shard_of
 from myriad.models.windows import Window
 from myriad.storage.artifact import MAX_COMPRESSED, content_hash, decompress
@@ -31,6 +31,8 @@ RECORDS, ARTIFACTS = "records/", "artifacts/"
 FORMAT = 1
 MAX_MANIFEST = 32 << 20
 MAX_WEIGHT = 1e6
+LEAST_SERIES = 0.5
+"""The share of the current release's series that a new one has to have."""
 
 
 class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +68,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def artifacts(self) -> tuple[Artifact, ...]:
         """Every artifact of the release."""
         return tuple(artifact for shards in self.regions.values() for artifact in shards if artifact)
+
+    @property
+    def series(self) -> int:
+        """How many series have models."""
+        return sum(artifact.series for artifact in self.artifacts)
 
     def artifact(self, region: str, host_hash: int) -> Artifact | None:
         """The artifact that would hold the models of a host, whose hash is `Series.host_hash`."""
@@ -109,15 +116,18 @@ class Signed(NamedTuple):
 class Releases:
     """The releases in one store."""
 
-    def __init__(self, store: ObjectStore, *, signer: Signer | None = None, trust: Trust | None = None) -> None:
+    def __init__(
+        self, store: ObjectStore, *, signer: Signer | None = None, trust: Trust | None = None, force: bool = False
+    ) -> None:
         """The releases of a store.
 
         Args:
             store: where they are.
             signer: signs what is published.
             trust: whose signature a manifest needs; none where None.
+            force: whether a release may be published that has lost most of the current one's series.
         """
-        self.store, self._signer, self._trust = store, signer, trust
+        self.store, self._signer, self._trust, self._force = store, signer, trust, force
 
     def head(self) -> Head:
         """The release being served.
@@ -218,9 +228,12 @@ class Releases:
             over: the head seen when the work began, None where there was none.
 
         Raises:
+            FleetShrinks: it has less than half of the series of the release it is published over.
             Conflict: another release became current since, or artifacts of this one were pruned before its manifest
                 was there to protect them; the manifest stays, the pointer is not moved.
         """
+        if over and not self._force:
+            self._demand_most_series(manifest, over)
         data = msgspec.json.encode(manifest)
         if self._signer is not None:
             self.store.create(_signature_name(manifest.id), self._signer.sign(data))
@@ -279,6 +292,14 @@ class Releases:
     def _delete(self, mark: PruningMark, names: Iterable[str]) -> None:
         for name in mark.held_during(names):
             self.store.delete(name)
+
+    def _demand_most_series(self, manifest: Manifest, over: Head) -> None:
+        try:
+            before = self.checked(over.release, self.fetch(over.release))
+        except (NotFound, ArtifactCorrupt, Untrusted):  # there is nothing to lose
+            return
+        if manifest.series < before.series * LEAST_SERIES:
+            raise FleetShrinks(manifest.series, before.series)
 
     def _outlast_pruning(self, manifest: Manifest) -> None:
         """Wait until no pruning is under way, then see that all artifacts are there."""

@@ -1,6 +1,7 @@
 """A store under a prefix of an S3 bucket, or of anything that speaks its API with conditional PUT."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,11 @@ from myriad.models.errors import Conflict, NotFound, StoreError, Unavailable
 from myriad.storage.base import Blob, ObjectStore, Stored
 
 CONNECTIONS = 32
-CONNECT_SECONDS, READ_SECONDS = 3, 15
-ATTEMPTS = 3
+CONNECT_SECONDS, READ_SECONDS = 3, 8
+ATTEMPTS = 2
+GET_SECONDS, LEAST_RATE = 20.0, 1 << 20
+"""An object is given up after these seconds and one for each so many of its bytes, however steadily it trickles."""
+CHUNK = 1 << 20
 
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
@@ -42,7 +46,14 @@ class S3Store(ObjectStore):
                 size = int(answer["ContentLength"])
                 if size > limit:
                     raise StoreError(self.url, name, f"has {size} bytes, more than the {limit} allowed")
-                return Blob(body.read(), answer["ETag"])
+                return Blob(b"".join(self._chunks(name, body, size)), answer["ETag"])
+
+    def _chunks(self, name: str, body: Any, size: int) -> Iterator[bytes]:
+        deadline = time.monotonic() + GET_SECONDS + size / LEAST_RATE
+        for chunk in body.iter_chunks(CHUNK):
+            if time.monotonic() > deadline:
+                raise Unavailable(self.url, name, f"its {size} bytes did not come in {GET_SECONDS:g} seconds and more")
+            yield chunk
 
     def create(self, name: str, data: bytes) -> bool:
         try:

@@ -26,7 +26,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.models.base import Model
+from myriad.models.base import ROUNDED, Model
+from myriad.models.calibration import MIN_EFFECT
 from myriad.models.ensemble import COMBINES, MAX_WINDOWS
 from myriad.models.errors import ArtifactCorrupt, InvalidKey, MyriadError
 from myriad.models.key import Series
@@ -37,6 +38,12 @@ from myriad.storage.artifact import pack, views
 
 FORMAT = 1
 NO_MODEL = 255
+
+LATEST = 7_258_118_400
+"""The year 2200: no history ends later."""
+MAX_STEP = 10 * 366 * 86400
+LEAST_COMBINED, MOST_COMBINED = 1e-3, 1e4
+"""What training limits combinations to."""
 
 _INDEX: Mapping[str, str] = {
     "hash": "<u8",
@@ -161,6 +168,37 @@ class Shard:
                 rows = self.models[window, code].rows
                 if int(self.row[:, window][self.adapter[:, window] == code].max()) >= rows:
                     raise ValueError(f"its index names rows beyond the {rows} of {self.windows[window]}")
+
+    def check(self) -> None:
+        """Check every value of the index and of the models. It is done once, when an artifact is fetched.
+
+        Raises:
+            ArtifactCorrupt: a value is none that training can give; it names the array.
+        """
+        for key, values, least, most in (
+            ("combined", self.combined.astype(np.float32), LEAST_COMBINED, MOST_COMBINED),  # of 4 bytes it is faster
+            ("step", self.step, 1, MAX_STEP),
+            ("points", self.points, 1, np.inf),
+            ("history", self.history, 0, LATEST),
+            ("fitted_at", self.fitted_at, 0, LATEST),
+        ):
+            if values.size and not (least <= values.min() and values.max() <= most):  # nor NaN
+                wrong = values[~((values >= least) & (values <= most))][0]
+                raise ArtifactCorrupt(
+                    self.name, f"index/{key} has the value {wrong:g}; it has to be from {least:g} to {most:g}"
+                )
+        if (self.history[:, 0] > self.history[:, 1]).any():
+            raise ArtifactCorrupt(self.name, "index/history has a history that ends before it begins")
+        for (window, code), model in self.models.items():
+            where = f"{self.windows[window]}/{self.adapters[code]}"
+            try:
+                model.check()
+            except ArtifactCorrupt as exc:
+                raise ArtifactCorrupt(self.name, f"{where}: {exc}") from exc
+            if model.arrays["floor"].min(initial=np.inf) < MIN_EFFECT / ROUNDED:
+                raise ArtifactCorrupt(
+                    self.name, f"{where}/floor has a value below {MIN_EFFECT:g}: calibrate its models"
+                )
 
     def __len__(self) -> int:
         """How many series."""

@@ -1,5 +1,6 @@
 """A proxy in front of an S3 server that can be told to misbehave."""
 
+import contextlib
 import http.client
 import socket
 import struct
@@ -12,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 FAULTS = ("slow", "slow_down", "refused", "reset", "wrong_bytes", "expired", "missing")
+HANG, TRICKLE = "hang", "trickle"
 SLOW_SECONDS = 2.0
 _ERRORS = {"slow_down": (503, "SlowDown"), "expired": (403, "ExpiredToken"), "missing": (404, "NoSuchKey")}
 
@@ -21,6 +23,7 @@ class FaultProxy:
 
     def __init__(self, endpoint: str) -> None:
         self.fault: str | None = None
+        self._closed = threading.Event()
         self.only = ""
         self.requests: Counter[str] = Counter()
         self._upstream = urlsplit(endpoint).netloc
@@ -41,6 +44,7 @@ class FaultProxy:
             self.fault = None
 
     def close(self) -> None:
+        self._closed.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -55,6 +59,8 @@ class FaultProxy:
             status, code = _ERRORS[fault]
             _send(request, status, {}, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
             return
+        if fault == HANG:
+            self._closed.wait(60)
         if fault == "slow":
             time.sleep(SLOW_SECONDS)
         status, headers, body = self._passed_on(request)
@@ -63,10 +69,23 @@ class FaultProxy:
             request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             request.close_connection = True
             return
+        if fault == TRICKLE and body:
+            self._trickle(request, status, headers, body)
+            return
         if fault == "wrong_bytes" and body:
             body = bytes(byte ^ 0xFF for byte in body)
             headers = {name: value for name, value in headers.items() if not name.lower().startswith("x-amz-checksum")}
         _send(request, status, headers, body)
+
+    def _trickle(self, request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Send a byte from time to time: no read of it ever times out."""
+        _send(request, status, headers, body[:1], len(body))
+        with contextlib.suppress(OSError):
+            for byte in body[1:]:
+                if self._closed.wait(1):
+                    return
+                request.wfile.write(bytes([byte]))
+                request.wfile.flush()
 
     def _passed_on(self, request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
         upstream = http.client.HTTPConnection(self._upstream)

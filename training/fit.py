@@ -14,15 +14,12 @@ from myriad.models.ensemble import COMBINES, combine, subset, subsets
 from myriad.models.key import Series
 from myriad.models.points import Points
 from myriad.models.windows import Window, aggregate, median_step
-from myriad.storage.shard import NO_MODEL, Entries
+from myriad.storage.shard import LEAST_COMBINED, MOST_COMBINED, NO_MODEL, Entries
 from myriad.training import records
 from myriad.training.hierarchy import POOLED_SERIES
 from myriad.training.job.candidate import only
 from myriad.training.plan import Plan
 from myriad.training.trial import fit_window, recorded, split
-
-LEAST_COMBINED, MOST_COMBINED = 1e-3, 1e4
-"""A combination's threshold is kept as a float16; it is near 1 wherever scores mean something."""
 
 POOLED_ADAPTER = "seasonal"
 """Several hosts' points taken together have a rhythm, but no level that could be followed."""

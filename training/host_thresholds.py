@@ -11,8 +11,8 @@ from myriad.models import calibration
 from myriad.models.ensemble import COMBINES
 from myriad.models.host_scores import host_key, slot_means
 from myriad.models.key import ANY, Series
-from myriad.storage.shard import NO_MODEL, Entries
-from myriad.training.fit import LEAST_COMBINED, MOST_COMBINED, Fitted
+from myriad.storage.shard import LEAST_COMBINED, MOST_COMBINED, NO_MODEL, Entries
+from myriad.training.fit import Fitted
 from myriad.training.plan import Plan
 
 LEAST_METRICS = 2

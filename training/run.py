@@ -13,6 +13,7 @@ from myriad.models.errors import Gated, HistoryUnusable
 from myriad.models.key import Series, shard_of
 from myriad.models.points import Points
 from myriad.storage.release import Artifact, Head, Manifest, Releases, new_release_id
+from myriad.storage.signing import Signer
 from myriad.storage.url import open_store
 from myriad.training import gates, records
 from myriad.training.engine import run_tasks
@@ -39,7 +40,13 @@ class Released(NamedTuple):
 
 
 def run(
-    job: JobFile, directory: Path, *, update: bool = False, progress: Callable[[int, int], object] = lambda *_: None
+    job: JobFile,
+    directory: Path,
+    *,
+    update: bool = False,
+    signer: Signer | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], object] = lambda *_: None,
 ) -> Released:
     """Run a job and make what it fitted the current release.
 
@@ -47,15 +54,18 @@ def run(
         job: what to do.
         directory: of jobs: what is done of this one is kept there until its release is the current one.
         update: whether series of the current release that are not in the history stay as they are.
+        signer: signs the release.
+        force: whether it may have less than half of the current release's series.
         progress: called with the rows done since, and all there are.
 
     Raises:
         InvalidJob, InvalidPoints, StoreError, Unavailable: the history cannot be read, or the store not be written.
         HistoryUnusable: nothing could be fitted.
+        FleetShrinks: most series of the current release would be gone.
         Gated: a gate of the job does not hold; nothing that is served has changed.
         Conflict: another release became current since.
     """
-    releases = Releases(open_store(job.store))
+    releases = Releases(open_store(job.store), signer=signer, force=force)
     over = releases.head_or_none()
     base = releases.manifest(over.release) if update and over else None
     if base:

@@ -127,6 +127,11 @@ class Service:
         )
 
     @property
+    def resident_bytes(self) -> list[int]:
+        """Resident set size of each worker."""
+        return [_smaps_bytes(pid, "Rss") for pid in self.workers]
+
+    @property
     def cpu_seconds(self) -> float:
         """Processor time used so far, summed over the workers."""
         return sum(self.cpu_seconds_by_worker)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -118,20 +119,27 @@ def grouping_of(labels: Names) -> Grouping:
 def _encoded(table: pa.Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
     """A label column's distinct labels, and each row's position among them; a null is a label that is not text."""
     column = table.column(name)
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    text = column.type.value_type
-    if not (pa.types.is_string(text) or pa.types.is_large_string(text)) and len(column) > column.null_count:
-        raise InvalidPoints(f"column {name!r} is {text}, not text")
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_null(kind):
+        column, kind = column.cast(pa.string()), pa.string()
+    if not _is_text(kind):
+        raise InvalidPoints(f"column {name!r} is {kind}, not text")
+    parts, codes = _parts_and_codes(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
+    if len(set(parts)) < len(parts) or None in parts:  # whoever wrote the dictionary was careless
+        parts, codes = _parts_and_codes(column.cast(kind).dictionary_encode())
+    return ([*parts, None] if (codes == len(parts)).any() else parts), codes
+
+
+def _parts_and_codes(column: pa.ChunkedArray) -> tuple[list[Any], NDArray[np.int64]]:
+    """The words of a dictionary, and each row's position among them, that after the last where it has none."""
     chunks = column.unify_dictionaries().chunks
     parts = chunks[0].dictionary.to_pylist() if chunks else []
-    if len(set(parts)) < len(parts):  # whoever wrote the dictionary was careless
-        chunks = column.cast(text).dictionary_encode().unify_dictionaries().chunks
-        parts = chunks[0].dictionary.to_pylist()
     codes = [np.asarray(pc.fill_null(chunk.indices.cast(pa.int64()), len(parts))) for chunk in chunks]
-    if column.null_count:
-        parts = [*parts, None]
     return parts, np.concatenate([np.empty(0, np.int64), *codes])
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
@@ -162,4 +170,7 @@ def timestamps(table: pa.Table) -> NDArray[np.int64]:
 def _epoch(column: pa.ChunkedArray) -> NDArray[np.int64]:
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return epoch_seconds(np.asarray(column))
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (_is_text(kind) or pa.types.is_null(kind)):
+        raise InvalidPoints(f"column 'timestamp' is {column.type}, not a time")
     return epoch_seconds(column.to_pylist())

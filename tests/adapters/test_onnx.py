@@ -1,4 +1,5 @@
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPRegressor
 
+from myriad.adapters import _graph
 from myriad.adapters import onnx as adapter
 from myriad.adapters._features import features
 from myriad.adapters.onnx import MAX_GRAPH_BYTES, MAX_SESSIONS, Onnx, examples
@@ -100,7 +102,7 @@ def test_what_is_not_a_number_is_taken_for_the_usual() -> None:
 
 BRANCH = helper.make_graph([], "branch", [], [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1])])
 FAULTY = {
-    "not an ONNX graph": lambda: b"\x08 no graph",
+    "is not an ONNX graph": lambda: b"\x08 no graph",
     "bytes; make it smaller": lambda: wordy(),
     "uses operators of 'org.example'": lambda: made(node("Odd", domain="org.example"), domain="org.example"),
     r"has control flow \(If\)": lambda: made(node("If", then_branch=BRANCH, else_branch=BRANCH)),
@@ -109,8 +111,9 @@ FAULTY = {
     r"gives elements of type 1 and shape \[0, 11\]": lambda: made(node("Identity"), of=["n", 11]),
     r"gives elements of type 1 and shape \[3, 1\]": lambda: made(node("MatMul", "weights"), of=[3, 1]),
     "has 2 inputs and 1 outputs": lambda: two_inputs(),
-    "does not run": lambda: made(helper.make_node("NoSuchOperator", ["x"], ["y"])),
-    r"gives float32\[2, 11\] for 2 points|does not run": lambda: made(node("Relu")),
+    "uses the operator NoSuchOperator": lambda: made(helper.make_node("NoSuchOperator", ["x"], ["y"])),
+    r"gives float32\[1, 11\] for 1 points": lambda: made(node("Relu")),
+    "does not run": lambda: made(node("Gather", "weights")),
 }
 
 
@@ -146,7 +149,7 @@ def test_bytes_that_are_no_graph_are_refused_before_they_are_served(start: bytes
     good = model_of(graph_of(fitted(Ridge())))
     graph = good.arrays["graph"].copy()
     graph[0, : len(start)] = np.frombuffer(start, np.uint8)
-    with pytest.raises(ArtifactCorrupt, match="a graph does not run"):
+    with pytest.raises(ArtifactCorrupt, match="a graph is not an ONNX graph"):
         Onnx({**good.arrays, "graph": graph}).check()
 
 
@@ -155,6 +158,70 @@ def test_a_cut_or_overlong_graph_is_refused() -> None:
     for size in (int(good.arrays["size"][0]) - 20, MAX_GRAPH_BYTES + 1):
         with pytest.raises(ArtifactCorrupt):
             Onnx({**good.arrays, "size": np.array([size], "<i4")}).check()
+
+
+def replaced(graph: onnx.ModelProto) -> Onnx:
+    """Three rows of which the second has this graph, which nobody has looked at."""
+    model, raw = Onnx.stack([model_of(made(node("MatMul", "weights")))] * 3), graph.SerializeToString()
+    graphs, sizes = model.arrays["graph"].copy(), model.arrays["size"].copy()
+    graphs[1], sizes[1] = 0, len(raw)
+    graphs[1, : len(raw)] = np.frombuffer(raw, np.uint8)
+    return Onnx({**model.arrays, "graph": graphs, "size": sizes})
+
+
+def slow() -> onnx.ModelProto:
+    """Four times two large products, near the bound of what may be run."""
+    nodes = [helper.make_node("Concat", ["x"] * 90, ["a0"], axis=1), helper.make_node("Transpose", ["a0"], ["t"])]
+    nodes += [helper.make_node("MatMul", [f"a{i}", "a0" if i % 2 else "t"], [f"a{i + 1}"]) for i in range(8)]
+    nodes.append(helper.make_node("ReduceMax", ["a8"], ["y"], axes=[1]))
+    return made(*nodes)
+
+
+@pytest.fixture
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A graph may need any memory and work, but hardly any time."""
+    for name in ("MAX_ELEMENTS", "MAX_WORK"):
+        monkeypatch.setattr(_graph, name, 1 << 60)
+    monkeypatch.setattr(adapter, "MAX_SECONDS", 0.05)
+    yield
+    for cache in (adapter._session, adapter._look):
+        cache.cache_clear()
+    adapter._given_up.clear()
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+def test_a_graph_that_is_slow_is_refused_when_it_is_fetched() -> None:
+    with pytest.raises(ArtifactCorrupt, match=r"a graph does not run: it took more than 0.05 seconds"):
+        replaced(slow()).check()
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+def test_a_graph_that_is_slow_is_cut_off_and_only_its_series_goes_without_scores() -> None:
+    many = Points.of(*[history(14, step=STEP).series(0)] * 3)
+    model, begun = replaced(slow()), time.monotonic()
+    score = model.predict(np.arange(3), many).score.reshape(3, -1)
+    took = time.monotonic() - begun
+    assert np.isnan(score[1]).all()
+    assert np.isfinite(score[[0, 2]]).all()
+    assert took < 2
+    begun = time.monotonic()
+    assert np.isnan(model.predict(np.array([1]), many.take([1])).score).all()
+    assert time.monotonic() - begun < took / 2, "it is not tried again at once"
+
+
+def test_a_graph_that_may_not_be_run_costs_only_its_own_series_their_scores() -> None:
+    model = replaced(made(node("Gather", "weights")))
+    with pytest.raises(ArtifactCorrupt, match="a graph does not run"):
+        model.check()
+    score = model.predict(np.arange(3), Points.of(*[TODAY.series(0)] * 3)).score.reshape(3, -1)
+    assert np.isnan(score).any(axis=1).tolist() == [False, True, False]
+
+
+def test_many_points_are_run_in_parts_that_make_no_difference() -> None:
+    session = adapter._Session(graph_of(fitted(MODELS[2])).SerializeToString())
+    features = np.random.default_rng(0).normal(size=(3000, 11))
+    whole = session._session.run(None, {session._input: features.astype(np.float32)})[0].ravel()
+    assert session.run(features).tolist() == whole.tolist()
 
 
 def test_graphs_kept_ready_are_bounded_and_shared_by_content() -> None:

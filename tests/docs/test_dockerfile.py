@@ -117,6 +117,7 @@ def test_the_wheel_has_every_package_and_the_command(wheel: zipfile.ZipFile) -> 
         modules = {path.relative_to(ROOT / folder).as_posix() for path in (ROOT / folder).rglob("*.py")}
         assert {f"{package.replace('.', '/')}/{module}" for module in modules} <= files
     assert "myriad/py.typed" in files
+    assert {f"myriad/serving/static/{path.name}" for path in (ROOT / "serving" / "static").iterdir()} <= files
     scripts = ConfigParser()
     (entry_points,) = (name for name in files if name.endswith("entry_points.txt"))
     scripts.read_string(wheel.read(entry_points).decode())

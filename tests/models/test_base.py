@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from myriad.models.base import Param
+from myriad.models.calibration import MAX_THRESHOLD, MIN_EFFECT
 from myriad.models.errors import ArtifactCorrupt
-from myriad.models.points import Points
+from myriad.models.points import MAX_MAGNITUDE, Points
 from tests.models.level import Level
 
 Arrays = dict[str, NDArray[Any]]
@@ -32,6 +34,17 @@ UNSOUND: dict[str, tuple[Arrays, str]] = {
     "NaN": ({**sound(), "level": np.array([1, np.nan, 2])}, "array level has a value that is not finite"),
     "infinity": ({**sound(), "floor": np.array([1, 1, np.inf])}, "array floor has a value that is not finite"),
     "zero": ({**sound(), "threshold": np.zeros(3, "<f4")}, "array threshold has a value that is not positive"),
+    "a huge threshold": (
+        {**sound(), "threshold": np.array([4, 1e32, 4], "<f4")},
+        r"threshold has the value 1e\+32, which is",
+    ),
+    "a tiny threshold": ({**sound(), "threshold": np.array([4, 1e-39, 4], "<f4")}, "which is below 1.18e-38"),
+    "a huge floor": (
+        {**sound(), "floor": np.array([1, 1, 1e152])},
+        r"array floor has the value 1e\+152, which is beyond",
+    ),
+    "a huge spread": ({**sound(), "spread": np.full((3, 1), 1e200)}, r"spread has the value 1e\+200, which is beyond"),
+    "a huge level": ({**sound(), "level": np.array([1, -1e200, 1])}, r"level has the value -1e\+200, which is beyond"),
     "less than zero": ({**sound(), "spread": -np.ones((3, 1))}, "array spread has a value that is not positive"),
 }
 
@@ -64,6 +77,32 @@ def test_values_no_row_can_have_are_found_when_looked_at(arrays: Arrays, why: st
 
 def test_sound_rows_pass_the_check() -> None:
     Level(sound()).check()
+
+
+def test_what_the_largest_histories_give_is_sound() -> None:
+    largest, least = np.full(3, MAX_MAGNITUDE), np.full(3, float(np.finfo(np.float32).tiny))
+    for threshold, floor in ((np.full(3, MAX_THRESHOLD), largest), (least, np.full(3, MIN_EFFECT))):
+        model = Level.uncalibrated({"level": largest, "spread": largest[:, None] * 2})
+        model.calibrated(threshold, floor).check()
+
+
+@pytest.mark.parametrize(
+    ("param", "values", "fault"),
+    [
+        (Param("<f2", positive=True), [1, 65504], None),
+        (Param("<f2", positive=True), [1, 0], "a value that is not positive, 0"),
+        (Param("<f2"), [1, np.inf], "a value that is not finite"),
+        (Param("<f2"), [1, -65504], None),
+        (Param("<f4"), [-1e38], None),
+        (Param("<f4", positive=True, most=1), [0.5, 1.5], "the value 1.5, which is beyond 1"),
+        (Param("<f4", positive=True, most=1), [1], None),
+        (Param("<i4", positive=True), [1, 10**9], "the value 1e+09, which is beyond 3.16224e+08"),
+        (Param("<i4"), [-(10**9)], None),
+        (Param("<f8", positive=True), [5e-324], None),
+    ],
+)
+def test_a_fault_names_the_value_and_its_bound(param: Param, values: list[float], fault: str | None) -> None:
+    assert param.fault(np.array(values, param.dtype)) == fault
 
 
 def test_a_model_may_have_no_rows() -> None:

@@ -228,6 +228,18 @@ def test_only_what_is_retained_stays_open(make: Make, loads: Loads) -> None:
     assert loads.names == ["a", "b", "c", "a"]
 
 
+def test_a_shard_that_is_dropped_is_loaded_again(make: Make, loads: Loads, registry: CollectorRegistry) -> None:
+    cache = make()
+    first = got(cache, "a", "b", "c")
+    cache.drop({"a", "c", "z"})
+    assert cache.opened() == {"b"}
+    assert registry.get_sample_value("myriad_cache_bytes") == SIZE
+    again = got(cache, "a", "b")
+    assert again[0] is not first[0]
+    assert again[1] is first[1]
+    assert loads.names == ["a", "b", "c", "a"]
+
+
 def test_who_asks_a_closed_cache_does_not_wait_for_ever(make: Make, loads: Loads) -> None:
     cache = make(loads_at_once=1)
     loads.gate.clear()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from myriad.models.errors import BadRequest, InvalidKey
 from myriad.models.key import Series
 from myriad.serving.decode import parse
 from myriad.serving.micro_batching import MicroBatcher
-from myriad.serving.predictor import Predictor
+from myriad.serving.predictor import Loading, Predictor
 from myriad.serving.scoring import MAX_GATHERED_SERIES, Query, Scores
 from tests.conftest import Published
 from tests.serving.bodies import frame, many, single
@@ -25,10 +26,10 @@ class Counting(Predictor):
 
     calls = 0
 
-    async def score_async(self, query: Query) -> Scores:
+    async def score_async(self, query: Query, loading: Loading = nullcontext) -> Scores:
         """As a predictor does."""
         self.calls += 1
-        return await super().score_async(query)
+        return await super().score_async(query, loading)
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def answers(predictor: Predictor, *bodies: dict[str, Any]) -> list[Any]:
     async def all_at_once() -> list[Any]:
         batcher = MicroBatcher(predictor)
         requests = [parse(json.dumps(body).encode(), BOUNDS) for body in bodies]
-        return await asyncio.gather(*map(batcher.answer, requests), return_exceptions=True)
+        return await asyncio.gather(*(batcher.answer(request) for request in requests), return_exceptions=True)
 
     return asyncio.run(all_at_once())
 

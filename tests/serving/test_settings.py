@@ -12,6 +12,8 @@ OTHERS: dict[str, str] = {
     "host": "0.0.0.0",
     "local_directory": "/tmp/somewhere",
     "warm": "true",
+    "open_metrics": "true",
+    "open_docs": "true",
     "log_level": "debug",
 }
 """A value that is not the default, where it is no number."""

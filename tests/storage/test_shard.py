@@ -19,7 +19,16 @@ from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.windows import Window
 from myriad.storage.artifact import pack, views
-from myriad.storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
+from myriad.storage.shard import (
+    LEAST_COMBINED,
+    MOST_COMBINED,
+    NO_MODEL,
+    Entries,
+    Shard,
+    concatenated,
+    entries_of,
+    pack_shard,
+)
 from myriad.training.fit import fit
 from myriad.training.job.candidate import only
 from myriad.training.plan import Plan
@@ -214,6 +223,50 @@ def test_what_is_not_a_consistent_shard_is_corrupt_by_name(damage: str) -> None:
         opened(raw)
 
 
+def spoilt(name: str, value: float) -> bytes:
+    """The shard with one value of an array replaced."""
+    array = TENSORS[name].copy()
+    array.flat[-1] = value
+    return pack({**TENSORS, name: array}, METADATA)
+
+
+_NONSENSE: dict[str, tuple[str, float, str]] = {
+    "no combination": ("index/combined", np.nan, "index/combined has the value nan"),
+    "an infinite combination": ("index/combined", np.inf, "index/combined has the value inf"),
+    "a combination of zero": ("index/combined", 0, "index/combined has the value 0; it has to be from 0.001 to 10000"),
+    "a negative combination": ("index/combined", -1, "index/combined has the value -1"),
+    "a huge combination": ("index/combined", 3e4, "index/combined has the value 30000"),
+    "no step": ("index/step", 0, "index/step has the value 0"),
+    "a step of a century": ("index/step", 100 * 365 * 86400, "index/step has the value"),
+    "no points": ("index/points", 0, "index/points has the value 0"),
+    "a history before 1970": ("index/history", -1, "index/history has the value -1"),
+    "a history after 2200": ("index/history", 1 << 40, "index/history has the value"),
+    "a history that ends first": ("index/history", 5, "index/history has a history that ends before it begins"),
+    "a fit after 2200": ("index/fitted_at", 1 << 62, "index/fitted_at has the value"),
+    "a huge threshold": ("1m/ewma/threshold", 3e38, "1m/ewma: .*array threshold has the value 3e.38"),
+    "a floor of nothing": ("1m/ewma/floor", 1e-300, "1m/ewma/floor has a value below 1e-09"),
+    "a huge spread": ("1m/ewma/spread", 1e300, "1m/ewma: .*array spread has the value 1e.300"),
+}
+
+
+@pytest.mark.parametrize("nonsense", _NONSENSE)
+def test_a_value_that_training_cannot_give_is_found_by_name_when_a_shard_is_checked(nonsense: str) -> None:
+    name, value, why = _NONSENSE[nonsense]
+    shard = opened(spoilt(name, value))
+    with pytest.raises(ArtifactCorrupt, match=f"artifact x is corrupt: {why}"):
+        shard.check()
+
+
+@pytest.mark.parametrize("raw", [RAW, GOLDEN.read_bytes(), pack_shard(ENTRIES.take(np.empty(0, np.int64)))])
+def test_what_was_fitted_passes_the_check(raw: bytes) -> None:
+    opened(raw).check()
+
+
+def test_the_bounds_of_combinations_are_numbers_a_float16_keeps() -> None:
+    kept = np.array([LEAST_COMBINED, MOST_COMBINED], np.float16).astype(float)
+    assert LEAST_COMBINED <= kept[0] < kept[1] <= MOST_COMBINED
+
+
 def test_a_scalar_where_rows_belong_is_corrupt() -> None:
     arrays = {name: array for name, array in TENSORS.items() if not name.startswith("1m/")}
     scalars: Arrays = {f"1m/ewma/{name}": np.array(1.0) for name in adapters.get("ewma").params}
@@ -248,8 +301,7 @@ def only_opens_or_is_corrupt(raw: bytes) -> None:
     """Open and search a file that may be damaged; any error but `ArtifactCorrupt` is one of the test."""
     try:
         shard = opened(raw)
-        for model in shard.models.values():
-            model.check()
+        shard.check()
     except ArtifactCorrupt:
         return
     found(shard, NAMES)

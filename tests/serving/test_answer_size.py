@@ -1,0 +1,69 @@
+"""Answer sizes: no answer is larger than was said before it was made."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from myriad.formats.base import Bounds
+from myriad.models.errors import TooLarge
+from myriad.serving import answer_size, bulk
+from myriad.serving.decode import parse, single_batch
+from myriad.serving.encode import encode
+from myriad.serving.predictor import Predictor
+from tests.conftest import END, Published
+
+LABEL = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+VALUE = st.floats(allow_nan=False, allow_infinity=False)
+ROW = st.tuples(LABEL, LABEL, LABEL, st.integers(0, END), VALUE)
+
+
+@pytest.fixture(scope="module")
+def predictor(published: Published) -> Predictor:
+    return Predictor.open(published.url)
+
+
+@pytest.mark.parametrize("bands", [False, True])
+@pytest.mark.parametrize("media_type", [bulk.JSON, bulk.NDJSON])
+def test_no_table_is_answered_with_more(predictor: Predictor, media_type: str, bands: bool) -> None:
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(ROW, min_size=1, max_size=30))
+    def check(rows: list[tuple[str, str, str, int, float]]) -> None:
+        columns = dict(
+            zip(("region", "host", "metric", "timestamp", "value"), map(list, zip(*rows, strict=True)), strict=True)
+        )
+        for table in (pa.table(columns), pa.table(columns | {"host": pa.array(columns["host"]).dictionary_encode()})):
+            scores, query = predictor.score_table(table, None, "weighted", bands=bands)
+            request = bulk.BulkRequest(table, None, "weighted", bands)
+            answer = b"".join(bulk.write(request, query, scores, media_type))
+            assert len(answer) <= answer_size.of_table(table, 3, bands=bands)
+
+    check()
+
+
+@pytest.mark.parametrize("bands", [False, True])
+def test_no_series_are_answered_with_more(predictor: Predictor, published: Published, bands: bool) -> None:
+    known = [one._asdict() for one in published.fleet.series]
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(ROW, min_size=1, max_size=30), st.sampled_from(known))
+    def check(rows: list[tuple[str, str, str, int, float]], own: dict[str, str]) -> None:
+        points = [{"timestamp": END - 60 * i, "value": row[4]} for i, row in enumerate(rows)]
+        several = [{"region": r, "host": h, "metric": m, "datapoints": points} for r, h, m, *_ in rows]
+        body = json.dumps({"series": [{**own, "datapoints": points}, *several], "bands": bands}).encode()
+        request = parse(body, Bounds(points=10_000, series=1000))
+        most = answer_size.of_series(request.labels, sum(map(len, request.points)), 3, bands=bands)
+        batch = single_batch(request)
+        (answer,) = encode(batch, predictor.score(batch.query))
+        assert isinstance(answer, bytes)
+        assert len(answer) <= most
+
+    check()
+
+
+def test_what_is_beyond_the_limit_is_refused_with_both_figures() -> None:
+    answer_size.check(10, 10)
+    with pytest.raises(TooLarge, match="may have 11 bytes; at most 10"):
+        answer_size.check(11, 10)

@@ -55,7 +55,12 @@ def run(report: Report, series: int, seconds: int, directory: Path) -> "np.ndarr
     myriad_cli.synth(store, series)
     myriad_cli.warm(store, directory / "local")
     fleet = Fleet.current(store, directory / "local")
-    settings = {"workers": WORKERS, "worker_bytes": WORKER_BYTES, "cache_bytes": CACHE_BYTES, "poll_seconds": 5}
+    settings: dict[str, Any] = {
+        "workers": WORKERS,
+        "worker_bytes": WORKER_BYTES,
+        "cache_bytes": CACHE_BYTES,
+        "poll_seconds": 5,
+    }
     traffic = Traffic(fleet.by_host)
     with serving_fleet(fleet, directory, **settings) as service:
         samples, answers, slowest = _soak(service, traffic, seconds)

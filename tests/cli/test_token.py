@@ -10,7 +10,7 @@ def test_the_line_is_one_of_a_tokens_file(tmp_path: Path) -> None:
     made = told("token", "pipeline", "--scope", "predict", "--scope", "read")
     (tmp_path / "tokens").write_text(made["line"] + "\n")
     (token,) = read_tokens(tmp_path / "tokens")
-    assert (token.name, token.scopes) == ("pipeline", {"predict", "read"})
+    assert (token.name, token.scopes) == ("pipeline", frozenset({"predict", "read"}))
     assert made["token"] not in made["line"]
     assert made["token"] != told("token", "pipeline", "--scope", "predict")["token"]
 

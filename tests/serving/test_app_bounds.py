@@ -126,7 +126,7 @@ def test_a_line_of_ndjson_is_what_the_parser_takes_for_one(service: Server) -> N
 def test_columns_that_mean_nothing_are_refused_after_a_bound(service: Server) -> None:
     base = {**{part: [name] for part, name in CPU._asdict().items()}, "timestamp": [END]}
     windows = {f"{i}m": [1.0] for i in range(1, 10_000)}
-    requests = [
+    requests: list[tuple[bytes | str, str]] = [
         (json.dumps({**base, **windows}), "application/json"),
         (json.dumps({**base, "value": [1.0], **{f"x{i}": [1] for i in range(20_000)}}), "application/json"),
         ("\n".join(json.dumps({**{k: v[0] for k, v in base.items()}, f"{i}m": 1.0}) for i in range(1, 3000)), NDJSON),

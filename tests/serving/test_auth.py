@@ -38,7 +38,8 @@ class Keys:
     """A server of the public keys that tokens are signed with."""
 
     def __init__(self) -> None:
-        self.keys, self.fetched = [ECKey.generate_key("P-256", {"kid": "1"})], 0
+        self.keys: list[Any] = [ECKey.generate_key("P-256", {"kid": "1"})]
+        self.fetched = 0
         keys = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -129,7 +130,7 @@ def test_each_path_needs_its_scope(
     ["", "Bearer", "Bearer ", "Basic abc", "Bearer " + "x" * 20_000, "Bearer é", "Bearer a.b.c", "bearer"],
 )
 def test_what_is_no_token_is_told_so(closed: Server, body: dict[str, Any], authorization: str) -> None:
-    response = closed.client.post("/predict", json=body, headers={"authorization": authorization.encode()})
+    response = closed.client.post("/predict", json=body, headers=[(b"authorization", authorization.encode())])
     assert response.status_code == 401
     assert len(response.content) < 500
 

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 
 from myriad.serving.problems import Problem
 
@@ -34,17 +35,21 @@ class HealthListener:
         self._checks = checks
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family, reuse_port=True)
-        self._loop, self._open = asyncio.new_event_loop(), 0
-        threading.Thread(target=self._run, name="health", daemon=True).start()
+        self._open = 0
+        self._stop: Future[Callable[[], object]] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._listen()), name="health", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Listen no longer."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._stop.result(READ_SECONDS)()
+        self._thread.join(READ_SECONDS)
 
-    def _run(self) -> None:
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._socket))
-        self._loop.run_forever()
-        server.close()
+    async def _listen(self) -> None:
+        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+        async with await asyncio.start_server(self._serve, sock=self._socket):
+            self._stop.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
+            await stopped.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1

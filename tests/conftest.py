@@ -182,6 +182,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@contextlib.contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that refuses connections for the duration of the block: nobody else can listen on it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
+
+
 def history(days: float, *, series: int = 1, step: int = 60, seed: int = 0, until: int = END) -> Points:
     """Normal noise around a daily rhythm, a point every `step` seconds up to `until`."""
     draw = np.random.default_rng(seed)

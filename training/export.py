@@ -6,6 +6,7 @@ has the points it was calibrated on.
 
 import io
 import sys
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -320,7 +321,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"it claims to hold more than {MAX_BYTES} bytes")
         with np.load(data, allow_pickle=False) as there:
             arrays = {name: there[name] for name in there.files}
-    except (zipfile.BadZipFile, zlib.error, OSError, MemoryError, RuntimeError) as exc:
+    except (zipfile.BadZipFile, zlib.error, tokenize.TokenError, OSError, MemoryError, RuntimeError) as exc:
         raise ValueError(str(exc)) from exc
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise ValueError("something in it is no array")

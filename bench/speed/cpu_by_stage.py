@@ -24,8 +24,8 @@ from myriad.serving.app import create_app
 from myriad.serving.settings import Settings
 
 STAGES: Mapping[str, Sequence[str]] = {
-    "decode": ("predict:decode", "predict:parse", "micro_batching:make_batch", "coding:decompress",
-               "bulk:read", "predictor:table_query"),
+    "decode": ("predict:parse_simple", "predict:parse", "predict:single_batch", "micro_batching:make_batch",
+               "coding:decompress", "bulk:read", "predictor:table_query"),
     "resolve": ("resolution:ResolutionCache.grouping", "predictor:labels_of", "scoring:resolve",
                 "resolution:Resolution.of"),
     "aggregate": ("scoring:_window_values",),

@@ -54,6 +54,8 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             cached.cache_clear()
 
     monkeypatch.syspath_prepend(site)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "acme_models"]:
+        monkeypatch.delitem(sys.modules, name)  # of the examples
     forget()
     yield
     monkeypatch.undo()

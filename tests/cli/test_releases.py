@@ -19,7 +19,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def two(url: str) -> tuple[Manifest, Manifest]:
     """Two releases, the second one current; they differ in one region."""
-    releases = Releases(open_store(url))
+    releases = Releases(open_store(url), force=True)  # the second has a quarter of the series
     first = released(releases, fitted())
     return first, released(releases, fitted("r/a/cpu", seed=1), releases.head())
 

@@ -15,7 +15,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import END, Published, Server, free_port
+from tests.conftest import END, Published, Server, refusing_port
 from tests.examples.processes import EXAMPLES, run_python
 
 PRODUCER = EXAMPLES / "arrow_producer.py"
@@ -158,7 +158,8 @@ def test_a_service_out_of_reach_is_tried_again_a_few_times(
     monkeypatch.setattr(producer, "FIRST_PAUSE", 0.001)
     (tick,) = producer.ticks(str(telemetry), 1, None)
     with (
-        httpx.Client(base_url=f"http://127.0.0.1:{free_port()}", trust_env=False) as client,
+        refusing_port() as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
         pytest.raises(producer.NotScored, match=r"16 series was not scored; .* 5 attempts: ConnectError"),
     ):
         producer.score(client, tick)

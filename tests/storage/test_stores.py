@@ -18,7 +18,7 @@ from myriad.storage.file import FileStore, written_aside
 from myriad.storage.memory import MemoryStore
 from myriad.storage.s3 import S3Store
 from myriad.storage.url import open_store
-from tests.conftest import S3_PAGE, free_port
+from tests.conftest import S3_PAGE, refusing_port
 from tests.storage.contract import LIMIT, Contract
 
 BUCKET = "contract"
@@ -131,11 +131,12 @@ class TestS3(Contract):
                 use()
 
     def test_a_server_out_of_reach_is_unavailable_before_long(self, monkeypatch: pytest.MonkeyPatch, s3: str) -> None:
-        address = f"http://127.0.0.1:{free_port()}"
-        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        started = time.monotonic()
-        with pytest.raises(Unavailable, match=f"s3://bucket/fleet/CURRENT: .*{address}"):
-            S3Store("bucket", "fleet").get("CURRENT", LIMIT)
+        with refusing_port() as port:
+            address = f"http://127.0.0.1:{port}"
+            monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+            started = time.monotonic()
+            with pytest.raises(Unavailable, match=f"s3://bucket/fleet/CURRENT: .*{address}"):
+                S3Store("bucket", "fleet").get("CURRENT", LIMIT)
         assert time.monotonic() - started < 15
 
     def test_credentials_that_are_not_there_are_said_to_be(self, monkeypatch: pytest.MonkeyPatch, s3: str) -> None:

@@ -3,6 +3,7 @@
 `python -m bench.adapter_table --help`.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from myriad.training.fleets.synthetic import DAY, fleet
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "adapters.md"
+RESULTS = ROOT / "bench" / "results"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 DAYS, HOSTS = 14, 2
 ALONE_POINTS, BATCH_SERIES = 60, 10_000
@@ -35,13 +37,16 @@ OWN = "Myriad"
 @click.option(
     "--output", default=None, type=click.Path(path_type=Path), help="Where the JSON goes; no page is changed."
 )
-def main(output: Path | None) -> None:
+@click.option("--only", multiple=True, metavar="NAME", help="Measure this one; of the others the results are kept.")
+def main(output: Path | None, only: tuple[str, ...]) -> None:
     """Fit every adapter to the same history, and measure what a row takes in bytes and in time."""
     report = Report("adapters")
     past, new = telemetry()
+    (kept,) = json.loads((RESULTS / "adapters.json").read_text())["sizes"].values() if only else ({},)
     for name in adapters.names():
-        report.add(BATCH_SERIES, name, measure(adapters.get(name), past, new))
-    report.write(output or ROOT / "bench" / "results")
+        known = name in kept and name not in only
+        report.add(BATCH_SERIES, name, kept[name] if known else measure(adapters.get(name), past, new))
+    report.write(output or RESULTS)
     if not output:
         update(PAGE, report.as_json())
 

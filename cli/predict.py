@@ -32,7 +32,7 @@ Score = Callable[[pa.Table, int], pa.Table]
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @store_option
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Scores, as .parquet or .csv.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Scores, in the format its name says.")
 @click.option("--windows", help="Of the release's, as in 1m,15m; all where not given.")
 @click.option("--combine", type=click.Choice(COMBINES), default="weighted", show_default=True)
 @click.option("--processes", default=os.cpu_count(), type=click.IntRange(1), show_default=True)
@@ -49,8 +49,9 @@ def predict(
 ) -> None:
     """Score the telemetry in FILE with the current release of a store, and say what came of it.
 
-    FILE is Parquet or CSV with the columns region, host, metric, timestamp and value. It is read in parts, each with
-    the points that its series' longest window looks back on: the rows of a series are to be in order of time.
+    FILE is a table, Parquet or CSV for example, with the columns region, host, metric, timestamp and value. It is read
+    in parts, each with the points that its series' longest window looks back on: the rows of a series are to be in
+    order of time.
     """
     if output is not None:
         try:

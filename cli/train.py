@@ -71,8 +71,8 @@ def train(
 ) -> None:
     """Fit models to the telemetry in FILES and publish them as a release.
 
-    FILES are Parquet or CSV with the columns region, host, metric, timestamp and value; or a single YAML file, a job,
-    that says all the rest as well.
+    FILES are tables, Parquet or CSV for example, with the columns region, host, metric, timestamp and value; or a
+    single YAML file, a job, that says all the rest as well.
     """
     job = _job(files, flags)
     if processes:

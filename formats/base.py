@@ -144,11 +144,3 @@ def readable(name: str) -> Iterator[None]:
         raise InvalidPoints(f"{name}: {exc}") from exc
     except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
         raise InvalidPoints(f"{name}: cannot be read: {exc}") from exc
-
-
-def demand(columns: Sequence[str], there: Sequence[str]) -> None:
-    """Raise `InvalidPoints` for a column that is missing among those of a file, or there several times."""
-    for name in columns:
-        if (count := list(there).count(name)) != 1:
-            what = "is missing" if count == 0 else "is there several times"
-            raise InvalidPoints(f"column {name!r} {what}; the columns are {', '.join(there[:30])}")

@@ -7,8 +7,8 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.csv
 
-from myriad.formats.base import ROWS, Format, LeftOut, Writer, demand
-from myriad.formats.columns.table import LABELS
+from myriad.formats.base import ROWS, Format, LeftOut, Writer
+from myriad.formats.columns.table import LABELS, demand
 
 BYTES_A_ROW = 64
 """What a row takes, about."""

@@ -7,8 +7,9 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.parquet
 
-from myriad.formats.base import ROWS, Format, LeftOut, Writer, demand
+from myriad.formats.base import ROWS, Format, LeftOut, Writer
 from myriad.formats.columns.canonical import moment
+from myriad.formats.columns.table import demand
 
 READ_BYTES = 1 << 20
 """Read ahead in each column."""

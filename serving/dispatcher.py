@@ -48,8 +48,7 @@ class Dispatcher:
         self._refused = metrics.requests.labels("predict", "503")
         app.add_middleware(ProblemMiddleware, metrics=metrics)
 
-    @property
-    def refusal(self) -> bytes | None:
+    def refuse_if_full(self) -> bytes | None:
         """The response to a request at `/predict` that begins now, where no more are taken on; counted."""
         if not self._predict.admission.is_full:
             return None

@@ -103,7 +103,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._state = _State.BODY
         self._send_refusal()
         is_first = self.cycle is None or self.cycle.response_complete
-        if self.url == b"/predict" and is_first and (refusal := self.app.refusal):
+        if self.url == b"/predict" and is_first and (refusal := self.app.refuse_if_full()):
             self.cycle = _Refused()  # type: ignore[assignment]
             self._refusal, seconds = refusal, REFUSAL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311  to spread tries
             self._refusing = self.loop.call_later(seconds, self._send_refusal)

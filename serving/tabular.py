@@ -65,7 +65,7 @@ def table_query(
     """
     aggregated = _window_columns(table)
     if aggregated:
-        demand(table, ["timestamp"])
+        demand(["timestamp"], table.column_names)
         points = Points(timestamps(table)[grouping.order], np.zeros(table.num_rows), grouping.offsets)
         means = [column[grouping.order] for column in aggregated.values()]
         bad = {**unscorable(points, *means), **grouping.bad}
@@ -132,7 +132,7 @@ def _window_columns(table: pa.Table) -> dict[Window, NDArray[np.float64]]:
         return {}
     columns = {Window.parse(name): numbers(table, name) for name in table.column_names if is_window(name)}
     if not columns:
-        demand(table, ["value"])
+        demand(["value"], table.column_names)
     return columns
 
 

@@ -26,9 +26,9 @@ from myriad.training.job.config import JobFile
 from myriad.training.run import run
 from tests.adapters import libraries
 
-SLOW = {"serve", "service", "s3", "bucket", "demo"}
+SLOW = {"serve", "service", "bounded", "closed", "strict", "s3", "bucket", "demo"}
 """Fixtures that start a server or run a command: `--quick` leaves out what needs one."""
-SLOW_FOLDERS = ("bench", "cli", "docs")
+SLOW_FOLDERS = ("bench", "cli", "docs", "examples")
 
 END = 1_767_571_200  # 2026-01-05T00:00Z
 S3_PAGE = 20  # objects in a page of a listing; elsewhere it is 1000
@@ -98,8 +98,10 @@ def job_of(root: Path, history: pa.Table, **fields: Any) -> JobFile:
 
 @pytest.fixture(scope="session", autouse=True)
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Training jobs keep what is done of them among the tests' files."""
+    """Training jobs keep what is done of them among the tests' files, and nothing else is set."""
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("MYRIAD_") and name != "MYRIAD_DATA"]:
+            patch.delenv(name)
         patch.setenv("MYRIAD_WORK", str(tmp_path_factory.mktemp("work")))
         yield
 

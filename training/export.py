@@ -245,7 +245,7 @@ def points_of(history: SeriesData) -> Points:
         points = history
     else:
         table = history if isinstance(history, pa.Table) else pa.Table.from_pandas(history, preserve_index=False)
-        demand(table, ("timestamp", "value"))
+        demand(("timestamp", "value"), table.column_names)
         points = Points.of((timestamps(table), numbers(table, "value")))
     if len(points) != 1:
         raise InvalidPoints(f"there are {len(points)} series; a model is of one")

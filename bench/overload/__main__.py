@@ -1,8 +1,8 @@
 """Overload: how soon those are answered who are, and health probes, beside far more load than a worker can take.
 
 A load of many connections, each asking again as soon as it is answered, stands for ten times the capacity and more. A
-probe beside it sends a request on a connection of its own a hundred times a second and looks at those that were taken
-on. Calm is the same probe beside as many connections as keep the worker busy.
+few clients beside it send a request on connections of their own a hundred times a second and look at those that were
+taken on. Calm is the same probe beside as many connections as keep the worker busy.
 """
 
 import shutil
@@ -32,6 +32,8 @@ SERIES = 10_000
 CALM, OVERLOAD = 64, 2000
 SECONDS = 20
 TIMES = 3.0
+ASKING = 8
+"""Clients whose requests are timed: most of them are refused in overload."""
 
 
 @click.command()
@@ -100,7 +102,10 @@ def _beside(service: Service, health_port: int, body: Path, connections: int, se
                 health[port].append(time.perf_counter() - started)
                 client.close()
 
-        threads = [threading.Thread(target=ask), *(threading.Thread(target=probe, args=[port]) for port in health)]
+        threads = [
+            *(threading.Thread(target=ask) for _ in range(ASKING)),
+            *(threading.Thread(target=probe, args=[port]) for port in health),
+        ]
         for thread in threads:
             thread.start()
         time.sleep(seconds - 2)

@@ -60,7 +60,7 @@ def grouped(table: pa.Table, grouping: Grouping | None = None) -> Grouped:
     Raises:
         InvalidPoints: a column is missing or of a type it cannot be, or a timestamp is not one.
     """
-    demand(table, COLUMNS)
+    demand(COLUMNS, table.column_names)
     by_series = grouping or grouping_of(labels_of(table))
     values = numbers(table, "value")[by_series.order]
     points = Points(timestamps(table)[by_series.order], values, by_series.offsets)
@@ -82,12 +82,12 @@ def unscorable(points: Points, *values: NDArray[np.float64]) -> dict[int, Invali
     return bad | {i: InvalidPoints("a timestamp is not a time between 1970 and 2200") for i in timeless}
 
 
-def demand(table: pa.Table, columns: Sequence[str]) -> None:
-    """Raise `InvalidPoints` for a column that is missing, or there twice."""
-    if twice := [name for name in columns if table.column_names.count(name) > 1]:
-        raise InvalidPoints(f"there are several columns {twice[0]!r}")
-    if missing := [name for name in columns if name not in table.column_names]:
-        raise InvalidPoints(f"column {missing[0]!r} is missing; a table needs {', '.join(columns)}")
+def demand(columns: Sequence[str], there: Sequence[str]) -> None:
+    """Raise `InvalidPoints` for a column that is missing among those of a table, or there several times."""
+    for name in columns:
+        if (count := list(there).count(name)) != 1:
+            what = "is missing" if count == 0 else "is there several times"
+            raise InvalidPoints(f"column {name!r} {what}; the columns are {', '.join(there[:30])}")
 
 
 def labels_of(table: pa.Table) -> Names:
@@ -96,7 +96,7 @@ def labels_of(table: pa.Table) -> Names:
     Raises:
         InvalidPoints: a label column is missing, or not text.
     """
-    demand(table, LABELS)
+    demand(LABELS, table.column_names)
     encoded = [_encoded(table, name) for name in LABELS]
     regions, hosts, metrics = (parts for parts, _ in encoded)
     return Names((regions, hosts, metrics), np.stack([codes for _, codes in encoded]))

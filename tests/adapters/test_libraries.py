@@ -43,18 +43,21 @@ def test_in_ci_it_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_test_that_needs_it_is_skipped_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "QUICK", False)
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="nowhere_installed is not installed"):
         needs("numpy", "nowhere_installed")
 
 
 def test_in_ci_a_test_that_needs_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "QUICK", False)
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="nowhere_installed is not installed, and in CI it has to be"):
         needs("nowhere_installed")
 
 
 def test_what_is_installed_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "QUICK", False)
     monkeypatch.setenv("CI", "true")
     needs("numpy", "")
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -10,7 +11,6 @@ from bench import adapter_table as bench
 from myriad import adapters
 
 FIGURES = ("fit_ms", "alone_us", "batch_us")
-ROOT = Path(__file__).parents[2]
 
 
 def test_a_run_measures_every_adapter_and_changes_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,9 +25,26 @@ def test_a_run_measures_every_adapter_and_changes_no_page(tmp_path: Path, monkey
     assert bench.PAGE.read_text() == page
 
 
-def test_the_kept_results_are_of_every_adapter() -> None:
-    (by_adapter,) = json.loads((ROOT / "bench" / "results" / "adapters.json").read_text())["sizes"].values()
-    assert tuple(by_adapter) == adapters.names()
+def kept() -> dict[str, dict[str, Any]]:
+    """The committed results, by adapter."""
+    (by_adapter,) = json.loads((bench.RESULTS / "adapters.json").read_text())["sizes"].values()
+    return dict(by_adapter)
+
+
+def test_a_run_of_one_adapter_keeps_what_is_known_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "MIN_SECONDS", 0.0)
+    done = CliRunner().invoke(bench.main, ["--output", str(tmp_path), "--only", "ewma"], catch_exceptions=False)
+    assert done.exit_code == 0
+    (by_adapter,) = json.loads((tmp_path / "adapters.json").read_text())["sizes"].values()
+    assert {name for name, figures in by_adapter.items() if figures != kept()[name]} == {"ewma"}
+
+
+def test_the_kept_results_are_of_every_adapter_as_it_is() -> None:
+    assert tuple(kept()) == adapters.names()
+    for name, figures in kept().items():
+        assert figures == figures | bench.description(adapters.get(name))
 
 
 def test_the_table_takes_the_place_of_the_one_on_the_page(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class History(Part):
     """Where the telemetry comes from: one of `files`, `dataset` and `prometheus`.
 
     Attributes:
-        files: globs of .parquet and .csv files.
+        files: globs of files; how their names end says their format.
         dataset: a directory of Parquet files, also ones like `region=eu/date=2026-01-01/x.parquet`.
         days: only the latest so many are read.
         columns: their names in files and dataset.

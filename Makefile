@@ -8,7 +8,7 @@ ARGS ?=
 # The folders that are imported as `myriad.*`.
 PACKAGES := models formats adapters storage training serving cli
 
-.PHONY: install demo check quick test bench-scale bench-speed bench-peers bench-quality bench-adapters bench-soak bench-overload fuzz locust lock clean
+.PHONY: install demo check quick test bench-scale bench-speed bench-peers bench-quality bench-adapters bench-soak bench-overload bench-bounds fuzz locust lock clean
 
 install: $(VENV)/installed
 
@@ -56,6 +56,9 @@ bench-soak: install
 
 bench-overload: install
 	$(BIN)/python -m bench.overload $(ARGS)
+
+bench-bounds: install
+	$(BIN)/python -m bench.bounds $(ARGS)
 
 fuzz: install
 	$(BIN)/python -m bench.fuzz $(ARGS)

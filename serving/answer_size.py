@@ -1,23 +1,30 @@
-"""Answer sizes: the most bytes an answer may have, known before it is scored.
+"""Answer sizes: the most bytes an answer may have, known before it is scored."""
 
-The bounds are those of JSON, the longest of the formats: a float64 has at most 24 characters, a timestamp 11.
-"""
-
+import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from myriad.formats.columns.table import LABELS
 from myriad.models.errors import TooLarge
+from myriad.models.key import MAX_PART_LENGTH
+from myriad.serving.bulk import ARROW, NDJSON
 
-NUMBER, TIMESTAMP, STATUS = 25, 12, 22
-SERIES = 400
-"""Of a series: names of fields, status, counts, a detail; without its labels."""
+NUMBER, TIME, STATUS, NULL = 25, 12, 22, 5
+"""As JSON with a comma: a float64, epoch seconds, a status, no label."""
+TIME_WITH_ZONE = 48
+COLUMN = 9
+"""A value in a column of Arrow, with its bit of validity."""
+SERIES, WINDOW = 400, 200
+"""Of a series, and of each of its windows: names of fields, status, counts, a detail; without its labels."""
+BATCH = 8192
+"""Of a record batch of Arrow: its metadata, and buffers that are padded."""
 ESCAPED = 6
-"""Characters of JSON that a character of text may become, `\\u001f`; percent-encoded UTF-8 has no more."""
-TIMES_NAMED = 2
-"""A series' labels stand in its answer, and in the keys of its models, once a window."""
+"""Bytes that a byte of text may become: `\\u001f` in JSON; percent-encoded it is 3."""
+PLAIN = re.compile(r"[A-Za-z0-9_.-]*")
+"""Text that stays as it is, in JSON and percent-encoded."""
 
 
 def check(most: int, limit: int) -> None:
@@ -27,7 +34,7 @@ def check(most: int, limit: int) -> None:
 
 
 def of_series(labels: Iterable[Sequence[str]], points: int, windows: int, *, bands: bool) -> int:
-    """The most bytes of an answer for each series by itself.
+    """The most bytes of an answer for each series by itself: its labels, and once a window the key of its model.
 
     Args:
         labels: region, host and metric of each series.
@@ -37,29 +44,44 @@ def of_series(labels: Iterable[Sequence[str]], points: int, windows: int, *, ban
     """
     texts = count = 0
     for one in labels:
-        texts += sum(map(len, one))
+        text = "".join(one)
+        texts += len(text) if PLAIN.fullmatch(text) else ESCAPED * len(text.encode(errors="replace"))
         count += 1
     numbers = 1 + windows * (4 if bands else 2)
-    named = ESCAPED * texts * (1 + windows) + count * (SERIES + 200 * windows)
-    return named + points * (TIMESTAMP + numbers * NUMBER)
+    return texts * (1 + windows) + count * (SERIES + WINDOW * windows) + points * (TIME + numbers * NUMBER)
 
 
-def of_table(table: pa.Table, windows: int, *, bands: bool) -> int:
-    """The most bytes of an answer with a row for each of a table's, all its labels written out."""
+def of_table(table: pa.Table, windows: int, media_type: str, *, bands: bool) -> int:
+    """The most bytes of an answer with a row for each of a table's, in JSON, NDJSON or Arrow."""
     numbers = 1 + windows * (4 if bands else 1)
-    texts = sum(_text_bytes(table.column(name)) for name in LABELS if name in table.column_names)
-    names = 100 + 20 * numbers  # of NDJSON, in every row
-    return ESCAPED * texts + table.num_rows * (names + TIMESTAMP + STATUS + numbers * NUMBER) + 1000
+    labels = [table.column(name) for name in LABELS if name in table.column_names]
+    if media_type == ARROW:
+        batches = 1 + sum(column.num_chunks for column in table.columns)
+        return sum(column.nbytes for column in labels) + table.num_rows * COLUMN * (numbers + 2) + batches * BATCH
+    names = 100 + 20 * numbers if media_type == NDJSON else 0
+    row = names + len(LABELS) * NULL + TIME_WITH_ZONE + STATUS + numbers * NUMBER
+    if "timestamp" in table.column_names and not pa.types.is_timestamp(table.schema.field("timestamp").type):
+        row -= TIME_WITH_ZONE - TIME
+    return sum(map(_text_bytes, labels)) + table.num_rows * row + 1000
 
 
 def _text_bytes(column: pa.ChunkedArray) -> int:
-    """Of all its rows' texts; none where it is not of text, which is refused later."""
-    is_dictionary = pa.types.is_dictionary(column.type)
-    kind = column.type.value_type if is_dictionary else column.type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return 0
+    """As JSON, of all its rows' texts; none where it is not of text, which is refused later."""
     total = 0
     for chunk in column.chunks:
-        lengths = pc.binary_length(chunk.dictionary if is_dictionary else chunk).cast(pa.int64())
-        total += pc.sum(pc.take(lengths, chunk.indices) if is_dictionary else lengths).as_py() or 0
+        texts = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+        if pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type):
+            # What is too long for a label is cut before it is repeated.
+            lengths = pc.min_element_wise(pc.binary_length(texts).cast(pa.int64()), 4 * MAX_PART_LENGTH)
+            lengths = pc.take(lengths, chunk.indices) if texts is not chunk else lengths
+            total += (pc.sum(lengths).as_py() or 0) * (ESCAPED if _has_special(texts) else 1)
     return total
+
+
+def _has_special(texts: pa.Array) -> bool:
+    """Whether there may be a character in the texts that JSON escapes."""
+    data = texts.buffers()[2]
+    if not data:
+        return False
+    array = np.frombuffer(data, np.uint8)
+    return bool(((array < ord(" ")) | (array == ord('"')) | (array == ord("\\"))).any())

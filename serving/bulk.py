@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from msgspec import Raw, Struct
 
 from myriad.formats.base import Bounds
-from myriad.formats.columns.table import COLUMNS, LABELS
+from myriad.formats.columns.table import COLUMNS, LABELS, readable_times
 from myriad.formats.columns.timestamps import seconds_of
 from myriad.models.ensemble import COMBINES, MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, Malformed
@@ -91,17 +91,25 @@ def write(
 
 def _echoed(table: pa.Table) -> pa.Table:
     """A table whose labels are no longer than what is repeated of labels that cannot be any."""
-    for i, name in enumerate(table.column_names):
-        column = table.column(name)
-        if name not in LABELS or not len(column):
-            continue
-        texts = column.unify_dictionaries().chunk(0).dictionary if pa.types.is_dictionary(column.type) else column
-        if (pc.max(pc.utf8_length(texts)).as_py() or 0) <= MAX_PART_LENGTH:
-            continue
-        text = column.cast(texts.type)
-        too_long = pc.greater(pc.utf8_length(text), MAX_PART_LENGTH)
-        table = table.set_column(i, name, pc.if_else(too_long, pc.utf8_slice_codeunits(text, 0, MAX_ECHO), text))
+    for at, name in enumerate(table.column_names):
+        if name in LABELS:
+            column = table.column(name)
+            cut = pa.chunked_array([_with_short_texts(chunk) for chunk in column.chunks], column.type)
+            table = table.set_column(at, name, cut)
     return table
+
+
+def _with_short_texts(labels: pa.Array) -> pa.Array:
+    texts = labels.dictionary if pa.types.is_dictionary(labels.type) else labels
+    if pa.types.is_null(texts.type) or (pc.max(pc.utf8_length(texts)).as_py() or 0) <= MAX_PART_LENGTH:
+        return labels
+    too_long = pc.greater(pc.utf8_length(texts), MAX_PART_LENGTH)
+    cut = pc.if_else(too_long, pc.utf8_slice_codeunits(texts, 0, MAX_ECHO), texts)
+    if texts is labels:
+        return cut
+    distinct = cut.dictionary_encode()  # several may begin alike
+    indices = pc.take(distinct.indices, labels.indices).cast(labels.type.index_type)
+    return pa.DictionaryArray.from_arrays(indices, distinct.dictionary)
 
 
 def accepted_media_type(accept: str, default: str) -> str:
@@ -187,8 +195,7 @@ def _table(columns: dict[str, list[Any]], bounds: Bounds) -> pa.Table:
 def _from_arrow(body: bytes, bounds: Bounds) -> pa.Table:
     try:
         for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
-            if _has_compressed_buffers(message.type, message.metadata.to_pybytes()):
-                raise BadRequest("its buffers are compressed, so that their size cannot be bounded; compress the body")
+            _refuse_what_grows(message.type, message.metadata.to_pybytes())
         stream = pa.ipc.open_stream(pa.py_buffer(body))
         if len(stream.schema) > MAX_ARROW_COLUMNS:
             raise BadRequest(f"there are {len(stream.schema)} columns; at most {MAX_ARROW_COLUMNS} are looked at")
@@ -200,19 +207,47 @@ def _from_arrow(body: bytes, bounds: Bounds) -> pa.Table:
             bounds.check(0, rows)
             if len(batches) == MAX_ARROW_BATCHES:
                 raise BadRequest(f"there are more than {MAX_ARROW_BATCHES} record batches; send fewer, larger ones")
+            batch.validate()
             batches.append(batch.select(names))
-        table = pa.Table.from_batches(batches, pa.schema([stream.schema.field(name) for name in names]))
+        schema = pa.schema([stream.schema.field(name) for name in names])
+        table = _with_few_chunks(pa.Table.from_batches(batches, schema))
         table.validate(full=True)
-        return table
+        return readable_times(table)
     except (pa.ArrowException, OSError, EOFError, KeyError) as exc:
         raise Malformed(f"the body is not an Arrow stream: {str(exc)[:MAX_ECHO]}") from exc
 
 
-def _has_compressed_buffers(kind: str, metadata: bytes) -> bool:
-    """Whether the buffers of an IPC message are compressed: its flatbuffer has the field `compression`.
+def _with_few_chunks(table: pa.Table) -> pa.Table:
+    """The table with a chunk a column, or one for all batches in a row that share a dictionary.
 
-    Message.fbs of the Arrow format: Message.header is field 2, DictionaryBatch.data field 1, RecordBatch.compression
-    field 3.
+    What is done once a chunk would be done once a batch to the same dictionary, however large.
+    """
+    for at, field in enumerate(table.schema):
+        chunks = table.column(at).chunks
+        if pa.types.is_dictionary(field.type):
+            merged = [_merged(list(run)) for _, run in itertools.groupby(chunks, _place_of_dictionary)]
+        else:
+            table.column(at).validate(full=True)
+            merged = [pa.concat_arrays(chunks)] if chunks else []
+        table = table.set_column(at, field, pa.chunked_array(merged, field.type))
+    return table
+
+
+def _place_of_dictionary(chunk: pa.DictionaryArray) -> tuple[int, ...]:
+    return (len(chunk.dictionary), *(buffer.address for buffer in chunk.dictionary.buffers() if buffer))
+
+
+def _merged(chunks: list[pa.DictionaryArray]) -> pa.DictionaryArray:
+    indices = pa.concat_arrays([chunk.indices for chunk in chunks])
+    return pa.DictionaryArray.from_arrays(indices, chunks[0].dictionary, safe=False)
+
+
+def _refuse_what_grows(kind: str, metadata: bytes) -> None:
+    """Raise `BadRequest` for an IPC message whose size in memory its size in the body does not bound.
+
+    Its buffers are compressed: its flatbuffer has the field `compression`. Or it is a delta: each makes a dictionary of
+    all before it. Message.fbs of the Arrow format: Message.header is field 2, DictionaryBatch.data field 1 and .isDelta
+    field 2, RecordBatch.compression field 3.
     """
 
     def number(at: int, size: int, *, signed: bool = False) -> int:
@@ -228,8 +263,11 @@ def _has_compressed_buffers(kind: str, metadata: bytes) -> bool:
 
     batch = follow(field(number(0, 4), 2))
     if kind == "dictionary" and batch:
+        if (delta := field(batch, 2)) and number(delta, 1):
+            raise BadRequest("it has a delta dictionary; send whole ones")
         batch = follow(field(batch, 1))
-    return kind in ("record batch", "dictionary") and bool(batch and field(batch, 3))
+    if kind in ("record batch", "dictionary") and batch and field(batch, 3):
+        raise BadRequest("its buffers are compressed, so that their size cannot be bounded; compress the body")
 
 
 def _parse_options(given: Mapping[str, str | Raw]) -> _Options:

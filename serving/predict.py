@@ -129,10 +129,11 @@ class PredictEndpoint:
             )
         except ValueError as exc:
             raise BadRequest(f"the URL has more than {MAX_OPTIONS} options", "$") from exc
-        request = await asyncio.to_thread(self._read_table, body, media_type, options)
+        request = await asyncio.to_thread(self._read_table, body, media_type, answer_type, options)
         scores, query = await self._predictor.score_table_in_threads(
-            request.table, request.windows, request.combine, bands=request.bands, loading=self.admission.loading
-        )
+            request.table, request.windows, request.combine, bands=request.bands, bounds=self._bounds,
+            loading=self.admission.loading,
+        )  # fmt: skip
         self._predictor.metrics.count_series(scores.tally(len(query.bad)), len(query.rows))
         return await asyncio.to_thread(self._write_table, request, query, scores, answer_type)
 
@@ -141,12 +142,12 @@ class PredictEndpoint:
         self._check_answer(request)
         return single_batch(request)
 
-    def _read_table(self, body: bytes, media_type: str, options: dict[str, str]) -> bulk.BulkRequest:
+    def _read_table(self, body: bytes, media_type: str, answer_type: str, options: dict[str, str]) -> bulk.BulkRequest:
         try:
             request = bulk.read(body, media_type, options, self._bounds)
         except (pa.ArrowException, OverflowError, UnicodeDecodeError) as exc:
             raise BadRequest(f"the body cannot be read: {str(exc)[:MAX_ECHO]}") from exc
-        most = answer_size.of_table(request.table, self._windows(request.windows), bands=request.bands)
+        most = answer_size.of_table(request.table, self._windows(request.windows), answer_type, bands=request.bands)
         answer_size.check(most, self._settings.max_answer_bytes)
         return request
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from myriad import adapters
+from myriad.formats.base import Bounds
 from myriad.formats.columns.table import COLUMNS, labels_of
 from myriad.models.ensemble import Combine
 from myriad.models.errors import ArtifactCorrupt, InvalidPoints, LoadFailed, MyriadError
@@ -296,7 +297,7 @@ class Predictor:
         self, table: pa.Table, windows: tuple[Window, ...] | None, combine: Combine, *, bands: bool = False
     ) -> tuple[Scores, TableQuery]:
         """The scores of a table's points, and which rows of the table those are of."""
-        return self._run(self._table_steps(table, windows, combine, bands=bands))
+        return self._run(self._table_steps(table, windows, combine, None, bands=bands))
 
     async def score_table_in_threads(
         self,
@@ -305,15 +306,28 @@ class Predictor:
         combine: Combine,
         *,
         bands: bool,
+        bounds: Bounds,
         loading: Loading,
     ) -> tuple[Scores, TableQuery]:
-        """As `score_table`, in threads, none of which waits for a load."""
-        return await self._run_in_threads(self._table_steps(table, windows, combine, bands=bands), loading)
+        """As `score_table`, in threads, none of which waits for a load.
+
+        Raises:
+            TooLarge: the table has more series than the bounds allow.
+        """
+        return await self._run_in_threads(self._table_steps(table, windows, combine, bounds, bands=bands), loading)
 
     def _table_steps(
-        self, table: pa.Table, windows: tuple[Window, ...] | None, combine: Combine, *, bands: bool
+        self,
+        table: pa.Table,
+        windows: tuple[Window, ...] | None,
+        combine: Combine,
+        bounds: Bounds | None,
+        *,
+        bands: bool,
     ) -> Generator[list[Artifact], OpenedShards, tuple[Scores, TableQuery]]:
         key, grouping = self._resolutions.grouping(labels_of(table))
+        if bounds:
+            bounds.check(len(grouping.names), 0)
         manifest = self.manifest
         cached = self._resolutions.get_table(manifest.id, key)
         query = table_query(table, windows, combine, grouping, cached, bands=bands)

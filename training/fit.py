@@ -96,7 +96,7 @@ def _fit_values(
     models: dict[tuple[int, int], list[Model]] = {}
     refusals: list[Refusal] = []
     own = np.zeros(n, np.int64) if borrowed is None else borrowed
-    told = []
+    tables = []
     for at, (window, several) in enumerate(zip(plan.windows, plan.candidates, strict=True)):
         if not several:
             continue
@@ -110,7 +110,7 @@ def _fit_values(
             stacked.append(model)
         scores[at, there], floors[at] = one.scores, one.floors
         refusals += [Refusal(str(series[i]), window, why) for i, why in sorted(one.refused.items())]
-        told.append(recorded(window, several, one, series, history, own))
+        tables.append(recorded(window, several, one, series, history, own))
     combined = combined_thresholds(plan, history, scores, floors)
     some = np.flatnonzero((adapter != NO_MODEL).any(axis=1))
     first, last = (history.offsets[:-1] + own)[some], history.offsets[1:][some] - 1
@@ -127,7 +127,7 @@ def _fit_values(
         adapters=plan.adapter_names,
         models={at: several[0].stack(several) for at, several in models.items()},
     )
-    return Fitted(entries, refusals, records.merge(told), _scored(plan, history, scores, combined).take(some))
+    return Fitted(entries, refusals, records.merge(tables), _scored(plan, history, scores, combined).take(some))
 
 
 def _scored(plan: Plan, history: Points, scores: NDArray[np.float64], combined: NDArray[np.float16]) -> Points:

@@ -1,6 +1,6 @@
 """Tables of datapoints, a row each, as series with their points."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from myriad.formats.columns.timestamps import LATEST, epoch_seconds
+from myriad.formats.columns.timestamps import LATEST, epoch_seconds, seconds_of
 from myriad.models.errors import InvalidKey, InvalidPoints
 from myriad.models.names import Names
 from myriad.models.points import MAX_MAGNITUDE, Points
@@ -119,14 +119,16 @@ def grouping_of(labels: Names) -> Grouping:
 def _encoded(table: pa.Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
     """A label column's distinct labels, and each row's position among them; a null is a label that is not text."""
     column = table.column(name)
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    kind = _value_type(column)
     if pa.types.is_null(kind):
         column, kind = column.cast(pa.string()), pa.string()
     if not _is_text(kind):
         raise InvalidPoints(f"column {name!r} is {kind}, not text")
     parts, codes = _parts_and_codes(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
     if len(set(parts)) < len(parts) or None in parts:  # whoever wrote the dictionary was careless
-        parts, codes = _parts_and_codes(column.cast(kind).dictionary_encode())
+        distinct = {part: at for at, part in enumerate(part for part in dict.fromkeys(parts) if part is not None)}
+        codes = np.array([distinct.get(part, len(distinct)) for part in [*parts, None]])[codes]
+        parts = [*distinct]
     return ([*parts, None] if (codes == len(parts)).any() else parts), codes
 
 
@@ -170,7 +172,31 @@ def timestamps(table: pa.Table) -> NDArray[np.int64]:
 def _epoch(column: pa.ChunkedArray) -> NDArray[np.int64]:
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return epoch_seconds(np.asarray(column))
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    kind = _value_type(column)
     if not (_is_text(kind) or pa.types.is_null(kind)):
         raise InvalidPoints(f"column 'timestamp' is {column.type}, not a time")
-    return epoch_seconds(column.to_pylist())
+    return _seconds_of_texts(column, epoch_seconds)
+
+
+def readable_times(table: pa.Table) -> pa.Table:
+    """The table with a time that is text as epoch seconds, null where it cannot be read: that series is bad."""
+    at = table.schema.get_field_index("timestamp")
+    if at < 0 or not _is_text(_value_type(table.column(at))):
+        return table
+    seconds = _seconds_of_texts(table.column(at), seconds_of)
+    return table.set_column(at, "timestamp", pa.array(seconds, mask=seconds < 0))
+
+
+def _seconds_of_texts(column: pa.ChunkedArray, read: Callable[[list[str]], NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Epoch seconds of each row, -1 for a null; each distinct text is read once."""
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    texts, codes = _parts_and_codes(encoded)
+    used = np.unique(codes)
+    used = used[used < len(texts)]
+    seconds = np.full(len(texts) + 1, -1, np.int64)
+    seconds[used] = read([texts[at] for at in used.tolist()])
+    return seconds[codes]
+
+
+def _value_type(column: pa.ChunkedArray) -> pa.DataType:
+    return column.type.value_type if pa.types.is_dictionary(column.type) else column.type

@@ -15,7 +15,7 @@ from myriad.serving.encode import encode
 from myriad.serving.predictor import Predictor
 from tests.conftest import END, Published
 
-LABEL = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+LABEL = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300)
 VALUE = st.floats(allow_nan=False, allow_infinity=False)
 ROW = st.tuples(LABEL, LABEL, LABEL, st.integers(0, END), VALUE)
 
@@ -26,7 +26,7 @@ def predictor(published: Published) -> Predictor:
 
 
 @pytest.mark.parametrize("bands", [False, True])
-@pytest.mark.parametrize("media_type", [bulk.JSON, bulk.NDJSON])
+@pytest.mark.parametrize("media_type", [bulk.JSON, bulk.NDJSON, bulk.ARROW])
 def test_no_table_is_answered_with_more(predictor: Predictor, media_type: str, bands: bool) -> None:
     @settings(max_examples=60, deadline=None)
     @given(st.lists(ROW, min_size=1, max_size=30))
@@ -34,11 +34,13 @@ def test_no_table_is_answered_with_more(predictor: Predictor, media_type: str, b
         columns = dict(
             zip(("region", "host", "metric", "timestamp", "value"), map(list, zip(*rows, strict=True)), strict=True)
         )
-        for table in (pa.table(columns), pa.table(columns | {"host": pa.array(columns["host"]).dictionary_encode()})):
+        zoned = pa.array([row[3] for row in rows]).cast(pa.timestamp("s")).cast(pa.timestamp("ns", "Asia/Kolkata"))
+        coded = pa.array(columns["host"]).dictionary_encode()
+        for table in (pa.table(columns), pa.table(columns | {"host": coded, "timestamp": zoned})):
             scores, query = predictor.score_table(table, None, "weighted", bands=bands)
             request = bulk.BulkRequest(table, None, "weighted", bands)
             answer = b"".join(bulk.write(request, query, scores, media_type))
-            assert len(answer) <= answer_size.of_table(table, 3, bands=bands)
+            assert len(answer) <= answer_size.of_table(table, 3, media_type, bands=bands)
 
     check()
 

@@ -209,3 +209,64 @@ def test_what_cannot_be_read_is_a_problem(
 ) -> None:
     answer = service.client.post("/predict", content=body, headers={"content-type": media_type, **headers})
     assert (answer.status_code, answer.json()["type"]) == (status, f"urn:myriad:problem:{kind}")
+
+
+def coded(indices: list[int], texts: list[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(texts))
+
+
+def streamed(*batches: dict[str, Any], deltas: bool = False) -> bytes:
+    """An Arrow stream of these batches."""
+    tables, sink = [pa.table(batch) for batch in batches], io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=deltas)
+    with pa.ipc.new_stream(sink, tables[0].schema, options=options) as stream:
+        for table in tables:
+            stream.write_table(table)
+    return sink.getvalue()
+
+
+def refused(service: Server, body: bytes) -> tuple[int, str]:
+    """Status and detail of what an Arrow stream is answered with."""
+    answer = service.client.post("/predict", content=body, headers={"content-type": ARROW})
+    return answer.status_code, answer.json()["detail"]
+
+
+def test_a_dictionary_that_grows_with_each_batch_is_refused(service: Server) -> None:
+    batches = [{**ROW, "host": coded([0], [f"host-{i}" for i in range(count)])} for count in (1, 2)]
+    post(service, streamed(*batches), ARROW)
+    assert refused(service, streamed(*batches, deltas=True)) == (422, "it has a delta dictionary; send whole ones")
+
+
+def test_a_dictionary_of_many_batches_is_gone_through_once(service: Server) -> None:
+    words = pa.array([f"host-{i:06d}" for i in range(300_000)])
+    batch = {**ROW, "host": pa.DictionaryArray.from_arrays(pa.array([7], pa.int32()), words)}
+    answer = pa.ipc.open_stream(post(service, streamed(*[batch] * 9_000), ARROW).content).read_all()
+    assert answer["host"].unique().to_pylist() == ["host-000007"]
+    assert answer.num_rows == 9_000
+
+
+@pytest.mark.parametrize("name", ["host", "timestamp"])
+@pytest.mark.parametrize("accept", [JSON, ARROW])
+def test_a_long_text_named_by_every_row_costs_no_more_than_itself(service: Server, name: str, accept: str) -> None:
+    rows, long = 50_000, "x" * 1_000_000
+    columns: dict[str, Any] = {other: pa.repeat(column[0], rows) for other, column in ROW.items()}
+    columns |= {name: coded([0, 1] * (rows // 2), [long, long])}  # and twice, as a careless writer has it
+    scored = frame_of(post(service, streamed(columns), ARROW, accept=accept).content, accept)
+    assert set(scored["status"]) == {"bad_series"}
+    assert scored[name].map(str).fillna("").map(len).max() <= 100
+
+
+def test_a_text_that_is_no_time_fails_its_series_alone_in_arrow_too(service: Server) -> None:
+    two = {name: column * 2 for name, column in ROW.items()} | {"host": ["a", "b"]}
+    body = streamed({**two, "timestamp": ["2026-01-05T00:00:00Z", "9" * 80_000]})
+    scored = pa.ipc.open_stream(post(service, body, ARROW).content).read_all()
+    assert scored["status"].to_pylist() == ["no_model", "bad_series"]
+    assert scored["timestamp"].to_pylist() == [END, None]
+
+
+def test_no_more_series_are_taken_than_allowed(service: Server) -> None:
+    rows = 100_001
+    columns: dict[str, Any] = {name: pa.repeat(column[0], rows) for name, column in ROW.items()}
+    columns |= {"host": pa.array([f"h{i}" for i in range(rows)])}
+    status, detail = refused(service, streamed(columns))
+    assert (status, detail) == (413, "the request has 100001 series; at most 100000 are allowed")

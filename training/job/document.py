@@ -9,7 +9,7 @@ import yaml
 
 from myriad.models.errors import InvalidJob
 
-Place = Sequence[str | int]
+FieldPath = Sequence[str | int]
 """The keys and positions that lead to a part of a document."""
 
 
@@ -60,7 +60,7 @@ class Document:
         self._root = self._composed(self._text())
         self.value = self._value(self._root, (), ()) if self._root else None
 
-    def complaint(self, place: Place, why: str) -> str:
+    def complaint(self, place: FieldPath, why: str) -> str:
         """A complaint about the part at a place, after the file, the line and the field."""
         node, found = self._root, 0
         for part in place:
@@ -95,7 +95,7 @@ class Document:
         except RecursionError as exc:
             raise InvalidJob(f"{self.path}:1: is nested too deeply") from exc
 
-    def _value(self, node: yaml.Node, place: Place, above: tuple[yaml.Node, ...]) -> Any:
+    def _value(self, node: yaml.Node, place: FieldPath, above: tuple[yaml.Node, ...]) -> Any:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise self._wrong(node, (), f"the file stands for more than {MAX_NODES} values, aliases counted each time")
@@ -113,7 +113,7 @@ class Document:
         except ValueError as exc:
             raise self._wrong(node, place, f"{node.value[:40]!r} is not a number") from exc
 
-    def _mapping(self, node: yaml.MappingNode, place: Place, above: tuple[yaml.Node, ...]) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, place: FieldPath, above: tuple[yaml.Node, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -123,10 +123,10 @@ class Document:
             found[key.value] = self._value(value, (*place, key.value), above)
         return found
 
-    def _wrong(self, node: yaml.Node, place: Place, why: str) -> InvalidJob:
+    def _wrong(self, node: yaml.Node, place: FieldPath, why: str) -> InvalidJob:
         return InvalidJob(self._message(node.start_mark.line, place, why))
 
-    def _message(self, line: int, place: Place, why: str) -> str:
+    def _message(self, line: int, place: FieldPath, why: str) -> str:
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
         return f"{self.path}:{line + 1}: {field}: {why}" if field else f"{self.path}:{line + 1}: {why}"
 

@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from myriad.serving.problems import Problem
 from myriad.serving.protocol import refusal
 
 BASE_BYTES = 512 << 20
 """Of a worker's memory, what it takes without requests and open shards: the interpreter, libraries, small caches."""
-BYTES_PER_BODY_BYTE = 8
-"""What decoding and scoring a body takes, for each of its bytes; JSON rows take the most."""
 
 _TOO_MANY = "too-many-requests", "too many requests are in hand; try again shortly"
 REFUSAL = refusal(503, *_TOO_MANY, b"retry-after: 1\r\n")
@@ -78,17 +76,25 @@ class Admission:
             self._active, self._loading = self._active + 1, self._loading - 1
 
     @contextlib.contextmanager
-    def memory(self, body_bytes: int, answer_bytes: int = 0) -> Iterator[None]:
-        """Set memory aside for a large request: `body_bytes` decompressed, and an answer of at most so many bytes.
+    def memory(self, needed: int) -> Iterator[Callable[[int], None]]:
+        """Set memory aside for a large request or answer; gives what sets more of it aside.
+
+        A request that is alone may take more than there is: it was bounded by itself.
 
         Raises:
-            Problem: others have it.
+            Problem: others have it; also when more is asked for.
         """
-        needed = BYTES_PER_BODY_BYTE * body_bytes + answer_bytes
-        if self._bytes and self._bytes + needed > self._max_bytes:
-            raise Problem(503, "too-many-bytes", "large requests in hand leave no memory for this one", retry_after=1)
-        self._bytes += needed
+        held = 0
+
+        def more(needed: int) -> None:
+            nonlocal held
+            if self._bytes > held and self._bytes + needed > self._max_bytes:
+                why = "large requests in hand leave no memory for this one"
+                raise Problem(503, "too-many-bytes", why, retry_after=1)
+            held, self._bytes = held + needed, self._bytes + needed
+
         try:
-            yield
+            more(needed)
+            yield more
         finally:
-            self._bytes -= needed
+            self._bytes -= held

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -182,7 +183,7 @@ class Service:
         """What is known of the models of a series: its own, or those that stand in for them."""
         series = Series.of(region, host, metric)
         current = self._current_release()
-        location = await asyncio.to_thread(self._predictor.locate, series)
+        location = await run_in_threadpool(self._predictor.locate, series)
         if location is None:
             raise Problem(404, "no-model", f"there is no model for {series}, nor one to stand in")
         return _describe_models(current.manifest, location)

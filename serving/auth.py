@@ -157,16 +157,22 @@ class _Keys:
             await self._fetch(KEYS_SECONDS)
             try:
                 claims = self._decode(token)
-            except (JoseError, ValueError):  # of a key that is newer than those that are kept
+            except (
+                JoseError,
+                ValueError,
+                OverflowError,
+                RecursionError,
+            ):  # of a key that is newer than those that are kept
                 if not await self._fetch(KEYS_RETRY_SECONDS):
                     raise
                 claims = self._decode(token)
-        except (JoseError, ValueError, TypeError):
+            expires = float(claims["exp"])
+        except (JoseError, ValueError, TypeError, OverflowError, RecursionError):
             return None
         given = claims.get("scope", claims.get("scp", ""))
         names = given.split() if isinstance(given, str) else given if isinstance(given, list) else ()
         scopes = frozenset(name for name in names if name in SCOPES)
-        self._verified[digest] = float(claims["exp"]), scopes
+        self._verified[digest] = expires, scopes
         return scopes
 
     def _decode(self, token: str) -> dict[str, Any]:

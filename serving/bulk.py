@@ -245,9 +245,10 @@ def _merged(chunks: list[pa.DictionaryArray]) -> pa.DictionaryArray:
 def _refuse_what_grows(kind: str, metadata: bytes) -> None:
     """Raise `BadRequest` for an IPC message whose size in memory its size in the body does not bound.
 
-    Its buffers are compressed: its flatbuffer has the field `compression`. Or it is a delta: each makes a dictionary of
-    all before it. Message.fbs of the Arrow format: Message.header is field 2, DictionaryBatch.data field 1 and .isDelta
-    field 2, RecordBatch.compression field 3.
+    Its buffers are compressed: its flatbuffer has the field `compression`, or, before V5 of the format, metadata of its
+    own that says so. Or it is a delta: each makes a dictionary of all before it. Message.fbs of the Arrow format:
+    Message.header is field 2 and .custom_metadata field 4, DictionaryBatch.data field 1 and .isDelta field 2,
+    RecordBatch.compression field 3.
     """
 
     def number(at: int, size: int, *, signed: bool = False) -> int:
@@ -261,7 +262,10 @@ def _refuse_what_grows(kind: str, metadata: bytes) -> None:
     def follow(at: int) -> int:
         return at + number(at, 4) if at else 0
 
-    batch = follow(field(number(0, 4), 2))
+    message = number(0, 4)
+    if kind in ("record batch", "dictionary") and field(message, 4):
+        raise BadRequest("a batch has metadata of its own, which might say that it is compressed; leave it out")
+    batch = follow(field(message, 2))
     if kind == "dictionary" and batch:
         if (delta := field(batch, 2)) and number(delta, 1):
             raise BadRequest("it has a delta dictionary; send whole ones")

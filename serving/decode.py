@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from myriad.formats.base import Bounds
 from myriad.formats.columns.table import LABELS
-from myriad.formats.columns.timestamps import epoch_seconds
+from myriad.formats.columns.timestamps import epoch_seconds, seconds_of
 from myriad.models.ensemble import MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, InvalidKey, InvalidPoints, Malformed, TooLarge
 from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH, ModelKey, Series
@@ -164,7 +164,7 @@ def parse(body: bytes, bounds: Bounds) -> ParsedRequest:
     try:
         request = _STRICT.decode(body)
     except msgspec.ValidationError as exc:
-        request, labels, points, bad = _parse_leniently(body, exc)
+        request, labels, points, bad = _parse_leniently(body, exc, bounds)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Malformed(f"the body is not JSON: {exc}") from exc
     else:
@@ -311,7 +311,7 @@ def _group_rows(
 
 
 def _parse_leniently(
-    body: bytes, error: msgspec.ValidationError
+    body: bytes, error: msgspec.ValidationError, bounds: Bounds
 ) -> tuple[PredictRequest, list[Labels], list[list[Datapoint]], dict[int, str]]:
     """What can be scored of a request in which some item is invalid: as `_series_of`, item by item."""
     lenient = decode_json(_LENIENT, body, "$")
@@ -320,8 +320,10 @@ def _parse_leniently(
         raise _bad_request(error) from error
     request = PredictRequest(windows=lenient.windows, combine=lenient.combine, bands=lenient.bands, hosts=lenient.hosts)
     if isinstance(lenient.series, UnsetType):
+        bounds.check(0, len(lenient.datapoints or ()))
         rows = [_decode_row(raw, f"$.datapoints[{at}]") for at, raw in enumerate(lenient.datapoints or ())]
         return request, *_group_rows(rows)
+    bounds.check(len(lenient.series), 0)
     request.series = []
     labels, points, bad = [], [], {}
     for i, raw in enumerate(lenient.series):
@@ -377,24 +379,23 @@ def _bad_request(error: msgspec.ValidationError, within: str = "$") -> BadReques
 
 def _valid_points(points: Sequence[Datapoints]) -> tuple[Points, dict[int, InvalidPoints]]:
     """The datapoints of the valid series as arrays, and by position why those of the others are left out."""
-    try:
-        return _to_arrays(points), {}
-    except InvalidPoints:
-        errors = {}
-    for i, series in enumerate(points):
-        try:
-            _to_arrays([series])
-        except InvalidPoints as exc:
-            errors[i] = exc
-    return _to_arrays([series for i, series in enumerate(points) if i not in errors]), errors
-
-
-def _to_arrays(points: Sequence[Datapoints]) -> Points:
-    if not all(points):
-        raise InvalidPoints("there are no datapoints")
     flat = points[0] if len(points) == 1 else [point for series in points for point in series]
-    times = epoch_seconds([point.timestamp for point in flat])
-    values = np.array([point.value for point in flat], np.float64)
-    if len(too_large := np.flatnonzero(np.abs(values) > MAX_MAGNITUDE)):
-        raise InvalidPoints(f"value {values[too_large[0]]:g} is beyond {MAX_MAGNITUDE:g}", int(too_large[0]))
-    return Points(times, values, np.cumsum([0, *map(len, points)], dtype=np.int64))
+    offsets = np.cumsum([0, *map(len, points)], dtype=np.int64)
+    stamps = [point.timestamp for point in flat]
+    times, values = seconds_of(stamps), np.array([point.value for point in flat], np.float64)
+    errors = {i: InvalidPoints("there are no datapoints") for i in np.flatnonzero(np.diff(offsets) == 0).tolist()}
+    wrong = np.flatnonzero((times < 0) | (np.abs(values) > MAX_MAGNITUDE))
+    for at, i in zip(wrong.tolist(), (np.searchsorted(offsets, wrong, "right") - 1).tolist(), strict=True):
+        if i not in errors:
+            errors[i] = _why_invalid(stamps[at], float(values[at]), at - int(offsets[i]))
+    valid = Points(times, values, offsets)
+    return (valid.take(np.delete(np.arange(len(points)), list(errors))) if errors else valid), errors
+
+
+def _why_invalid(stamp: object, value: float, at: int) -> InvalidPoints:
+    """Why a point cannot be scored: its time, or else its value."""
+    try:
+        epoch_seconds([stamp])
+    except InvalidPoints as exc:
+        return InvalidPoints(str(exc), at)
+    return InvalidPoints(f"value {value:g} is beyond {MAX_MAGNITUDE:g}", at)

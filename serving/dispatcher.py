@@ -5,6 +5,7 @@ Both are counted and timed, and every exception becomes a problem document.
 
 import logging
 import time
+from contextlib import nullcontext
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from myriad.serving.admission import REFUSAL
 from myriad.serving.auth import PREDICT, READ, Authorizer
 from myriad.serving.metrics import Metrics
-from myriad.serving.predict import PredictEndpoint
+from myriad.serving.predict import MIN_COUNTED_BYTES, PredictEndpoint
 from myriad.serving.problems import Problem, problem_of
 
 log = logging.getLogger("myriad")
@@ -75,8 +76,10 @@ class Dispatcher:
                 await self._authorizer.check(scope["headers"], PREDICT)
             answer = await self._predict(scope, receive)
             if answer is not None:
-                status = 200
-                await answer(send)
+                counted = answer.size > MIN_COUNTED_BYTES
+                with self._predict.admission.memory(answer.size) if counted else nullcontext():
+                    status = 200
+                    await answer(send)
         except Exception as exc:
             if status:
                 raise

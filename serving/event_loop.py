@@ -15,6 +15,8 @@ from typing import Any
 
 import uvloop
 
+from myriad.serving.protocol import settings
+
 ACCEPTS_A_TURN = 256
 PAUSE_SECONDS = 0.1
 """How long nothing is accepted after that has failed, as it does where there are too many open files."""
@@ -86,6 +88,9 @@ class _Server:
                 self._loop.remove_reader(listener)
                 self._loop.call_later(PAUSE_SECONDS, self._resume, listener)
                 return
+            if self._ssl and len(self._tasks) >= settings().max_connections:  # in their handshakes
+                connection.close()
+                continue
             task = self._loop.create_task(self._connect(connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -93,7 +98,10 @@ class _Server:
     async def _connect(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         with contextlib.suppress(OSError):  # of a client that has gone, or does not speak TLS
-            await self._loop.connect_accepted_socket(self._factory, connection, ssl=self._ssl)
+            seconds = settings().header_seconds if self._ssl else None
+            await self._loop.connect_accepted_socket(
+                self._factory, connection, ssl=self._ssl, ssl_handshake_timeout=seconds
+            )
 
     def _resume(self, listener: socket.socket) -> None:
         if listener in self.sockets:

@@ -5,6 +5,8 @@ import logging
 import random
 import time
 
+from fastapi.concurrency import run_in_threadpool
+
 from myriad.serving.predictor import Predictor
 
 FIRST_RETRY_SECONDS = 0.5
@@ -30,7 +32,7 @@ class Follower:
     async def run(self) -> None:
         """Take up new releases, every `poll_seconds`; after failures with exponential backoff up to that."""
         while True:
-            look = asyncio.create_task(asyncio.to_thread(self._look))
+            look = asyncio.create_task(run_in_threadpool(self._look))
             finished, _ = await asyncio.wait([look], timeout=self._poll_seconds)
             if not finished and not self._failures:
                 self._failed(f"the store has not answered for {self._poll_seconds:g} seconds")
@@ -45,7 +47,7 @@ class Follower:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             try:
-                await asyncio.to_thread(self._predictor.drop_changed)
+                await run_in_threadpool(self._predictor.drop_changed)
             except Exception:
                 log.exception("the local files could not be watched")
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 from myriad.serving.problems import Problem
 
-READ_SECONDS = 5.0
+READ_SECONDS = 2.0
 MAX_HEAD = 8192
 MAX_CONNECTIONS = 64
 
@@ -35,7 +35,7 @@ class HealthListener:
         self._checks = checks
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family, reuse_port=True)
-        self._open = 0
+        self._open: dict[asyncio.StreamWriter, None] = {}
         self._stop: Future[Callable[[], object]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._listen()), name="health", daemon=True)
         self._thread.start()
@@ -52,17 +52,20 @@ class HealthListener:
             await stopped.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        if len(self._open) >= MAX_CONNECTIONS:  # the one that has said nothing for longest makes room
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.transport.abort()
+        self._open[writer] = None
         try:
-            if self._open <= MAX_CONNECTIONS:
-                async with asyncio.timeout(READ_SECONDS):
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(self._answer(head))
-                    await writer.drain()
+            async with asyncio.timeout(READ_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self._answer(head))
+                await writer.drain()
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             pass
         finally:
-            self._open -= 1
+            self._open.pop(writer, None)
             with contextlib.suppress(ConnectionError):
                 writer.close()
 

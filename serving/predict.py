@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 from starlette.types import Receive, Scope, Send
 
 from myriad.formats.base import Bounds
-from myriad.models.errors import BadRequest
+from myriad.models.errors import BadRequest, TooLarge
 from myriad.models.key import MAX_ECHO
 from myriad.models.windows import Window
 from myriad.serving import answer_size, bulk, coding
@@ -36,6 +37,18 @@ MAX_INLINE_SERIES = 200
 """Requests with more series are scored in a thread, not in the event loop."""
 MIN_COMPRESSED_BYTES = 64 << 10
 """Smaller answers are sent uncompressed."""
+MIN_COUNTED_BYTES = 64 << 10
+"""Smaller answers take none of the memory for large requests: there is room for one a connection."""
+PART_BYTES = 256 << 10
+"""What is handed to the connection at a time."""
+BYTES_PER_BODY_BYTE = 8
+"""What decoding a body takes, for each of its bytes."""
+VALUES_PER_POINT = 12
+"""Values that JSON may have for each datapoint allowed: as many as a table can have columns, and some."""
+BYTES_PER_VALUE = 64
+"""What decoding a value of JSON takes, however short it is."""
+BYTES_PER_POINT = 100
+"""What scoring a datapoint takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +59,25 @@ class Answer:
     media_type: str = bulk.JSON
     encoding: str = "identity"
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(map(len, self.chunks))
+
     async def __call__(self, send: Send) -> None:
-        """Send it."""
-        size = sum(map(len, self.chunks))
-        headers = [(b"content-type", self.media_type.encode()), (b"content-length", b"%d" % size)]
+        """Send it, in parts: when all are sent most of it has been received."""
+        headers = [(b"content-type", self.media_type.encode()), (b"content-length", b"%d" % self.size)]
         if self.encoding != "identity":
             headers.append((b"content-encoding", self.encoding.encode()))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        for chunk in self.chunks[:-1]:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": self.chunks[-1] if self.chunks else b""})
+        if self.size <= PART_BYTES:
+            await send({"type": "http.response.body", "body": b"".join(self.chunks)})
+            return
+        for chunk in self.chunks:
+            for first in range(0, len(chunk), PART_BYTES):
+                part = memoryview(chunk)[first : first + PART_BYTES]
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 class PredictEndpoint:
@@ -97,31 +119,42 @@ class PredictEndpoint:
                     return Answer([await self._batcher.answer(request, self.admission.loading)])
         headers = dict(scope["headers"])
         # Twice what was sent, until it is known what that becomes: most bodies are not compressed a thousandfold.
-        with self.admission.memory(min(2 * len(body), self._settings.max_body_bytes)):
-            body = await asyncio.to_thread(coding.decompress, body, encoding, self._settings.max_body_bytes)
-        with self.admission.memory(len(body)):
+        with self.admission.memory(BYTES_PER_BODY_BYTE * min(2 * len(body), self._settings.max_body_bytes)):
+            body, needed = await asyncio.to_thread(self._decompress, body, encoding, media_type)
+        with self.admission.memory(needed) as more:
             if media_type == bulk.JSON:
                 _refuse_url_query(scope)
             if media_type == bulk.JSON and not _has_columns(body):
-                answer_type, chunks = bulk.JSON, await self._score_series(body)
+                answer_type, chunks = bulk.JSON, await self._score_series(body, more)
             else:
                 answer_type = bulk.accepted_media_type(_header(headers, b"accept"), media_type)
-                chunks = await self._score_table(body, media_type, answer_type, scope["query_string"])
+                chunks = await self._score_table(body, media_type, answer_type, scope["query_string"], more)
             encoding = coding.accepted_encoding(_header(headers, b"accept-encoding"))
             if sum(map(len, chunks)) < MIN_COMPRESSED_BYTES:
                 encoding = "identity"
             return Answer(await asyncio.to_thread(coding.compress, chunks, encoding), answer_type, encoding)
 
-    async def _score_series(self, body: bytes) -> list[bytes]:
+    def _decompress(self, body: bytes, encoding: str, media_type: str) -> tuple[bytes, int]:
+        """The body as it was before it was compressed, and the bytes that decoding it takes."""
+        body = coding.decompress(body, encoding, self._settings.max_body_bytes)
+        values = 0 if media_type == bulk.ARROW else body.count(b",")
+        if values > (most := VALUES_PER_POINT * self._settings.max_points):
+            raise TooLarge(f"the request has {values} values; at most {most} are allowed")
+        return body, max(BYTES_PER_BODY_BYTE * len(body), BYTES_PER_VALUE * values)
+
+    async def _score_series(self, body: bytes, more: Callable[[int], None]) -> list[bytes]:
         """The answer to a request of rows or a list of series, decoded, scored and encoded in threads."""
-        batch = await asyncio.to_thread(self._decode, body)
+        batch, needed = await asyncio.to_thread(self._decode, body)
+        more(needed)
         scores = await self._predictor.score_in_threads(batch.query, self.admission.loading)
         (answer,) = await asyncio.to_thread(answers_of, self._predictor, batch, scores)
         if isinstance(answer, BadRequest):
             raise answer
         return [answer]
 
-    async def _score_table(self, body: bytes, media_type: str, answer_type: str, query_string: bytes) -> list[bytes]:
+    async def _score_table(
+        self, body: bytes, media_type: str, answer_type: str, query_string: bytes, more: Callable[[int], None]
+    ) -> list[bytes]:
         """The answer to a bulk request, in chunks; decoded, scored and encoded in threads."""
         try:
             options = dict(
@@ -129,7 +162,8 @@ class PredictEndpoint:
             )
         except ValueError as exc:
             raise BadRequest(f"the URL has more than {MAX_OPTIONS} options", "$") from exc
-        request = await asyncio.to_thread(self._read_table, body, media_type, answer_type, options)
+        request, needed = await asyncio.to_thread(self._read_table, body, media_type, answer_type, options)
+        more(needed)
         scores, query = await self._predictor.score_table_in_threads(
             request.table, request.windows, request.combine, bands=request.bands, bounds=self._bounds,
             loading=self.admission.loading,
@@ -137,19 +171,23 @@ class PredictEndpoint:
         self._predictor.metrics.count_series(scores.tally(len(query.bad)), len(query.rows))
         return await asyncio.to_thread(self._write_table, request, query, scores, answer_type)
 
-    def _decode(self, body: bytes) -> Batch:
+    def _decode(self, body: bytes) -> tuple[Batch, int]:
+        """The batch in a body, and the bytes that scoring and answering it take."""
         request = parse(body, self._bounds)
-        self._check_answer(request)
-        return single_batch(request)
+        most = self._check_answer(request)
+        return single_batch(request), most + BYTES_PER_POINT * sum(map(len, request.points))
 
-    def _read_table(self, body: bytes, media_type: str, answer_type: str, options: dict[str, str]) -> bulk.BulkRequest:
+    def _read_table(
+        self, body: bytes, media_type: str, answer_type: str, options: dict[str, str]
+    ) -> tuple[bulk.BulkRequest, int]:
+        """The request in a body, and the bytes that scoring and answering it take."""
         try:
             request = bulk.read(body, media_type, options, self._bounds)
         except (pa.ArrowException, OverflowError, UnicodeDecodeError) as exc:
             raise BadRequest(f"the body cannot be read: {str(exc)[:MAX_ECHO]}") from exc
         most = answer_size.of_table(request.table, self._windows(request.windows), answer_type, bands=request.bands)
         answer_size.check(most, self._settings.max_answer_bytes)
-        return request
+        return request, most + BYTES_PER_POINT * request.table.num_rows
 
     def _write_table(
         self, request: bulk.BulkRequest, query: TableQuery, scores: Scores, answer_type: str
@@ -159,12 +197,13 @@ class PredictEndpoint:
         except (pa.ArrowException, OverflowError) as exc:
             raise BadRequest(f"the table cannot be answered: {str(exc)[:MAX_ECHO]}") from exc
 
-    def _check_answer(self, request: ParsedRequest) -> None:
-        """Raise `TooLarge` where the answer may be larger than allowed."""
+    def _check_answer(self, request: ParsedRequest) -> int:
+        """The most bytes the answer may have; raise `TooLarge` where these are more than allowed."""
         points = sum(map(len, request.points))
         windows = self._windows(request.windows)
         most = answer_size.of_series(request.labels, points, windows, bands=request.bands)
         answer_size.check(most, self._settings.max_answer_bytes)
+        return most
 
     def _windows(self, asked: tuple[Window, ...] | None) -> int:
         return len(self._predictor.manifest.windows if asked is None else asked)

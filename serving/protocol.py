@@ -1,8 +1,8 @@
 """Protocol: HTTP/1.1 as uvicorn speaks it, with bounds on what a connection may cost before it is a request.
 
 A head (request line and headers) is collected until it is complete and then parsed. It has a largest size and a
-deadline, and so has a connection that sends nothing, or that does not read its answer. A request that cannot be taken
-on is refused before anything is made of it.
+deadline, and so has a body, a connection that sends nothing, or one that does not read its answer. A request that
+cannot be taken on is refused before anything is made of it. Trailers are dropped.
 """
 
 import asyncio
@@ -19,6 +19,10 @@ from myriad.serving.settings import Settings
 
 REFUSAL_SECONDS = 0.3
 """How long a refused client waits for that, about: one that asks again at once would cost more than it is worth."""
+MAX_PIPELINED = 64
+"""Requests that a connection may send ahead of the answer it waits for."""
+MAX_HEADERS = 128
+"""Of a request: each takes far more memory than the few bytes it may have."""
 _END_OF_HEAD = b"\r\n\r\n"
 _UPGRADE = re.compile(rb"(?<=\r\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
 
@@ -56,8 +60,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._state, self._head, self._parsing_bytes = _State.HEAD, b"", 0
+        """The last: of a head that is being parsed, or since the last bytes of a body: framing and trailers."""
         self._deadline: asyncio.TimerHandle | None = None
-        """Of the head."""
+        """Of the head or the body."""
         self._send_deadline: asyncio.TimerHandle | None = None
         self._refusing: asyncio.TimerHandle | None = None
         self._refusal = b""
@@ -84,14 +89,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if self._state is _State.HEAD:
             self._collect_head(self._head + data)
-        elif self._state is _State.PARSING_HEAD:
-            self._parsing_bytes += len(data)
-            if self._parsing_bytes > settings().max_header_bytes:
-                self._refuse_head()
-            else:
-                super().data_received(data)
         else:
-            super().data_received(data)
+            self._parsing_bytes += len(data)
+            self._feed(data)
+            if self._is_within_message() and self._parsing_bytes > settings().max_header_bytes:
+                self._refuse_head()
+
+    def _feed(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_within_message() and self._deadline is None and not self.transport.is_closing():
+            seconds = settings().header_seconds
+            self._set_deadline(seconds if self._state is _State.PARSING_HEAD else seconds + settings().body_seconds)
+
+    def _is_within_message(self) -> bool:
+        return self._state is not _State.HEAD
 
     def on_message_begin(self) -> None:
         """The parser has the first byte of a head."""
@@ -100,7 +111,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The parser has a whole head: take the request on, or refuse it while that costs little."""
-        self._state = _State.BODY
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.transport.abort()
+            raise RuntimeError("too many requests are pipelined")  # the parser stops
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > settings().max_header_bytes:
+            self._refuse_head()  # of a head that came in one segment with the end of the request before it
+            raise RuntimeError("too large a head")  # the parser stops
+        self._state, self._parsing_bytes = _State.BODY, 0
+        self._cancel_deadline()
         self._send_refusal()
         is_first = self.cycle is None or self.cycle.response_complete
         if self.url == b"/predict" and is_first and (refusal := self.app.refuse_if_full()):
@@ -111,12 +129,34 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         else:
             super().on_headers_complete()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """The parser has a header; those after the body are none that anybody has looked at."""
+        if self._state is _State.PARSING_HEAD:
+            if len(self.headers) >= MAX_HEADERS:
+                self._refuse(431, "headers-too-large", f"the request has more than {MAX_HEADERS} headers")
+                raise RuntimeError("too many headers")  # the parser stops
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """The parser has a part of the body."""
+        self._parsing_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """The parser has a whole request."""
         self._state, self._head = _State.HEAD, b""
+        if self._refusing is None and isinstance(self.cycle, _Refused):
+            self._set_deadline(settings().keep_alive_seconds)
+        else:
+            self._cancel_deadline()
         if self.url == b"/predict" and not isinstance(self.cycle, _Refused):
             self.app.arrived()
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """The parser cannot go on, or was stopped by a refusal."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
 
     def _send_refusal(self) -> None:
         """Send the refusal that is due, if one is, and read on."""
@@ -151,7 +191,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._cancel_deadline()
             if end > 0 and _UPGRADE.search(head, 0, end):  # the parser would take the body for another protocol's
                 head = _UPGRADE.sub(b"x-ignored-upgrade", head[:end]) + head[end:]
-            super().data_received(head)
+            self._feed(head)
 
     def _set_deadline(self, seconds: float) -> None:
         self._cancel_deadline()

@@ -124,10 +124,12 @@ class Releases:
         Args:
             store: where they are.
             signer: signs what is published.
-            trust: whose signature a manifest needs; none where None.
+            trust: whose signature a manifest needs; where None the signer's own, so that nobody else's release is built
+                upon and signed, and none without a signer.
             force: whether a release may be published that has lost most of the current one's series.
         """
-        self.store, self._signer, self._trust, self._force = store, signer, trust, force
+        self.store, self._signer, self._force = store, signer, force
+        self._trust = trust or (signer.trust if signer else None)
 
     def head(self) -> Head:
         """The release being served.

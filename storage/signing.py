@@ -48,6 +48,11 @@ class Signer:
             raise InvalidSigningKey(path, "is not an Ed25519 private key; `myriad keys` makes one")
         return cls(key)
 
+    @property
+    def trust(self) -> "Trust":
+        """In what this signer signs."""
+        return Trust([self._key.public_key()])
+
     def sign(self, data: bytes) -> bytes:
         """The signature of some bytes, as text."""
         return base64.b64encode(self._key.sign(data)) + b"\n"

@@ -179,11 +179,18 @@ def _epoch(column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def readable_times(table: pa.Table) -> pa.Table:
-    """The table with a time that is text as epoch seconds, null where it cannot be read: that series is bad."""
+    """The table with times that are text or have a zone as epoch seconds, null for those that cannot be read."""
     at = table.schema.get_field_index("timestamp")
-    if at < 0 or not _is_text(_value_type(table.column(at))):
+    if at < 0:
         return table
-    seconds = _seconds_of_texts(table.column(at), seconds_of)
+    column = table.column(at)
+    if _is_text(_value_type(column)):
+        seconds = _seconds_of_texts(column, seconds_of)
+    elif pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        whole = column.cast(pa.timestamp("s", column.type.tz), safe=False).cast(pa.int64())
+        seconds = seconds_of(np.asarray(pc.fill_null(whole, -1)))
+    else:
+        return table
     return table.set_column(at, "timestamp", pa.array(seconds, mask=seconds < 0))
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from myriad.serving.admission import BASE_BYTES, BYTES_PER_BODY_BYTE, Admission
+from myriad.serving.admission import BASE_BYTES, Admission
 from myriad.serving.problems import Problem
 
 MB = 1 << 20
@@ -50,11 +50,12 @@ def test_what_arrives_in_a_turn_counts_until_the_next() -> None:
 
 def test_large_requests_share_the_memory_there_is_and_one_alone_is_never_refused() -> None:
     one = admission(megabytes=1000)
-    with one.memory(100 * MB, 100 * MB):
-        with pytest.raises(Problem, match="no memory") as refused, one.memory(20 * MB):
+    with one.memory(900 * MB) as more:
+        with pytest.raises(Problem, match="no memory") as refused, one.memory(160 * MB):
             pass
         assert (refused.value.status, refused.value.kind) == (503, "too-many-bytes")
-        with one.memory(90 * MB // BYTES_PER_BODY_BYTE):
-            pass
+        with one.memory(90 * MB), pytest.raises(Problem, match="no memory"):
+            more(20 * MB)
+        more(10_000 * MB)
     with one.memory(10_000 * MB):
         pass

@@ -1,5 +1,6 @@
 """What a request may cost is bounded: attacks through the public door, and what they must not do to others."""
 
+import contextlib
 import io
 import json
 import os
@@ -215,7 +216,7 @@ def test_heads_have_a_largest_size(strict: Server) -> None:
         b"GET /health/live HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 100_000,
         b"GET /" + b"y" * 100_000,
         b"GET /health/live HTTP/1.1\r\nhost: x\r\n" + b"x: y\r\n" * 20_000 + b"\r\n",
-        b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\nGET /health/live HTTP/1.1\r\nx: " + b"y" * 100_000,
+        b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\nGET /health/live HTTP/1.1\r\nx: " + b"y" * 40_000 + b"\r\n\r\n",
     ):
         assert b"HTTP/1.1 431 " in raw(strict, *[head[i : i + 20_000] for i in range(0, len(head), 20_000)])
 
@@ -383,3 +384,67 @@ def test_a_store_that_hangs_keeps_no_warm_request_waiting_and_is_told_of(
         assert statuses <= {200, 503}
     finally:
         proxy.close()
+
+
+CHUNKED = b" HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("trailers", [b"a:\r\n" * 30_000, b"a: " + b"x" * 100_000, b"x" * 100_000])
+def test_trailers_are_bounded(strict: Server, trailers: bytes) -> None:
+    parts = [trailers[i : i + 20_000] for i in range(0, len(trailers), 20_000)]
+    started = time.monotonic()
+    raw(strict, b"GET /health/live" + CHUNKED + b"0\r\n", *parts, *parts, pause=0.05)
+    assert time.monotonic() - started < 20
+
+
+def test_trailers_are_no_headers(service: Server, body: dict[str, Any]) -> None:
+    content = json.dumps(body).encode()
+    chunk = b"%x\r\n%s\r\n0\r\n" % (len(content), content)
+    got = raw(service, b"POST /predict" + CHUNKED + chunk + b"content-type: text/html\r\n\r\n", wait=60)
+    assert got.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\nGET /",
+        b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\nx",
+        b"GET /health/live" + CHUNKED + b"0\r\n",
+    ],
+)
+def test_what_is_never_finished_is_cut_off_whatever_was_answered(strict: Server, first: bytes) -> None:
+    address = strict.client.base_url
+    with socket.create_connection((address.host, address.port or 0), timeout=30) as connection:
+        connection.sendall(first)
+        time.sleep(0.2)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"x")
+            while connection.recv(65536):
+                pass
+
+
+def test_only_so_much_is_sent_ahead_of_an_answer(strict: Server, body: dict[str, Any]) -> None:
+    got = raw(strict, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 5_000)
+    assert got.count(b"HTTP/1.1 404 ") <= 65
+    assert answered(strict.client, body)["status"] == "ok"
+
+
+def test_headers_have_a_largest_number(strict: Server) -> None:
+    got = raw(strict, b"GET /health/live HTTP/1.1\r\n" + b"a:\r\n" * 200 + b"\r\n")
+    assert got.startswith(b"HTTP/1.1 431 ")
+    assert got.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"datapoints":[0' + b",0" * 13_000_000 + b"]}",
+        b'{"value":[0' + b",0" * 13_000_000 + b"]}",
+        b'{"series":[{}' + b",{}" * 900_000 + b"]}",
+        b'{"datapoints":[0' + b",0" * 1_000_000 + b"]}",
+    ],
+    ids=["rows", "a column", "series", "points"],
+)
+def test_short_values_are_counted_before_they_are_decoded(service: Server, content: bytes) -> None:
+    answer = service.client.post("/predict", content=content, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:myriad:problem:too-large")

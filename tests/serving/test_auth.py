@@ -168,6 +168,7 @@ def test_a_json_web_token_that_does_not_hold_is_not(closed: Server, keys: Keys, 
     wrong = {
         "expired": keys.token(exp=int(time.time()) - 600),
         "without an end": keys.token(exp=None),
+        "ending in no time": keys.token(exp=10**400),
         "of another issuer": keys.token(iss="https://evil.example"),
         "for another service": keys.token(aud="other"),
         "of an algorithm that is not named": keys.token(key=others, alg="HS256"),

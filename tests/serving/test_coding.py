@@ -24,6 +24,13 @@ def test_a_body_of_more_bytes_than_the_limit_is_too_large(encoding: str) -> None
         decompress(b"".join(compress([BODY], encoding)), encoding, LIMIT - 1)
 
 
+def test_a_gzip_body_may_have_a_few_members() -> None:
+    member = gzip.compress(b"ab", mtime=0)
+    assert decompress(member * 3, "gzip", LIMIT) == b"ababab"
+    with pytest.raises(Malformed, match="more than 16 gzip members"):
+        decompress(gzip.compress(b"", mtime=0) * 1_000, "gzip", LIMIT)
+
+
 @pytest.mark.parametrize("body", [gzip.compress(BODY, mtime=0)[:-9], b"junk", zstandard.compress(BODY)])
 def test_what_is_not_whole_gzip_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed, match="gzip"):

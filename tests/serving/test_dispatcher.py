@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from myriad.models.errors import Malformed
+from myriad.serving.admission import BASE_BYTES, Admission
 from myriad.serving.dispatcher import Dispatcher
 from myriad.serving.metrics import Metrics
 from myriad.serving.predict import Answer, PredictEndpoint
@@ -23,6 +24,8 @@ class Service:
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
+
+        self.endpoint: Any = endpoint
 
         async def broken() -> None:
             raise ZeroDivisionError("a secret of the inside")
@@ -91,3 +94,11 @@ def test_an_unforeseen_exception_is_logged_and_kept_from_the_client(caplog: pyte
     assert b"secret" not in body
     assert "a secret of the inside" in caplog.text
     assert service.counted("models", 500) == 1
+
+
+def test_a_large_answer_holds_its_memory_until_it_is_sent() -> None:
+    one = Service(Answer([b"x" * 1_000_000]))
+    one.endpoint.admission = Admission(10, BASE_BYTES, 0)
+    with one.endpoint.admission.memory(BASE_BYTES - 1_000):
+        assert one.get("/predict")[0] == 503
+    assert one.get("/predict")[0] == 200

@@ -46,3 +46,12 @@ def test_who_sends_nothing_or_nonsense_keeps_nobody_waiting(address: str) -> Non
                 with contextlib.suppress(ConnectionError):
                     connection.sendall(sent)
         assert httpx.get(f"{address}/health/live", trust_env=False).json() == {"status": "live"}
+
+
+def test_many_that_say_nothing_keep_nobody_out(address: str) -> None:
+    host, _, port = address.removeprefix("http://").partition(":")
+    with contextlib.ExitStack() as silent:
+        for _ in range(300):
+            silent.enter_context(socket.create_connection((host, int(port))))
+        for _ in range(10):
+            assert httpx.get(f"{address}/health/live", trust_env=False).json() == {"status": "live"}

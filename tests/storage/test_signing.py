@@ -74,6 +74,16 @@ def test_the_signature_of_one_release_is_not_that_of_another(keys: tuple[Path, P
         Releases(store, trust=Trust.load(keys[1])).manifest("20260101T000000Z-evil")
 
 
+def test_nothing_is_built_upon_and_signed_that_somebody_else_published(keys: tuple[Path, Path], tmp_path: Path) -> None:
+    store = MemoryStore()
+    signing, careless = Releases(store, signer=Signer.load(keys[0])), Releases(store)
+    released(signing, fitted())
+    strange = released(careless, fitted(seed=1), careless.head())
+    with pytest.raises(Untrusted, match="it is not signed"):
+        signing.manifest(strange.id)
+    released(signing, fitted(), signing.head())
+
+
 def test_pruning_deletes_signatures_with_their_releases(keys: tuple[Path, Path]) -> None:
     store = MemoryStore()
     releases = Releases(store, signer=Signer.load(keys[0]))

@@ -49,9 +49,9 @@ def _repeated_text(rng: random.Random, content: pa.Table) -> bytes:
         long = pa.DictionaryArray.from_arrays(pa.array([0] * (rows if kind == "dictionary" else 1), pa.int8()), long)
     if kind != "dictionary":
         long = pa.RunEndEncodedArray.from_arrays(pa.array([rows], pa.int32()), long)
-    columns[rng.choice(LABELS)] = long
     start = content["timestamp"][0].as_py()
     columns |= {"timestamp": pa.array([start] * rows, pa.int64()), "value": pa.array([1.0] * rows)}
+    columns[rng.choice([*LABELS, "timestamp"])] = long
     return stream(pa.table(columns))
 
 
@@ -125,6 +125,29 @@ def _nulls(rng: random.Random, content: pa.Table) -> bytes:
     column = content.column(at)
     values = [None if rng.random() < 0.5 else value for value in column.to_pylist()]
     return stream(content.set_column(at, content.column_names[at], pa.array(values, column.type)))
+
+
+def _shared_dictionary(rng: random.Random, content: pa.Table) -> bytes:
+    """A large dictionary that very many batches share."""
+    words = pa.array([f"host-{number}" for number in range(size(rng, 500_000))])
+    row = content.slice(0, 1).set_column(
+        content.column_names.index("host"), "host", pa.DictionaryArray.from_arrays(pa.array([0], pa.int32()), words)
+    )
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, row.schema) as writer:
+        for _ in range(size(rng, 9_000)):
+            writer.write_table(row)
+    return sink.getvalue()
+
+
+def _compressed_by_metadata(rng: random.Random, content: pa.Table) -> bytes:
+    """Batches of an old version, which say in metadata of their own that they are compressed."""
+    options, sink = pa.ipc.IpcWriteOptions(metadata_version=pa.ipc.MetadataVersion.V4), io.BytesIO()
+    said = {"ARROW:experimental_compression": rng.choice(["zstd", "lz4", "x"])}
+    with pa.ipc.new_stream(sink, content.schema, options=options) as writer:
+        for batch in content.to_batches():
+            writer.write_batch(batch, custom_metadata=said)
+    return sink.getvalue()
 
 
 def _changing_dictionary(rng: random.Random, content: pa.Table) -> bytes:
@@ -209,7 +232,9 @@ MUTATIONS: dict[str, Callable[[random.Random, pa.Table], bytes]] = {
     "only a schema": _only_a_schema,
     "no columns": _no_columns,
     "nulls": _nulls,
+    "shared dictionary": _shared_dictionary,
     "changing dictionary": _changing_dictionary,
+    "compressed by metadata": _compressed_by_metadata,
     "compressed": _compressed,
     "large metadata": _large_metadata,
     "twice": _twice,

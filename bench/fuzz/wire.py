@@ -68,6 +68,13 @@ def _bad_chunks(rng: random.Random, good: Request) -> Case:
     return Case("", (good.head(content_length="", transfer_encoding="chunked") + rng.choice(bad),), None)
 
 
+def _trailers(rng: random.Random, good: Request) -> Case:
+    """Very many, or one that is very long, or one that would be a header."""
+    many = b"a:\r\n" * size(rng, 100_000), b"a: " + b"x" * size(rng, 1_000_000), b"content-type: text/html\r\n"
+    body = b"%x\r\n%s\r\n0\r\n" % (len(good.body), good.body)
+    return Case("", (good.head(content_length="", transfer_encoding="chunked") + body, rng.choice(many), b"\r\n"), None)
+
+
 def _expected(rng: random.Random, good: Request) -> Case:
     pause = rng.choice([0.0, SHORT_PAUSE, LONGER_PAUSE])
     return Case("", (good.head(expect="100-continue"), pause, good.body), valid=True)
@@ -197,6 +204,7 @@ MUTATIONS: dict[str, Callable[[random.Random, Request], Case]] = {
     "chunked": _chunked,
     "one-byte chunks": _one_byte_chunks,
     "bad chunks": _bad_chunks,
+    "trailers": _trailers,
     "100-continue": _expected,
     "other expectation": _other_expectation,
     "upgrade to h2c": _upgrade_h2c,

@@ -42,7 +42,12 @@ def seconds_of(times: Sequence[object] | NDArray[Any]) -> NDArray[np.int64]:
     numbers = _array(times)
     if numbers.dtype.kind not in "iuf":
         numbers = np.array([_seconds_or_none(value) for value in numbers], np.float64)
-    if numbers.dtype.kind == "f":
+    if numbers.dtype.kind == "i":
+        numbers = numbers.astype(np.int64)
+    elif numbers.dtype.kind == "u":
+        numbers = np.minimum(numbers.astype(np.uint64), np.uint64(1 << 62)).astype(np.int64)
+    else:
+        numbers = numbers.astype(np.float64)
         numbers = np.where(np.isfinite(numbers), np.clip(numbers, -1, 1e15), -1.0)
     seconds = np.where(numbers >= MILLISECONDS_FROM, numbers // 1000, numbers // 1).astype(np.int64)
     return np.where((seconds < 0) | (seconds > LATEST), -1, seconds)

@@ -93,3 +93,14 @@ def test_seconds_and_their_text_are_the_same_time(seconds: int) -> None:
 @given(st.integers(MILLISECONDS_FROM, LATEST * 1000))
 def test_fractions_of_a_second_are_cut_off(milliseconds: int) -> None:
     assert epoch_seconds([milliseconds]).tolist() == [milliseconds // 1000]
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint16, np.float16, np.float32])
+def test_numbers_too_small_for_milliseconds_are_seconds(kind: type[np.generic]) -> None:
+    assert epoch_seconds(np.array([100, 7], kind)).tolist() == [100, 7]
+
+
+def test_the_largest_numbers_are_no_times() -> None:
+    for numbers in (np.array([2**64 - 1], np.uint64), np.array([2**63 - 1, -(2**63)], np.int64)):
+        with pytest.raises(InvalidPoints, match="is not a time between 1970 and 2200"):
+            epoch_seconds(numbers)

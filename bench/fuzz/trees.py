@@ -181,11 +181,13 @@ def _long_timestamp(rng: random.Random, holder: list[Any], _: Slot) -> None:
             columns = [pair for pair in node if isinstance(pair[1], list) and len(node) >= 5]
             for pair in columns if len(columns) == len(node) else []:
                 inner = encoded(pair[1])[1:-1]
-                pair[1] = Raw(b"[" + b",".join([inner, *[encoded(pair[1][-1:])[1:-1]] * times]) + b"]")
+                last = encoded(pair[1][-1:])[1:-1]
+                pair[1] = Raw(b"[" + b",".join([inner, *[last] * min(times, MOST_BYTES // (1 + len(last)))]) + b"]")
             if node and not isinstance(node[0][1], list):
                 return
         elif node and isinstance(node[0], Pairs) and any(key == "timestamp" for key, _ in node[0]):
-            node.append(Raw(b",".join([encoded(node[-1])] * times)))
+            last = encoded(node[-1])
+            node.append(Raw(b",".join([last] * min(times, 1 + MOST_BYTES // len(last)))))
 
 
 def _many_series(rng: random.Random, holder: list[Any], _: Slot) -> None:

@@ -14,7 +14,6 @@ from myriad.serving.bulk import ARROW, NDJSON
 
 NUMBER, TIME, STATUS, NULL = 25, 12, 22, 5
 """As JSON with a comma: a float64, epoch seconds, a status, no label."""
-TIME_WITH_ZONE = 48
 COLUMN = 9
 """A value in a column of Arrow, with its bit of validity."""
 SERIES, WINDOW = 400, 200
@@ -59,9 +58,7 @@ def of_table(table: pa.Table, windows: int, media_type: str, *, bands: bool) -> 
         batches = 1 + sum(column.num_chunks for column in table.columns)
         return sum(column.nbytes for column in labels) + table.num_rows * COLUMN * (numbers + 2) + batches * BATCH
     names = 100 + 20 * numbers if media_type == NDJSON else 0
-    row = names + len(LABELS) * NULL + TIME_WITH_ZONE + STATUS + numbers * NUMBER
-    if "timestamp" in table.column_names and not pa.types.is_timestamp(table.schema.field("timestamp").type):
-        row -= TIME_WITH_ZONE - TIME
+    row = names + len(LABELS) * NULL + TIME + STATUS + numbers * NUMBER
     return sum(map(_text_bytes, labels)) + table.num_rows * row + 1000
 
 

@@ -326,8 +326,6 @@ def _to_list(column: pa.ChunkedArray) -> list[Any]:
     """A column as a list; NaN stays, as the encoder writes it as null."""
     if pa.types.is_floating(column.type):
         return np.asarray(column).tolist()
-    if pa.types.is_timestamp(column.type):
-        return [value.isoformat() for value in column.to_pylist()]
     if pa.types.is_dictionary(column.type):
         return [label for chunk in column.chunks for label in _dictionary_labels(chunk)]
     values: list[Any] = column.to_pylist()

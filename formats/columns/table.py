@@ -159,7 +159,7 @@ def timestamps(table: pa.Table) -> NDArray[np.int64]:
     if pa.types.is_timestamp(column.type):
         if column.type.tz is None:
             raise InvalidPoints("column 'timestamp' has no time zone; make it UTC")
-        seconds = column.cast(pa.timestamp("s", column.type.tz), safe=False).cast(pa.int64())
+        seconds = _whole_seconds(column)
         column = pa.chunked_array([pc.if_else(pc.greater(seconds, LATEST), -1, seconds).combine_chunks()])
     known = column.is_valid().to_numpy(zero_copy_only=False)
     if known.all():
@@ -187,11 +187,15 @@ def readable_times(table: pa.Table) -> pa.Table:
     if _is_text(_value_type(column)):
         seconds = _seconds_of_texts(column, seconds_of)
     elif pa.types.is_timestamp(column.type) and column.type.tz is not None:
-        whole = column.cast(pa.timestamp("s", column.type.tz), safe=False).cast(pa.int64())
-        seconds = seconds_of(np.asarray(pc.fill_null(whole, -1)))
+        seconds = seconds_of(np.asarray(pc.fill_null(_whole_seconds(column), -1)))
     else:
         return table
     return table.set_column(at, "timestamp", pa.array(seconds, mask=seconds < 0))
+
+
+def _whole_seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Epoch seconds, int64, of a column of timestamps with a zone."""
+    return column.cast(pa.timestamp("s", column.type.tz), safe=False).cast(pa.int64())
 
 
 def _seconds_of_texts(column: pa.ChunkedArray, read: Callable[[list[str]], NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myriad.formats.base import Bounds
+from myriad.formats.columns.table import readable_times
 from myriad.models.errors import TooLarge
 from myriad.serving import answer_size, bulk
 from myriad.serving.decode import parse, single_batch
@@ -36,7 +37,7 @@ def test_no_table_is_answered_with_more(predictor: Predictor, media_type: str, b
         )
         zoned = pa.array([row[3] for row in rows]).cast(pa.timestamp("s")).cast(pa.timestamp("ns", "Asia/Kolkata"))
         coded = pa.array(columns["host"]).dictionary_encode()
-        for table in (pa.table(columns), pa.table(columns | {"host": coded, "timestamp": zoned})):
+        for table in (pa.table(columns), readable_times(pa.table(columns | {"host": coded, "timestamp": zoned}))):
             scores, query = predictor.score_table(table, None, "weighted", bands=bands)
             request = bulk.BulkRequest(table, None, "weighted", bands)
             answer = b"".join(bulk.write(request, query, scores, media_type))

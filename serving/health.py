@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from myriad.serving.problems import Problem
 
 READ_SECONDS = 2.0
-MAX_HEAD = 8192
 MAX_CONNECTIONS = 64
 
 Check = Callable[[], Mapping[str, object]]

@@ -4,6 +4,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3 python3.12 python3.13 py
 	$(shell $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(name))))
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ARGS ?=
 # The folders that are imported as `myriad.*`.
 PACKAGES := models formats adapters storage training serving cli
@@ -12,16 +13,22 @@ PACKAGES := models formats adapters storage training serving cli
 
 install: $(VENV)/installed
 
-$(VENV)/installed: requirements/dev.lock pyproject.toml
+# What serving and the demo need: a fifth of what the tests do.
+$(VENV)/serving: requirements/serve.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found; name one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements/dev.lock > $(VENV)/build.lock
+	$(PIP) --no-compile --require-hashes -r requirements/serve.lock -r $(VENV)/build.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/installed: $(VENV)/serving requirements/dev.lock
+	$(PIP) --require-hashes -r requirements/dev.lock
 	rm -rf $(VENV)/typing && mkdir -p $(VENV)/typing/myriad
 	ln -s $(foreach path,$(PACKAGES) $(wildcard myriad/*.py myriad/py.typed),$(CURDIR)/$(path)) $(VENV)/typing/myriad/
 	touch $@
 
-demo: install
+demo: $(VENV)/serving
 	$(BIN)/myriad demo $(ARGS)
 
 check: install

@@ -22,7 +22,7 @@ from myriad.models import calibration
 from myriad.models.arrays import Vector
 from myriad.models.base import Arrays, Fit, Model, Param, Prediction
 from myriad.models.points import Points
-from myriad.models.windows import median_step
+from myriad.models.windows import usual_step
 
 MEMBERS: tuple[type[Model], ...] = (Rhythm, Mad, Seasonal)
 LINEAR = 2.0
@@ -70,7 +70,7 @@ class Blend(Model):
         arrays = _prefixed([member.arrays for member in members])
         arrays |= {f"{member.name()}_threshold": np.full(len(kept), THRESHOLD) for member in members}
         arrays["usual"] = np.full(len(kept), 1 / THRESHOLD)
-        arrays["widening"] = 1 - 0.5 ** (median_step(history.take(kept)) / AVERAGE_HALF_LIFE)
+        arrays["widening"] = 1 - 0.5 ** (usual_step(history.take(kept)) / AVERAGE_HALF_LIFE)
         return Fit(cls.uncalibrated(arrays), kept, refused)
 
     def tuned_on_held_out(self, held_out: Points, floor: Vector, rate: float) -> Arrays:

@@ -17,7 +17,7 @@ from myriad.models.arrays import Matrix, Vector
 from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
 from myriad.models.points import Points, magnitudes
 from myriad.models.robust import MEAN_DEVIATION_TO_STD, ROUNDING, nan_median
-from myriad.models.windows import median_step
+from myriad.models.windows import usual_step
 
 DAY, BINS = 86400, 48
 BIN = DAY // BINS
@@ -59,7 +59,7 @@ class Rhythm(Model):
         """Fit the profile, then choose the half-life with the smallest errors; at least 30 points are needed."""
         kept, refused = split_by_length(history, MIN_POINTS, "for a moving level")
         points = history.take(kept)
-        size, steps = magnitudes(points), median_step(points)
+        size, steps = magnitudes(points), usual_step(points)
         values = points.values / size[points.owner]  # squares of huge and tiny values stay finite
         profile = _profile(points.with_values(values))
         recent = latest(points.with_values(values), FIT_POINTS)

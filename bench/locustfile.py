@@ -11,6 +11,7 @@ import time
 from argparse import Namespace
 from typing import Any
 
+import gevent
 from locust import FastHttpUser, constant_pacing, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -202,6 +203,9 @@ def _add_options(parser: LocustArgumentParser) -> None:
     load.add_argument("--pipelines", type=int, default=1, help="Weight of pipelines among the users")
     load.add_argument("--engineers", type=int, default=3, help="Weight of engineers")
     load.add_argument("--mixed", type=int, default=1, help="Weight of mixed clients")
+    load.add_argument(
+        "--requests", type=int, default=0, help="End when each kind of user has sent so many; 0 for never"
+    )
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
@@ -210,6 +214,17 @@ def _set_weights(environment: Environment, **_: Any) -> None:
     assert options is not None
     Pipeline.weight, Engineer.weight, Mixed.weight = options.pipelines, options.engineers, options.mixed
     fleet_series(environment)
+    if options.requests:
+        ending: list[gevent.Greenlet[..., None]] = []
+        left = {kind.kind: options.requests for kind in (Pipeline, Engineer, Mixed) if kind.weight}
+
+        def count(name: str, **_: Any) -> None:
+            left[name.partition(":")[0]] -= 1
+            if max(left.values()) <= 0 and environment.runner and not ending:
+                # In a greenlet of its own: it waits for the one that is in this call.
+                ending.append(gevent.spawn(environment.runner.quit))
+
+        environment.events.request.add_listener(count)
 
 
 def _title(answer: Any) -> str:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ BARS = "▁▂▃▄▅▆▇█"
 @click.option("--directory", default="demo-data", show_default=True, help="For telemetry and the store; replaced.")
 def demo(*, exit_: bool, port: int, directory: str) -> None:
     """Make telemetry, fit and publish a fleet, serve it, and post a quiet hour and an incident to it."""
+    _demand_free(port)
     root = Path(directory).absolute()
     if root.exists() and any(root.iterdir()) and not (root / MARK).exists():
         raise click.BadParameter(f"{root} holds something else than a demo's data", param_hint="--directory")
@@ -49,6 +51,16 @@ def demo(*, exit_: bool, port: int, directory: str) -> None:
         if not exit_:
             click.echo(f"\nServing on {service.address} (docs at {service.address}/docs) until Ctrl-C.")
             service.wait()
+
+
+def _demand_free(port: int) -> None:
+    """Whoever has the port already would answer in the demo's place."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as exc:
+            raise click.ClickException(f"port {port} is taken; name another with --port") from exc
 
 
 def _published(synthetic: Fleet, root: Path) -> str:

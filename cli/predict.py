@@ -1,13 +1,17 @@
 """`myriad predict`: score a file without a service."""
 
+import contextlib
+import glob
 import itertools
 import multiprocessing
 import os
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -15,12 +19,25 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from myriad import formats
-from myriad.cli.common import json_option, show, store_option
-from myriad.formats.base import readable
+from myriad.cli.common import (
+    LAYOUT_FLAGS,
+    history_of,
+    json_option,
+    layout_options,
+    show,
+    store_option,
+    told,
+    validated,
+)
+from myriad.formats.columns.cells import SCHEMA
 from myriad.formats.columns.table import grouping_of, labels_of, timestamps
+from myriad.formats.layout import Layout
+from myriad.formats.left_out import LeftOut
 from myriad.models.ensemble import COMBINES, Combine
 from myriad.models.errors import InvalidPoints
 from myriad.serving.predictor import Predictor
+from myriad.training.files import batches, matching
+from myriad.training.job.config import History, JobFile
 
 ROWS_AT_ONCE = 500_000
 
@@ -30,41 +47,46 @@ Score = Callable[[pa.Table, int], pa.Table]
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @store_option
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Scores, in the format its name says.")
 @click.option("--windows", help="Of the release's, as in 1m,15m; all where not given.")
 @click.option("--combine", type=click.Choice(COMBINES), default="weighted", show_default=True)
 @click.option("--processes", default=os.cpu_count(), type=click.IntRange(1), show_default=True)
+@click.option("--job", type=click.Path(exists=True, dir_okay=False), help="Whose history says what is in which column.")
+@layout_options
 @json_option
 def predict(
-    file: Path,
+    file: str,
     store: str,
     output: Path | None,
     windows: str | None,
     combine: Combine,
     processes: int,
+    job: str | None,
     *,
     as_json: bool,
+    **flags: Any,
 ) -> None:
     """Score the telemetry in FILE with the current release of a store, and say what came of it.
 
-    FILE is a table, Parquet or CSV for example, with the columns region, host, metric, timestamp and value. It is read
-    in parts, each with the points that its series' longest window looks back on: the rows of a series are to be in
-    order of time.
+    FILE is a table, Parquet or CSV for example, with the columns region, host, metric, timestamp and value, and is read
+    as `myriad train` reads it: rows that cannot be read are left out and told. It is read in parts, each with the
+    points that its series' longest window looks back on: the rows of a series are to be in order of time.
     """
     if output is not None:
         try:
             formats.of_file(str(output))
         except InvalidPoints as exc:
             raise click.BadParameter(str(exc), param_hint="--output") from exc
-    started = time.perf_counter()
+    history = _history(file, job, flags)
+    started, left_out = time.perf_counter(), LeftOut()
     manifest = Predictor.open(store).manifest
-    looked_back = LOOK_BACK * max(manifest.parsed_windows)
+    parts = _parts(file, history.layout, left_out, LOOK_BACK * max(manifest.parsed_windows))
     options = (store, windows.split(",") if windows else None, combine)
     total, above, statuses = Counter[str](), 0, Counter[str]()
-    with tqdm(desc="scoring", unit=" points", unit_scale=True, disable=None) as bar:
-        for scored in _written(_scored(_parts(file, looked_back), options, processes), output):
+    with tqdm(desc="scoring", unit=" points", unit_scale=True, disable=None) as bar, _whole(output) as aside:
+        for scored in _written(_scored(parts, options, processes), aside):
             score = np.asarray(scored["score"])
             total["points"] += scored.num_rows
             total["scored"] += int(np.isfinite(score).sum())
@@ -72,36 +94,88 @@ def predict(
             counted = scored["status"].combine_chunks().value_counts().to_pylist()
             statuses.update({entry["values"]: entry["counts"] for entry in counted})
             bar.update(scored.num_rows)
-    if not total["points"]:
-        raise InvalidPoints(f"{file}: there are no rows")
+        left_out.check(history.left_out)
+        if not total["points"]:
+            raise InvalidPoints(f"{file}: there are no rows")
     result = {
         "release": manifest.id,
         **total,
         "above_1": above,
         "points_by_status": ", ".join(f"{status} {count}" for status, count in statuses.items()),
+        **told(left_out, as_json=as_json),
         "seconds": round(time.perf_counter() - started, 2),
     }
     show(result, as_json=as_json)
 
 
-def _parts(file: Path, seconds: int) -> Iterator[tuple[pa.Table, int]]:
+def _history(file: str, job: str | None, flags: dict[str, Any]) -> History:
+    """Where the file has what, from a job or from flags."""
+    if job is None:
+        return validated(History, history_of([file], flags))
+    if given := [name for name in LAYOUT_FLAGS if flags[name]]:
+        raise click.UsageError(f"the job says in its history what --{given[0]} would")
+    history = JobFile.load(job).history
+    return history if flags["left_out"] is None else history.model_copy(update={"left_out": flags["left_out"]})
+
+
+def _parts(file: str, layout: Layout, left_out: LeftOut, seconds: int) -> Iterator[tuple[pa.Table, int]]:
     """Parts of a file, each behind the rows of earlier parts its windows look back on, and how many those are."""
-    before: pa.Table | None = None
-    for part in _read(file):
-        table = part if before is None else pa.concat_tables([before, part], promote_options="permissive")
-        table = table.unify_dictionaries()
-        back = table.num_rows - part.num_rows
-        yield table, back
-        before = _look_back(table, back, seconds)
+    before, order = SCHEMA.empty_table(), _InOrder(file)
+    (found,) = matching([glob.escape(file)])
+    for batch in batches(found, layout, left_out, rows=ROWS_AT_ONCE):
+        part = pa.Table.from_batches([batch])
+        order.check(part)
+        table = pa.concat_tables([before, part]).unify_dictionaries()
+        yield table, before.num_rows
+        before = _look_back(table, before.num_rows, seconds)
 
 
-def _read(file: Path) -> Iterator[pa.Table]:
-    """The rows of a file with all their columns, some at a time."""
-    with readable(str(file)):
-        kind = formats.of_file(str(file))
-        with pa.memory_map(str(file)) as source:
-            for batch in kind.batches(source, rows=ROWS_AT_ONCE):
-                yield pa.Table.from_batches([batch])
+class _InOrder:
+    """Makes sure that no part of a file has rows of a series earlier than those of parts before it.
+
+    Within a part they are sorted.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._hashes, self._latest = np.empty(0, np.uint64), np.empty(0, np.int64)
+
+    def check(self, part: pa.Table) -> None:
+        """Take note of a part; raise `InvalidPoints` where it goes back in time."""
+        rows = grouping_of(labels_of(part))
+        if not len(rows.names):
+            return
+        times, hashes = timestamps(part)[rows.order], rows.names.hashes
+        first, last = (ends.reduceat(times, rows.offsets[:-1]) for ends in (np.minimum, np.maximum))
+        known = np.isin(hashes, self._hashes)
+        before = np.full(len(hashes), -1, np.int64)
+        before[known] = self._latest[np.searchsorted(self._hashes, hashes[known])]
+        if (back := np.flatnonzero(first < before)).size:
+            i = int(back[0])
+            raise InvalidPoints(
+                f"{self._file}: {rows.names[i]} has {_written_out(first[i])} after {_written_out(before[i])}, too far "
+                f"apart to be put in order while a file is read; sort its rows by time"
+            )
+        both = np.concatenate([self._hashes, hashes]), np.concatenate([self._latest, np.maximum(last, before)])
+        order = np.argsort(both[0], kind="stable")
+        newest = np.append(np.diff(both[0][order]) != 0, True)
+        self._hashes, self._latest = both[0][order][newest], both[1][order][newest]
+
+
+def _written_out(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(seconds)))
+
+
+@contextlib.contextmanager
+def _whole(output: Path | None) -> Iterator[Path | None]:
+    """Where to write a file that is to be there whole or not at all."""
+    if output is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix=".myriad-", dir=output.parent) as directory:
+        aside = Path(directory) / output.name
+        yield aside
+        aside.replace(output)
 
 
 def _written(scored: Iterator[pa.Table], output: Path | None) -> Iterator[pa.Table]:
@@ -157,6 +231,8 @@ def _scorer(store: str, windows: list[str] | None, combine: Combine) -> Score:
 
     def score(table: pa.Table, back: int) -> pa.Table:
         scores = predictor.predict_table(table, windows, combine)
+        times = table["timestamp"].cast(pa.timestamp("s")).cast(pa.timestamp("s", "UTC"))
+        table = table.set_column(table.column_names.index("timestamp"), "timestamp", times)
         for name in scores.column_names:
             table = table.append_column(name, scores[name])
         return table.slice(back)

@@ -2,7 +2,6 @@
 
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,30 @@ import click
 from tqdm import tqdm
 
 from myriad import adapters
-from myriad.cli.common import force_option, json_option, show, sign_option, signer_of, weight_list, window_list
+from myriad.cli.common import (
+    LAYOUT_FLAGS,
+    force_option,
+    history_of,
+    json_option,
+    layout_options,
+    show,
+    sign_option,
+    signer_of,
+    told,
+    validated,
+    weight_list,
+    window_list,
+)
 from myriad.models.calibration import DEFAULT_RATE
 from myriad.models.windows import MIN_COVERAGE
 from myriad.storage.url import open_store
+from myriad.training import gates
 from myriad.training.job.config import JobFile
 from myriad.training.plan import DEFAULT_ADAPTER
-from myriad.training.run import Released, count_series, run
+from myriad.training.run import Released, demand_libraries, run, survey
 
 JOB_FILES = (".yaml", ".yml")
+COUNTERS_SHOWN, REASONS_SHOWN = 5, 5
 
 
 @click.command()
@@ -51,6 +65,7 @@ JOB_FILES = (".yaml", ".yml")
     metavar="NAME",
     help="An environment variable a job may name beside those that start with MYRIAD_; repeatable.",
 )
+@layout_options
 @sign_option
 @force_option
 @click.option("--check", is_flag=True, help="Look at the job and do nothing.")
@@ -78,12 +93,22 @@ def train(
     if processes:
         job = job.model_copy(update={"workers": processes})
     if check:
+        demand_libraries(job)
         show({"job": job.job, "store": job.store, "windows": ",".join(map(str, job.windows))}, as_json=as_json)
         return
     if dry_run:
         with tempfile.TemporaryDirectory(prefix="myriad-train-") as directory:
-            metrics = count_series(job, Path(directory))
-        show({"job": job.job, "series": sum(metrics.values()), **metrics}, as_json=as_json)
+            found = survey(job, Path(directory))
+        result = {
+            "job": job.job,
+            "series": sum(found.metrics.values()),
+            "of_metric": found.metrics,
+            "lacking_a_model": sum(found.refused.values()),
+            "why_not": found.refused,
+            **_counters(found.counters, as_json=as_json),
+            **told(found.left_out, as_json=as_json),
+        }
+        show({name: value for name, value in result.items() if value != {}}, as_json=as_json)
         return
     started = time.perf_counter()
     with tqdm(desc="fitting", unit=" rows", unit_scale=True, disable=None) as bar:
@@ -95,26 +120,42 @@ def train(
         released = run(
             job, work.expanduser(), update=update, signer=signer_of(sign), force=force, progress=show_progress
         )
-    show(_result(released, time.perf_counter() - started), as_json=as_json)
+    show(_result(released, time.perf_counter() - started, as_json=as_json), as_json=as_json)
 
 
-def _result(released: Released, seconds: float) -> dict[str, Any]:
+def _result(released: Released, seconds: float, *, as_json: bool) -> dict[str, Any]:
     artifacts = released.manifest.artifacts
     models, series = sum(a.models for a in artifacts), sum(a.series for a in artifacts)
-    reasons = Counter(why for why in released.records["refused"].to_pylist() if why)
+    lacking, of = gates.refused_series(released.records)
+    reasons = gates.reasons(released.records)
     result = {
         "release": released.manifest.id,
         "series": series,
         "models": models,
-        "not_fitted": reasons.total(),
-        "why_not": "; ".join(f"{why} ({count})" for why, count in reasons.most_common(5)),
+        "lacking_a_model": lacking if as_json else f"{lacking:,} of {of:,} series",
+        "why_not": {why: one._asdict() if as_json else _named(one) for why, one in [*reasons.items()][:REASONS_SHOWN]},
+        **_counters(released.counters, as_json=as_json),
+        **told(released.left_out, as_json=as_json),
         "artifacts": len(artifacts),
         "bytes_a_model": round(sum(a.bytes for a in artifacts) / models, 1),
         "resumed": released.resumed or "",
         "seconds": round(seconds, 1),
         "series_a_second": round(series / seconds, 1),
     }
-    return {name: value for name, value in result.items() if value != ""}
+    return {name: value for name, value in result.items() if value not in ("", {})}
+
+
+def _named(lacking: gates.Lacking) -> str:
+    return f"{lacking.series:,} series: {', '.join(lacking.first)}{', ...' * (lacking.series > len(lacking.first))}"
+
+
+def _counters(names: list[str], *, as_json: bool) -> dict[str, Any]:
+    """What a result says of series that look like counters; nothing where none do."""
+    if as_json or not names:
+        return {"raw_counters": names} if names else {}
+    more = f" and {len(names) - COUNTERS_SHOWN:,} more" if len(names) > COUNTERS_SHOWN else ""
+    shown = ", ".join(names[:COUNTERS_SHOWN])
+    return {"raw_counters": f"{shown}{more} only count up; `rate: true` in a rule of a job models their rates"}
 
 
 def _job(files: tuple[str, ...], flags: dict[str, Any]) -> JobFile:
@@ -122,8 +163,12 @@ def _job(files: tuple[str, ...], flags: dict[str, Any]) -> JobFile:
     if any(name.endswith(JOB_FILES) for name in files):
         if len(files) > 1:
             raise click.UsageError("a job is one YAML file, and names its data itself")
+        if given := [name for name in LAYOUT_FLAGS if flags[name]]:
+            raise click.UsageError(f"a job says in its history what --{given[0]} would")
         job = JobFile.load(files[0], flags["allow_env"])
         open_store(flags["store"] or job.store)
+        if flags["left_out"] is not None:
+            job = job.model_copy(update={"history": job.history.model_copy(update={"left_out": flags["left_out"]})})
         return job.model_copy(update={"store": flags["store"]}) if flags["store"] else job
     if not flags["store"]:
         raise click.UsageError("Missing option '--store' (env var: 'MYRIAD_STORE').")
@@ -134,17 +179,18 @@ def _job(files: tuple[str, ...], flags: dict[str, Any]) -> JobFile:
         raise click.BadParameter("is not of region,global", param_hint="--fallback")
     if not (0 < flags["rate"] < 0.5 and 0 <= flags["coverage"] <= 1):
         raise click.BadParameter("--rate is between 0 and 0.5, --coverage between 0 and 1")
-    return JobFile.model_validate(
+    return validated(
+        JobFile,
         {
             "job": "train",
-            "history": {"files": [str(Path(name).resolve()) for name in files]},
+            "history": history_of(files, flags),
             "metrics": [{"match": "*", "candidates": _candidates(flags["adapter"], parsed)}],
             "windows": dict(zip(parsed, weight_list(flags["weights"], len(parsed)), strict=True)),
             "calibration": {"rate": flags["rate"]},
             "coverage": flags["coverage"],
             "fallback": levels,
             "store": flags["store"],
-        }
+        },
     )
 
 

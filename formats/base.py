@@ -1,16 +1,16 @@
-"""Format: from bytes to telemetry, and from an answer to bytes."""
+"""Format: from bytes to rows and telemetry, and from an answer to bytes."""
 
 import contextlib
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from myriad.formats.columns.canonical import SCHEMA, canonical
-from myriad.formats.columns.table import COLUMNS, grouped
+from myriad.formats.columns.cells import COLUMNS
+from myriad.formats.columns.table import grouped
 from myriad.models.errors import InvalidKey, InvalidPoints, TooLarge
 from myriad.models.names import Names
 from myriad.models.points import Points
@@ -18,8 +18,31 @@ from myriad.models.points import Points
 ROWS = 1 << 16
 """In a batch, about."""
 
-LeftOut = Callable[[int, str], object]
-"""Called with how many rows could not be read, and why."""
+Skipped = Callable[[int, str, str], object]
+"""Called with the number of a row that cannot be read at all, its text, and why."""
+
+
+class Rows(NamedTuple):
+    """Some rows of a file as they are written there.
+
+    Attributes:
+        batch: the rows.
+        first: the number of the first of them, as people count.
+        gaps: the numbers of rows of the file that were skipped, from `first` on, ascending.
+    """
+
+    batch: pa.RecordBatch
+    first: int
+    gaps: Sequence[int] = ()
+
+    def number(self, row: int) -> int:
+        """The number in the file of a row of the batch."""
+        number = self.first + row
+        for gap in self.gaps:
+            if gap > number:
+                break
+            number += 1
+        return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +92,32 @@ class Format(ABC):
     """How the names of its files end, as `.csv`."""
 
     @abstractmethod
+    def column_names(self, source: pa.NativeFile) -> list[str]:
+        """The names of a file's columns, in its order.
+
+        Raises:
+            pa.ArrowException, OSError, UnicodeDecodeError: the file is not of this format.
+        """
+
+    @abstractmethod
     def batches(
         self,
         source: pa.NativeFile,
-        columns: Sequence[str] | None = None,
+        columns: Sequence[str],
         *,
         rows: int = ROWS,
-        left_out: LeftOut | None = None,
+        skipped: Skipped | None = None,
         time_column: str = "",
         wanted: Callable[[int], bool] | None = None,
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Iterator[Rows]:
         """The rows of a file in its order, some at a time, so that a file of any size takes the same memory.
 
         Args:
             source: the file.
             columns: to read, in this order. What they hold in some rows must not decide what they may hold in others:
-                a format without types gives text. None for all columns, in types found from the first rows.
+                a format without types gives text.
             rows: in a batch, about.
-            left_out: told of rows that cannot be read; where None, such a row is an error.
+            skipped: told of rows that cannot be read at all; where None, such a row is an error.
             time_column: the one that `wanted` is about.
             wanted: says from the latest timestamp of a part of the file, -1 where it is not known, whether to read that
                 part. A format that cannot tell reads all.
@@ -116,15 +147,17 @@ class Format(ABC):
                 most one batch beyond.
             InvalidPoints: it is not of this format, or a column is missing or of a type it cannot be.
         """
-        batches: list[pa.RecordBatch] = []
+        batches, count = list[pa.RecordBatch](), 0
         with readable("the data"):
             bounds.check(0, self.stated_rows(pa.BufferReader(data)))
-            for batch in self.batches(pa.BufferReader(data), COLUMNS):
-                batches.append(canonical(batch, COLUMNS))
-                bounds.check(0, sum(one.num_rows for one in batches))
-        rows = grouped(pa.Table.from_batches(batches, SCHEMA).unify_dictionaries())
-        bounds.check(len(rows.points), 0)
-        return Telemetry(rows.grouping.names, rows.points, rows.bad)
+            for rows in self.batches(pa.BufferReader(data), COLUMNS):
+                batches.append(rows.batch)
+                bounds.check(0, count := count + rows.batch.num_rows)
+            if not batches:
+                return Telemetry(Names.of(()), Points.of(), {})
+            found = grouped(pa.Table.from_batches(batches))
+        bounds.check(len(found.points), 0)
+        return Telemetry(found.grouping.names, found.points, found.bad)
 
     def write(self, answer: pa.Table) -> bytes:
         """A whole file of an answer's rows."""

@@ -2,14 +2,16 @@
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from myriad.formats.base import ROWS, Format, LeftOut, Writer
-from myriad.formats.columns.canonical import moment
+from myriad.formats.base import ROWS, Format, Rows, Skipped, Writer
 from myriad.formats.columns.table import demand
+from myriad.formats.columns.timestamps import seconds_of
+from myriad.models.errors import InvalidPoints
 
 READ_BYTES = 1 << 20
 """Read ahead in each column."""
@@ -20,31 +22,39 @@ class Parquet(Format):
 
     suffixes: ClassVar = (".parquet", ".pq")
 
+    def column_names(self, source: pa.NativeFile) -> list[str]:
+        """From the footer."""
+        return list(pyarrow.parquet.read_metadata(source).schema.to_arrow_schema().names)
+
     def batches(
         self,
         source: pa.NativeFile,
-        columns: Sequence[str] | None = None,
+        columns: Sequence[str],
         *,
         rows: int = ROWS,
-        left_out: LeftOut | None = None,  # noqa: ARG002  every row can be read, or none
+        skipped: Skipped | None = None,  # noqa: ARG002  every row can be read, or none
         time_column: str = "",
         wanted: Callable[[int], bool] | None = None,
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Iterator[Rows]:
         """Pages are read as they are needed, never a row group whole as a dataset's scanner would."""
-        if columns is None:
-            yield from pyarrow.parquet.ParquetFile(source).iter_batches(rows)
-            return
         names, footer = list(columns), pyarrow.parquet.read_metadata(source)
-        demand(names, footer.schema.to_arrow_schema().names)
+        schema = footer.schema.to_arrow_schema()
+        demand(names, schema.names)
+        if nested := [name for name in names if pa.types.is_nested(schema.field(name).type)]:
+            kind = schema.field(nested[0]).type
+            raise InvalidPoints(f"column {nested[0]!r} is nested ({kind}); a row can have one value")
         file = pyarrow.parquet.ParquetFile(
             source, metadata=footer, buffer_size=READ_BYTES, pre_buffer=False, read_dictionary=names
         )
-        groups = [
-            i
-            for i in range(footer.num_row_groups)
-            if wanted is None or wanted(_latest(footer.row_group(i), time_column))
-        ]
-        yield from file.iter_batches(rows, row_groups=groups, columns=names, use_threads=False)
+        first = 1
+        for i in range(footer.num_row_groups):
+            group = footer.row_group(i)
+            if wanted is None or wanted(_latest(group, time_column)):
+                before = 0
+                for batch in file.iter_batches(rows, row_groups=[i], columns=names, use_threads=False):
+                    yield Rows(batch.select(names), first + before)
+                    before += batch.num_rows
+            first += group.num_rows
 
     def writer(self, sink: str | io.IOBase, schema: pa.Schema) -> Writer:
         """Types stay as they are."""
@@ -64,4 +74,11 @@ class Parquet(Format):
 def _latest(group: pyarrow.parquet.RowGroupMetaData, time_column: str) -> int:
     columns = (group.column(i) for i in range(group.num_columns))
     known = (one.statistics for one in columns if one.path_in_schema == time_column and one.statistics)
-    return next((moment(one.max) for one in known if one.has_min_max), -1)
+    return next((_moment(one.max) for one in known if one.has_min_max), -1)
+
+
+def _moment(value: object) -> int:
+    """Epoch seconds of a value of a column of timestamps; -1 where it is none, or is text, which has no order."""
+    if isinstance(value, datetime):
+        return int(value.timestamp()) if value.tzinfo else -1
+    return int(seconds_of([value])[0]) if isinstance(value, int | float) else -1

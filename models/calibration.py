@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.models.arrays import Vector
-from myriad.models.points import Points
+from myriad.models.points import Points, usual_largest
 
 DEFAULT_RATE = 1e-4
 """False alarms a point: the share of normal points whose score may exceed 1."""
@@ -28,7 +28,7 @@ MAX_THRESHOLD = 1e30
 """In spreads. A threshold is kept as a float32; a larger one would be infinite there."""
 
 EFFECT_SHARE = 0.01
-"""No deviation below this share of the history's largest |value| scores 1: rounding and idling do not alert."""
+"""No deviation below this share of the history's usual largest |value| scores 1: rounding and idling do not alert."""
 
 MIN_EFFECT = 1e-9
 """The effect floor of a series that has only ever been zero."""
@@ -82,4 +82,4 @@ def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:
 
 def effect_floor(history: Points) -> Vector:
     """The smallest deviation that may score 1, in the unit of each series, float64 (series,)."""
-    return np.maximum(history.largest() * EFFECT_SHARE, MIN_EFFECT)
+    return np.maximum(usual_largest(history) * EFFECT_SHARE, MIN_EFFECT)

@@ -43,7 +43,7 @@ class InvalidKey(MyriadError, ValueError):
 
     def __init__(self, part: str, value: object, why: str) -> None:
         super().__init__(f"{part} {_shown(value)} {why}")
-        self.part = part
+        self.part, self.why = part, why
 
 
 class InvalidPoints(MyriadError, ValueError):

@@ -20,7 +20,7 @@ MAX_PART_LENGTH = 200
 MAX_ECHO = 100
 """Characters of what was sent and cannot be, that are ever repeated in an answer or a log."""
 
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\u2028\u2029\ud800-\udfff]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _UPPER, _LOWER = 0xFFFF_FFFF_0000_0000, 0xFFFF_FFFF
 _Hash = TypeVar("_Hash", int, NDArray[np.uint64])
@@ -38,7 +38,7 @@ class Series(NamedTuple):
         """The series of these names.
 
         Raises:
-            InvalidKey: a part is empty, too long, or has a slash, `..` or a control character.
+            InvalidKey: a part is empty, too long, or has a control character. Slashes and dots are characters like any.
         """
         series = cls(_checked("region", region), _checked("host", host), _checked("metric", metric))
         if region == ANY != host:
@@ -128,8 +128,19 @@ def shard_of(host_hash: _Hash, shards: int) -> _Hash:
 
 @functools.lru_cache(maxsize=1 << 16)
 def quoted(part: str) -> str:
-    """A part as it stands in the text of a series or a key."""
-    return quote(part, safe=ANY)
+    """A part as it stands in the text of a series or a key: percent-encoded, and never a relative path."""
+    return part.replace(".", "%2E") if part in (".", "..") else quote(part, safe=ANY)
+
+
+def telemetry_label(name: str, text: str) -> str:
+    """A region, host or metric as telemetry may have it, which is any that a series may have but `*`.
+
+    Raises:
+        InvalidKey: it is none.
+    """
+    if text == ANY:
+        raise InvalidKey(name, text, f"is reserved: it stands for every {name}")
+    return _checked(name, text)
 
 
 def _checked(name: str, value: str) -> str:
@@ -146,8 +157,6 @@ def _checked_text(name: str, value: str) -> str:
         raise InvalidKey(name, value, "is empty")
     if match := _FORBIDDEN.search(value):
         raise InvalidKey(name, value, f"has the character {match.group()!r}, which a key cannot have")
-    if value == "." or ".." in value:
-        raise InvalidKey(name, value, "is or has a relative path, which a key cannot have")
     return value
 
 

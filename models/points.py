@@ -17,6 +17,12 @@ SMALLEST_MAGNITUDE = 1e-290
 MAX_MAGNITUDE = 1e150
 """The largest absolute value that is scored: its square still is a finite float64."""
 
+RARE = 1e-3
+"""The share of a series' values, and one at least, that does not say how large its values are."""
+LEAST_TO_JUDGE = 30
+"""Of fewer values none is rare."""
+WILD = 100.0
+
 
 @dataclass(frozen=True)
 class Points:
@@ -98,13 +104,6 @@ class Points:
             changed.__dict__["owner"] = self.owner
         return changed
 
-    def largest(self) -> Vector:
-        """The largest absolute value of each series, 0 where it has no value, float64 (series,)."""
-        largest = np.zeros(len(self))
-        if (filled := np.flatnonzero(self.lengths)).size:
-            largest[filled] = np.nan_to_num(np.fmax.reduceat(np.abs(self.values), self.offsets[:-1][filled]))
-        return largest
-
     def tidied(self) -> "Tidied":
         """Each series in time order, with one value for each timestamp: the last one posted."""
         rising = self.timestamps[1:] > self.timestamps[:-1]
@@ -139,9 +138,42 @@ class Tidied(NamedTuple):
 
 
 def magnitudes(points: Points) -> Vector:
-    """The largest absolute value of each series, to divide by: 1 where that is 0 or nearly so; float64 (series,)."""
-    largest = points.largest()
-    return np.where(largest > SMALLEST_MAGNITUDE, largest, 1.0)
+    """The usual largest |value| of each series, to divide by: 1 where that is 0 or nearly so; float64 (series,)."""
+    usual = usual_largest(points)
+    return np.where(usual > SMALLEST_MAGNITUDE, usual, 1.0)
+
+
+def usual_largest(points: Points) -> Vector:
+    """The largest |value| of each series but for the few `RARE` ones, float64 (series,); 0 where there is no value.
+
+    A counter that overflowed once must not be what all else is measured by. Where all others are 0, it is the largest.
+    """
+    return np.array([_usual_largest(np.abs(points.series(i)[1])) for i in range(len(points))], np.float64)
+
+
+def without_wild(points: Points) -> Points:
+    """The points without samples that nothing real can be: `WILD` times as far from the median as any but `RARE` ones.
+
+    Args:
+        points: values finite.
+    """
+    kept = np.ones(len(points.values), bool)
+    for i, (first, end) in enumerate(zip(points.offsets[:-1].tolist(), points.offsets[1:].tolist(), strict=True)):
+        if end - first >= LEAST_TO_JUDGE:
+            values = points.series(i)[1]
+            distance = np.abs(values - np.median(values))
+            usual = _usual_largest(distance, or_largest=False)
+            kept[first:end] = (distance <= WILD * usual) | (usual == 0)
+    return points.where(kept)
+
+
+def _usual_largest(sizes: Vector, *, or_largest: bool = True) -> float:
+    known = sizes[~np.isnan(sizes)]
+    if not len(known):
+        return 0.0
+    rare = max(1, int(RARE * len(known))) if len(known) >= LEAST_TO_JUDGE else 0
+    usual = float(np.partition(known, -1 - rare)[-1 - rare])
+    return usual if usual or not or_largest else float(known.max())
 
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

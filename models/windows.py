@@ -8,7 +8,7 @@ requires.
 
 import functools
 import re
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,13 @@ from myriad.models.points import Points
 
 MIN_COVERAGE = 0.5
 """The share of a window's expected points that must be present for it to have a value."""
+
+LATELY = 1000
+"""Points that tell how far apart the points of a series usually are."""
+SPACED = 12
+"""Points whose mean distance is taken where distances alternate: what repeats after 2, 3, 4 or 6 points is even."""
+REGULAR, NEARLY = 2 / 3, 0.1
+"""The share of distances that are to be within a tenth of the median for it to be the usual one."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _TEXT = re.compile(r"([1-9][0-9]{0,5})([smhd])")
@@ -59,23 +66,53 @@ def _text(seconds: int) -> str:
 DEFAULT_WINDOWS = (Window(60), Window(900), Window(3600))
 
 
-def median_step(points: Points) -> NDArray[np.int64]:
-    """The median time between the points of each series, in seconds, at least 1; int64 (series,)."""
+def usual_step(points: Points) -> NDArray[np.int64]:
+    """The usual time between the latest points of each series, in seconds, at least 1; int64 (series,)."""
     if points.lengths.min(initial=0) > 1 and (step := _common_step(points)):
         return np.full(len(points), step)
-    return np.array([_median_step_of(points.series(i)[0]) for i in range(len(points))], np.int64)
+    return np.array([_usual_step_of(points.series(i)[0][-LATELY:]) for i in range(len(points))], np.int64)
+
+
+class Regimes(NamedTuple):
+    """Stretches of history, in each of which the time between points is much the same.
+
+    Attributes:
+        steps: of each stretch, in seconds, int64 (stretches,).
+        of_points: the stretch of each point, int64 (n,).
+    """
+
+    steps: NDArray[np.int64]
+    of_points: NDArray[np.int64]
+
+
+def regimes(points: Points) -> Regimes:
+    """A stretch for each `LATELY` points of each series, counted from its last: intervals change over the years."""
+    if points.lengths.min(initial=0) > 1 and (step := _common_step(points)):
+        return Regimes(np.full(len(points), step), points.owner)
+    steps, of_points = list[int](), np.empty(len(points.timestamps), np.int64)
+    for i, end in enumerate(points.offsets[1:].tolist()):
+        for last in range(end, int(points.offsets[i]), -LATELY):
+            span = slice(max(last - LATELY, int(points.offsets[i])), last)
+            of_points[span] = len(steps)
+            steps.append(_usual_step_of(points.timestamps[span]))
+    return Regimes(np.array(steps, np.int64), of_points)
 
 
 def aggregate(
-    points: Points, windows: tuple[int, ...], steps: NDArray[np.int64], coverage: float = MIN_COVERAGE
+    points: Points,
+    windows: tuple[int, ...],
+    steps: NDArray[np.int64],
+    coverage: float = MIN_COVERAGE,
+    regime: NDArray[np.int64] | None = None,
 ) -> Matrix:
     """The value of each window at each point.
 
     Args:
         points: tidied (in time order, no duplicates).
         windows: seconds.
-        steps: the median time between the points of each series, in seconds, int64 (series,).
+        steps: the usual time between the points of each series, in seconds, int64 (series,).
         coverage: the share of the `window / step` expected points needed for a value.
+        regime: which of the steps is that of each point, int64 (n,), where it is not its series'; see `regimes`.
 
     Returns:
         float64 (windows, n), NaN where the coverage is not reached. Each window is summed by itself, and not as a
@@ -86,7 +123,7 @@ def aggregate(
     counts = _counts(points, owner, windows)
     means = _sums(points.values, counts) / counts
     needed = np.ceil(coverage * np.array(windows)[:, None] / steps)
-    means[counts < needed[:, owner]] = np.nan
+    means[counts < needed[:, owner if regime is None else regime]] = np.nan
     return means
 
 
@@ -129,5 +166,17 @@ def _common_step(points: Points) -> int:
     return int(gaps[0]) if len(gaps) and (gaps == gaps[0]).all() else 0
 
 
-def _median_step_of(times: NDArray[np.int64]) -> int:
-    return max(1, int(np.median(np.diff(times)))) if len(times) > 1 else 1
+def _usual_step_of(times: NDArray[np.int64]) -> int:
+    """The median time between points where most are that far apart, else the median mean over `SPACED` of them.
+
+    Of two replicas that report two seconds apart, every other time between points is short: the median is one or the
+    other by chance.
+    """
+    if len(times) < 2:
+        return 1
+    gaps = np.diff(times)
+    median = float(np.median(gaps))
+    if np.mean(np.abs(gaps - median) <= NEARLY * median) < REGULAR:
+        apart = min(SPACED, max(1, len(gaps) // 2))
+        median = float(np.median(times[apart:] - times[:-apart])) / apart
+    return max(1, round(median))

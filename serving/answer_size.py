@@ -7,21 +7,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from myriad.formats.columns.table import LABELS
+from myriad.formats.columns.cells import LABELS
 from myriad.models.errors import TooLarge
 from myriad.models.key import MAX_PART_LENGTH
-from myriad.serving.bulk import ARROW, NDJSON
+from myriad.serving.bulk import ARROW, NDJSON, REASONS
 
 NUMBER, TIME, STATUS, NULL = 25, 12, 22, 5
 """As JSON with a comma: a float64, epoch seconds, a status, no label."""
 COLUMN = 9
 """A value in a column of Arrow, with its bit of validity."""
+ESCAPED = 6
+"""Bytes that a byte of text may become: `\\u001f` in JSON; percent-encoded it is 3."""
 SERIES, WINDOW = 400, 200
 """Of a series, and of each of its windows: names of fields, status, counts, a detail; without its labels."""
 BATCH = 8192
 """Of a record batch of Arrow: its metadata, and buffers that are padded."""
-ESCAPED = 6
-"""Bytes that a byte of text may become: `\\u001f` in JSON; percent-encoded it is 3."""
+HOST_POINT = TIME + NUMBER + TIME
+"""Of a host at a time: when, its score, of how many metrics."""
+REASON = 600 + ESCAPED * 4 * MAX_PART_LENGTH * 3
+"""Of a series that cannot be scored: why, with its labels."""
 PLAIN = re.compile(r"[A-Za-z0-9_.-]*")
 """Text that stays as it is, in JSON and percent-encoded."""
 
@@ -32,7 +36,7 @@ def check(most: int, limit: int) -> None:
         raise TooLarge(f"the answer may have {most} bytes; at most {limit} are allowed: ask for fewer series at a time")
 
 
-def of_series(labels: Iterable[Sequence[str]], points: int, windows: int, *, bands: bool) -> int:
+def of_series(labels: Iterable[Sequence[str]], points: int, windows: int, *, bands: bool, hosts: bool = False) -> int:
     """The most bytes of an answer for each series by itself: its labels, and once a window the key of its model.
 
     Args:
@@ -40,6 +44,7 @@ def of_series(labels: Iterable[Sequence[str]], points: int, windows: int, *, ban
         points: of all series together.
         windows: that are scored.
         bands: whether the bands are wanted too.
+        hosts: whether the hosts' scores are.
     """
     texts = count = 0
     for one in labels:
@@ -47,19 +52,23 @@ def of_series(labels: Iterable[Sequence[str]], points: int, windows: int, *, ban
         texts += len(text) if PLAIN.fullmatch(text) else ESCAPED * len(text.encode(errors="replace"))
         count += 1
     numbers = 1 + windows * (4 if bands else 2)
-    return texts * (1 + windows) + count * (SERIES + WINDOW * windows) + points * (TIME + numbers * NUMBER)
+    most = texts * (1 + windows) + count * (SERIES + WINDOW * windows) + points * (TIME + numbers * NUMBER)
+    return most + (texts + SERIES * count + HOST_POINT * points if hosts else 0)
 
 
-def of_table(table: pa.Table, windows: int, media_type: str, *, bands: bool) -> int:
+def of_table(table: pa.Table, windows: int, media_type: str, *, bands: bool, hosts: bool = False) -> int:
     """The most bytes of an answer with a row for each of a table's, in JSON, NDJSON or Arrow."""
     numbers = 1 + windows * (4 if bands else 1)
     labels = [table.column(name) for name in LABELS if name in table.column_names]
     if media_type == ARROW:
         batches = 1 + sum(column.num_chunks for column in table.columns)
-        return sum(column.nbytes for column in labels) + table.num_rows * COLUMN * (numbers + 2) + batches * BATCH
+        columns = sum(column.nbytes for column in labels) + table.num_rows * COLUMN * (numbers + 2)
+        return columns + batches * BATCH + REASONS * REASON
     names = 100 + 20 * numbers if media_type == NDJSON else 0
     row = names + len(LABELS) * NULL + TIME + STATUS + numbers * NUMBER
-    return sum(map(_text_bytes, labels)) + table.num_rows * row + 1000
+    texts = sum(map(_text_bytes, labels))
+    most = texts + table.num_rows * row + 1000 + REASONS * REASON
+    return most + (texts + (SERIES + HOST_POINT) * table.num_rows if hosts else 0)
 
 
 def _text_bytes(column: pa.ChunkedArray) -> int:

@@ -181,7 +181,7 @@ class Service:
 
     async def models(self, region: str, host: str, metric: str) -> SeriesModels:
         """What is known of the models of a series: its own, or those that stand in for them."""
-        series = Series.of(region, host, metric)
+        series = Series.parse(f"{region}/{host}/{metric}")  # as they stand in the URL, percent-encoded
         current = self._current_release()
         location = await run_in_threadpool(self._predictor.locate, series)
         if location is None:

@@ -12,13 +12,15 @@ import pyarrow.compute as pc
 from msgspec import Raw, Struct
 
 from myriad.formats.base import Bounds
-from myriad.formats.columns.table import COLUMNS, LABELS, readable_times
+from myriad.formats.columns.cells import COLUMNS, LABELS
+from myriad.formats.columns.table import readable_labels, readable_times
 from myriad.formats.columns.timestamps import seconds_of
 from myriad.models.ensemble import COMBINES, MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, Malformed
 from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH
 from myriad.models.windows import Window
-from myriad.serving.decode import decode_json, parse_windows
+from myriad.serving.decode import check_hosts, decode_json, parse_windows, without_nan
+from myriad.serving.encode import host_answers
 from myriad.serving.scoring import Scores
 from myriad.serving.tabular import TableQuery, answer_table, is_window
 
@@ -29,6 +31,8 @@ MAX_ARROW_COLUMNS = 64
 """Of a stream; those that mean nothing are left out unread."""
 MAX_ARROW_BATCHES = 10_000
 
+REASONS = 20
+"""Series whose reason for having no scores is answered."""
 ROWS_PER_CHUNK = 10_000
 """Rows encoded or decoded at a time, so that no single call holds the interpreter lock for long."""
 
@@ -40,6 +44,7 @@ class BulkRequest(Struct):
     windows: tuple[Window, ...] | None
     combine: Combine
     bands: bool
+    hosts: bool = False
 
 
 _ROW = msgspec.json.Decoder(dict[str, int | float | str | None])
@@ -49,6 +54,7 @@ class _Options(Struct):
     windows: list[str] | None = None
     combine: Combine = "weighted"
     bands: bool = False
+    hosts: bool = False
 
 
 def read(body: bytes, media_type: str, query: Mapping[str, str], bounds: Bounds) -> BulkRequest:
@@ -57,7 +63,8 @@ def read(body: bytes, media_type: str, query: Mapping[str, str], bounds: Bounds)
     Args:
         body: decompressed.
         media_type: one of `JSON` (columns), `NDJSON` or `ARROW`.
-        query: of the URL; it has the options windows, combine and bands of NDJSON and Arrow, JSON has them in its body.
+        query: of the URL; it has the options windows, combine, bands and hosts of NDJSON and Arrow, JSON has them in
+            its body.
         bounds: of the table's rows.
 
     Raises:
@@ -70,13 +77,17 @@ def read(body: bytes, media_type: str, query: Mapping[str, str], bounds: Bounds)
     if media_type == JSON:
         return _from_json(body, bounds)
     table = (_from_arrow if media_type == ARROW else _from_ndjson)(body, bounds)
-    return BulkRequest(table, parse_windows(options.windows), options.combine, options.bands)
+    return _request(table, options)
 
 
 def write(
     request: BulkRequest, query: TableQuery, scores: Scores, media_type: str, *, stale: bool = False
 ) -> Iterator[bytes]:
-    """The answer to a bulk request in one of the formats, in chunks: a row for each row posted, in the same order."""
+    """The answer to a bulk request in one of the formats, in chunks: a row for each row posted, in the same order.
+
+    Of the first `REASONS` series that cannot be scored it says why: JSON beside the columns, Arrow in its metadata,
+    NDJSON in the first row of each.
+    """
     scored = [str(window) for window, counts in zip(scores.windows, scores.score_counts, strict=True) if counts.any()]
     columns = [*LABELS, "timestamp", "status", "score", *scored]
     if request.bands:
@@ -84,9 +95,26 @@ def write(
     labels, answer = _echoed(request.table.select([*LABELS, "timestamp"])), answer_table(query, scores)
     table = pa.table({name: labels[name] if name in labels.column_names else answer[name] for name in columns})
     facts = {"release": scores.manifest.id, "windows": scored, **({"stale": True} if stale else {})}
+    if query.bad:
+        facts["bad_series"] = _reasons(query)
+    if request.hosts:
+        facts["hosts"] = host_answers(scores)
     writers: dict[str, Callable[[pa.Table, dict[str, Any]], Iterator[bytes]]]
     writers = {JSON: _to_json, NDJSON: _to_ndjson, ARROW: _to_arrow}
     return writers[media_type](table, facts)
+
+
+def _reasons(query: TableQuery) -> list[dict[str, Any]]:
+    """Why series cannot be scored, and the first row of each."""
+    names, grouping = query.grouping.names, query.grouping
+    return [
+        {
+            **dict(zip(LABELS, [part and part[:MAX_PART_LENGTH] for part in names[i]], strict=True)),
+            "row": int(grouping.order[grouping.offsets[i]]),
+            "detail": str(query.bad[i]),
+        }
+        for i in sorted(query.bad)[:REASONS]
+    ]
 
 
 def _echoed(table: pa.Table) -> pa.Table:
@@ -121,7 +149,7 @@ def accepted_media_type(accept: str, default: str) -> str:
 
 
 def _from_json(body: bytes, bounds: Bounds) -> BulkRequest:
-    fields = decode_json(msgspec.json.Decoder(dict[str, Raw]), body)
+    fields = decode_json(msgspec.json.Decoder(dict[str, Raw]), without_nan(body))
     _check_column_count(len(fields) - len(fields.keys() & {*_Options.__struct_fields__}))
     options = _parse_options({name: fields.pop(name) for name in _Options.__struct_fields__ if name in fields})
     columns = {}
@@ -131,7 +159,13 @@ def _from_json(body: bytes, bounds: Bounds) -> BulkRequest:
         columns[name] = decode_json(msgspec.json.Decoder(list[kind]), raw, f"$.{name}")  # type: ignore[valid-type]
     if len({len(column) for column in columns.values()}) > 1:
         raise BadRequest("the columns are not of the same length")
-    return BulkRequest(_table(columns, bounds), parse_windows(options.windows), options.combine, options.bands)
+    return _request(_table(columns, bounds), options)
+
+
+def _request(table: pa.Table, options: _Options) -> BulkRequest:
+    request = BulkRequest(table, parse_windows(options.windows), options.combine, options.bands, options.hosts)
+    check_hosts(hosts=request.hosts, windows=request.windows, combine=request.combine)
+    return request
 
 
 def _from_ndjson(body: bytes, bounds: Bounds) -> pa.Table:
@@ -212,7 +246,7 @@ def _from_arrow(body: bytes, bounds: Bounds) -> pa.Table:
         schema = pa.schema([stream.schema.field(name) for name in names])
         table = _with_few_chunks(pa.Table.from_batches(batches, schema))
         table.validate(full=True)
-        return readable_times(table)
+        return readable_times(readable_labels(table))
     except (pa.ArrowException, OSError, EOFError, KeyError) as exc:
         raise Malformed(f"the body is not an Arrow stream: {str(exc)[:MAX_ECHO]}") from exc
 
@@ -279,7 +313,7 @@ def _parse_options(given: Mapping[str, str | Raw]) -> _Options:
     options = _Options()
     for name, value in given.items():
         if isinstance(value, Raw):
-            kind = {"windows": list[str] | None, "combine": Combine, "bands": bool}[name]
+            kind = {"windows": list[str] | None, "combine": Combine, "bands": bool, "hosts": bool}[name]
             setattr(options, name, decode_json(msgspec.json.Decoder(kind), value, f"$.{name}"))
         elif name == "windows":
             options.windows = value.split(",")
@@ -287,8 +321,8 @@ def _parse_options(given: Mapping[str, str | Raw]) -> _Options:
             if value not in COMBINES:
                 raise BadRequest(f"combine is one of {', '.join(COMBINES)}", "$.combine")
             options.combine = value
-        elif name == "bands":
-            options.bands = value in ("1", "true")
+        elif name in ("bands", "hosts"):
+            setattr(options, name, value in ("1", "true"))
         else:
             raise BadRequest(f"there is no option {name[:MAX_ECHO]!r}", f"$.{name[:MAX_ECHO]}")
     return options
@@ -305,17 +339,20 @@ def _to_json(table: pa.Table, facts: dict[str, Any]) -> Iterator[bytes]:
     yield b"}"
 
 
-def _to_ndjson(table: pa.Table, _: dict[str, Any]) -> Iterator[bytes]:
+def _to_ndjson(table: pa.Table, facts: dict[str, Any]) -> Iterator[bytes]:
     names, encoder = table.column_names, msgspec.json.Encoder()
-    rows = zip(*(_to_list(table[name]) for name in names), strict=True)
+    why = {one["row"]: {"detail": one["detail"]} for one in facts.get("bad_series", ())}
+    rows = enumerate(zip(*(_to_list(table[name]) for name in names), strict=True))
     while part := list(itertools.islice(rows, ROWS_PER_CHUNK)):
-        yield encoder.encode_lines(dict(zip(names, row, strict=True)) for row in part)
+        yield encoder.encode_lines(dict(zip(names, row, strict=True)) | why.get(at, {}) for at, row in part)
 
 
 def _to_arrow(table: pa.Table, facts: dict[str, Any]) -> Iterator[bytes]:
     metadata = {"release": facts["release"], "windows": ",".join(facts["windows"])}
     if "stale" in facts:
         metadata["stale"] = "true"
+    if "bad_series" in facts:
+        metadata["bad_series"] = msgspec.json.encode(facts["bad_series"]).decode()
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema.with_metadata(metadata)) as stream:
         stream.write_table(table)

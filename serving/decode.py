@@ -1,5 +1,6 @@
 """Decoding: from a request's body to a query. An error in one series of a request leaves its other series alone."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,7 +10,7 @@ import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
 from myriad.formats.base import Bounds
-from myriad.formats.columns.table import LABELS
+from myriad.formats.columns.cells import LABELS
 from myriad.formats.columns.timestamps import epoch_seconds, seconds_of
 from myriad.models.ensemble import MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, InvalidKey, InvalidPoints, Malformed, TooLarge
@@ -23,6 +24,7 @@ from myriad.serving.scoring import Query
 Labels = tuple[str, str, str]
 Datapoints = Sequence[Datapoint] | Sequence[SimpleDatapoint]
 T = TypeVar("T")
+NO_VALUES = "no datapoint has a value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class _SeriesLabels(Struct):
     metric: str
 
 
+_TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?Infinity|NaN', re.DOTALL)
 _SIMPLE = msgspec.json.Decoder(SimpleRequest)
 _STRICT = msgspec.json.Decoder(PredictRequest)
 _LENIENT = msgspec.json.Decoder(_LenientRequest)
@@ -162,9 +165,9 @@ def parse(body: bytes, bounds: Bounds) -> ParsedRequest:
         TooLarge: it holds more series or datapoints than the bounds allow.
     """
     try:
-        request = _STRICT.decode(body)
+        request = _decoded(_STRICT, body)
     except msgspec.ValidationError as exc:
-        request, labels, points, bad = _parse_leniently(body, exc, bounds)
+        request, labels, points, bad = _parse_leniently(without_nan(body), exc, bounds)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Malformed(f"the body is not JSON: {exc}") from exc
     else:
@@ -212,7 +215,12 @@ def _echoed(label: Labels) -> Labels:
 
 
 def _check_options(request: PredictRequest, windows: tuple[Window, ...] | None, *, single: bool) -> None:
-    if request.hosts and (single or windows is not None or request.combine != "weighted"):
+    check_hosts(hosts=request.hosts, windows=windows, combine=request.combine, single=single)
+
+
+def check_hosts(*, hosts: bool, windows: tuple[Window, ...] | None, combine: Combine, single: bool = False) -> None:
+    """Raise `BadRequest` where hosts' scores are asked for that there are not."""
+    if hosts and (single or windows is not None or combine != "weighted"):
         raise BadRequest("a host's score is of several series, all windows and their weighted combination", "$.hosts")
 
 
@@ -364,11 +372,30 @@ def decode_json(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, f
         BadRequest: it is not of the decoder's type.
     """
     try:
-        return decoder.decode(body)
+        return _decoded(decoder, body)
     except msgspec.ValidationError as exc:
         raise _bad_request(exc, field) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Malformed(f"the body is not JSON: {exc}") from exc
+
+
+def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw) -> T:
+    """As the decoder, also of what Python and others write for numbers that JSON does not have."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if (without := without_nan(bytes(body))) == body:
+            raise
+        return decoder.decode(without)
+
+
+def without_nan(body: bytes) -> bytes:
+    """JSON with null for each NaN and infinity that stands outside of text."""
+    if b"NaN" not in body and b"Infinity" not in body:
+        return body
+    return _TEXT_OR_NAN.sub(lambda found: found[0] if found[0].startswith(b'"') else b"null", body)
 
 
 def _bad_request(error: msgspec.ValidationError, within: str = "$") -> BadRequest:
@@ -382,13 +409,15 @@ def _valid_points(points: Sequence[Datapoints]) -> tuple[Points, dict[int, Inval
     flat = points[0] if len(points) == 1 else [point for series in points for point in series]
     offsets = np.cumsum([0, *map(len, points)], dtype=np.int64)
     stamps = [point.timestamp for point in flat]
-    times, values = seconds_of(stamps), np.array([point.value for point in flat], np.float64)
-    errors = {i: InvalidPoints("there are no datapoints") for i in np.flatnonzero(np.diff(offsets) == 0).tolist()}
-    wrong = np.flatnonzero((times < 0) | (np.abs(values) > MAX_MAGNITUDE))
+    times, values = seconds_of(stamps), np.array([point.value for point in flat], np.float64)  # None is NaN
+    known = np.isfinite(values)
+    valid = Points(times, values, offsets).where(known)
+    empty = np.flatnonzero(valid.lengths == 0).tolist()
+    errors = {i: InvalidPoints(NO_VALUES if len(points[i]) else "there are no datapoints") for i in empty}
+    wrong = np.flatnonzero((times < 0) | (np.abs(values) > MAX_MAGNITUDE) & known)
     for at, i in zip(wrong.tolist(), (np.searchsorted(offsets, wrong, "right") - 1).tolist(), strict=True):
         if i not in errors:
             errors[i] = _why_invalid(stamps[at], float(values[at]), at - int(offsets[i]))
-    valid = Points(times, values, offsets)
     return (valid.take(np.delete(np.arange(len(points)), list(errors))) if errors else valid), errors
 
 

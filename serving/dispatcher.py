@@ -67,7 +67,8 @@ class Dispatcher:
         elif scope["path"] == "/predict":
             await self._to_predict(scope, receive, send)
         else:
-            await self._to_fastapi(scope, receive, send)
+            # Routes are told apart before names are decoded, as a slash may be part of one.
+            await self._to_fastapi({**scope, "path": scope["raw_path"].decode("latin-1")}, receive, send)
 
     async def _to_predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.perf_counter(), 0

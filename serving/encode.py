@@ -1,6 +1,7 @@
 """Encoding: from scores to the bodies of answers."""
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -62,7 +63,8 @@ def _encode_request(batched: BatchedRequest, lists: _ScoreLists, stale: bool) ->
         answer = _series_answer(batched, lists, 0)
         answer.stale = stale
         return _ENCODER.encode(answer)
-    hosts = _host_answers(batched, lists.scores) if request.hosts else []
+    mine = range(batched.first, batched.first + len(batched.good))
+    hosts = host_answers(lists.scores, mine) if request.hosts else []
     envelope = _ENCODER.encode(PredictAnswer(lists.scores.manifest.id, [], hosts, stale))
     before, after = envelope.split(b"[]", 1)
     position_among_good = {i: k for k, i in enumerate(batched.good)}
@@ -82,7 +84,8 @@ def _bad_series_answer(batched: BatchedRequest, i: int) -> SeriesAnswer:
     return SeriesAnswer(*batched.request.labels[i], str(Status.BAD_SERIES), detail=batched.bad[i])
 
 
-def _host_answers(batched: BatchedRequest, scores: Scores) -> list[HostAnswer]:
+def host_answers(scores: Scores, series: Iterable[int] | None = None) -> list[HostAnswer]:
+    """The scores of the hosts of some of a query's series, of all where None."""
     return [
         HostAnswer(
             region=host.region,
@@ -93,7 +96,7 @@ def _host_answers(batched: BatchedRequest, scores: Scores) -> list[HostAnswer]:
             metrics=host.metrics.tolist(),
             of=host.metrics_with_models,
         )
-        for host in host_scores(scores, range(batched.first, batched.first + len(batched.good)))
+        for host in host_scores(scores, series)
     ]
 
 

@@ -106,9 +106,11 @@ class PredictEndpoint:
         if body is None:
             return None
         with self.admission.request():
-            return await self._answer(body, media_type, encoding, scope)
+            return await self._answer(body, media_type, encoding, headers, scope)
 
-    async def _answer(self, body: bytes, media_type: str, encoding: str, scope: Scope) -> Answer:
+    async def _answer(
+        self, body: bytes, media_type: str, encoding: str, headers: dict[bytes, bytes], scope: Scope
+    ) -> Answer:
         if media_type == bulk.JSON and encoding == "identity" and len(body) <= self._settings.inline_bytes:
             request = parse_simple(body, self._bounds)
             if request or not _has_columns(body):
@@ -117,7 +119,6 @@ class PredictEndpoint:
                 if len(request.labels) <= MAX_INLINE_SERIES:
                     self._check_answer(request)
                     return Answer([await self._batcher.answer(request, self.admission.loading)])
-        headers = dict(scope["headers"])
         # Twice what was sent, until it is known what that becomes: most bodies are not compressed a thousandfold.
         with self.admission.memory(BYTES_PER_BODY_BYTE * min(2 * len(body), self._settings.max_body_bytes)):
             body, needed = await asyncio.to_thread(self._decompress, body, encoding, media_type)
@@ -185,7 +186,10 @@ class PredictEndpoint:
             request = bulk.read(body, media_type, options, self._bounds)
         except (pa.ArrowException, OverflowError, UnicodeDecodeError) as exc:
             raise BadRequest(f"the body cannot be read: {str(exc)[:MAX_ECHO]}") from exc
-        most = answer_size.of_table(request.table, self._windows(request.windows), answer_type, bands=request.bands)
+        if request.hosts and answer_type != bulk.JSON:
+            raise BadRequest(f"hosts' scores are answered as {bulk.JSON}; accept that", "$.hosts")
+        windows = self._windows(request.windows)
+        most = answer_size.of_table(request.table, windows, answer_type, bands=request.bands, hosts=request.hosts)
         answer_size.check(most, self._settings.max_answer_bytes)
         return request, most + BYTES_PER_POINT * request.table.num_rows
 
@@ -201,7 +205,7 @@ class PredictEndpoint:
         """The most bytes the answer may have; raise `TooLarge` where these are more than allowed."""
         points = sum(map(len, request.points))
         windows = self._windows(request.windows)
-        most = answer_size.of_series(request.labels, points, windows, bands=request.bands)
+        most = answer_size.of_series(request.labels, points, windows, bands=request.bands, hosts=request.hosts)
         answer_size.check(most, self._settings.max_answer_bytes)
         return most
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from myriad import adapters
 from myriad.formats.base import Bounds
-from myriad.formats.columns.table import COLUMNS, labels_of
+from myriad.formats.columns.cells import COLUMNS
+from myriad.formats.columns.table import labels_of
 from myriad.models.ensemble import Combine
 from myriad.models.errors import ArtifactCorrupt, InvalidPoints, LoadFailed, MyriadError
 from myriad.models.key import Series

@@ -8,10 +8,13 @@ from myriad.models.ensemble import Combine
 
 
 class Datapoint(Struct, gc=False):
-    """A value at a time: epoch seconds, epoch milliseconds or RFC 3339 text; of one of many series if it says which."""
+    """A value at a time: epoch seconds, epoch milliseconds or RFC 3339 text; of one of many series if it says which.
+
+    A value that is null, NaN or infinite is none: the datapoint is left out.
+    """
 
     timestamp: int | float | str
-    value: float
+    value: float | None
     region: str | None = None
     host: str | None = None
     metric: str | None = None
@@ -21,7 +24,7 @@ class SimpleDatapoint(Struct, gc=False, forbid_unknown_fields=True):
     """A datapoint without labels, as most are. It takes half as long to decode as a `Datapoint`."""
 
     timestamp: int | float | str
-    value: float
+    value: float | None
 
 
 class SimpleRequest(Struct, forbid_unknown_fields=True):

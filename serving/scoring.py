@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from myriad import adapters
 from myriad.models.base import Prediction
+from myriad.models.counters import as_rates
 from myriad.models.ensemble import COMBINES, Combine, combine, subset
 from myriad.models.errors import InvalidKey, LoadFailed
 from myriad.models.key import Series
@@ -231,7 +232,7 @@ def _compute_scores(
     windows = tuple(manifest.parsed_windows[i] for i in columns)
     gathered = _gather_models(query, resolution, shards) if len(points) <= MAX_GATHERED_SERIES else None
     steps, divisors = _steps_and_divisors(manifest, query, resolution, shards, gathered)
-    values = _window_values(query, windows, steps, manifest.coverage)
+    values = _window_values(manifest, query, windows, steps)
     predicted = np.full((4 if query.bands else 2, *values.shape), np.nan)
     if gathered is None:
         _predict_from_shards(shards, resolution, columns, points, values, predicted)
@@ -311,13 +312,19 @@ def _count_by_series(present: NDArray[np.bool_], offsets: NDArray[np.int64]) -> 
 
 
 def _window_values(
-    query: Query, windows: tuple[Window, ...], steps: NDArray[np.int64], coverage: float
+    manifest: Manifest, query: Query, windows: tuple[Window, ...], steps: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """The value of each window at each point, float64 (W, n)."""
-    if query.values is None:
-        return aggregate(query.points, windows, steps, coverage)
     missing = np.full(len(query.points.values), np.nan)
-    return np.stack([query.values.get(window, missing) for window in windows])
+    if query.values is not None:
+        return np.stack([query.values.get(window, missing) for window in windows])
+    if not manifest.rates:
+        return aggregate(query.points, windows, steps, manifest.coverage)
+    is_counter = np.array([manifest.is_counter(metric) for metric in query.names.parts[2]], np.bool_)
+    rates, kept = as_rates(query.points, is_counter[query.names.codes[2]])
+    values = np.tile(missing, (len(windows), 1))
+    values[:, kept] = aggregate(rates, windows, steps, manifest.coverage)
+    return values
 
 
 def _predict_from_shards(

@@ -11,6 +11,7 @@ PRUNING                             whose pruning is under way, renewed while it
 import secrets
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ CURRENT = "CURRENT"
 GRACE_SECONDS = 3600.0
 RECORDS, ARTIFACTS = "records/", "artifacts/"
 FORMAT = 1
+MAX_KNOWN_METRICS = 10_000
 MAX_MANIFEST = 32 << 20
 MAX_WEIGHT = 1e6
 LEAST_SERIES = 0.5
@@ -46,7 +48,11 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
-    """A release: windows and weights in the same order, and for each region an artifact (or none) a shard."""
+    """A release: windows and weights in the same order, and for each region an artifact (or none) a shard.
+
+    `rates` says by globs of metrics, of which the first that matches decides, which are counters that are scored as
+    rates; where none matches, none are.
+    """
 
     format: int = FORMAT
     id: str
@@ -58,6 +64,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     adapters: Mapping[str, int]
     regions: Mapping[str, tuple[Artifact | None, ...]]
     provenance: Mapping[str, str]
+    rates: Mapping[str, bool] = {}
 
     @cached_property
     def parsed_windows(self) -> tuple[Window, ...]:
@@ -73,6 +80,15 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def series(self) -> int:
         """How many series have models."""
         return sum(artifact.series for artifact in self.artifacts)
+
+    def is_counter(self, metric: str) -> bool:
+        """Whether the rate of a metric is modelled, and not its values."""
+        known: dict[str, bool] = self.__dict__.setdefault("counters", {})
+        if metric not in known:
+            if len(known) >= MAX_KNOWN_METRICS:
+                known.clear()
+            known[metric] = next((rate for glob, rate in self.rates.items() if fnmatchcase(metric, glob)), False)
+        return known[metric]
 
     def artifact(self, region: str, host_hash: int) -> Artifact | None:
         """The artifact that would hold the models of a host, whose hash is `Series.host_hash`."""

@@ -28,7 +28,7 @@ from myriad.models.base import Model
 from myriad.models.errors import ArtifactCorrupt, HistoryUnusable, InvalidPoints, MyriadError, NotReducible
 from myriad.models.key import ModelKey
 from myriad.models.points import MAX_MAGNITUDE, Points
-from myriad.models.windows import MIN_COVERAGE, aggregate, median_step
+from myriad.models.windows import MIN_COVERAGE, aggregate, usual_step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,7 +193,7 @@ def export(
     own = key if isinstance(key, ModelKey) else ModelKey.parse(key)
     held = points_of(calibration)
     past = held if history is None else points_of(history)
-    step = median_step(past)
+    step = usual_step(past)
     learnt, seen = (_seen(points, own, step, coverage) for points in (past, held))
     if len(seen.values) < calibrating.MIN_HOLDOUT or len(learnt.values) == 0:
         raise HistoryUnusable(
@@ -232,7 +232,7 @@ def windowed(history: SeriesData, key: "str | ModelKey", *, coverage: float = MI
     """
     points = points_of(history)
     own = key if isinstance(key, ModelKey) else ModelKey.parse(key)
-    return _seen(points, own, median_step(points), coverage)
+    return _seen(points, own, usual_step(points), coverage)
 
 
 def points_of(history: SeriesData) -> Points:

@@ -2,26 +2,26 @@
 
 import contextlib
 import glob
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.fs
 
 from myriad import formats
-from myriad.formats.base import readable
+from myriad.formats.base import ROWS, readable
+from myriad.formats.layout import Layout
+from myriad.formats.left_out import Example, LeftOut
 from myriad.models.errors import InvalidPoints, Unavailable
 
-_log = logging.getLogger(__name__)
+COLUMNS_SHOWN = 30
 
 
 class File(NamedTuple):
-    """A file, and the columns that the names of the directories it lies in stand for."""
+    """A file, and the columns that the names of the directories it lies in stand for, with the one label of each."""
 
     system: pyarrow.fs.FileSystem
     path: str
@@ -66,32 +66,41 @@ def below(url: str) -> list[File]:
     return [File(system, path, f"{scheme}://{path}", _constants(path[len(root) :])) for path in paths]
 
 
-def pieces(
-    file: File, columns: Sequence[str], time_column: str, wanted: Callable[[int], bool]
+def batches(
+    file: File, layout: Layout, left_out: LeftOut, wanted: Callable[[int], bool] | None = None, rows: int = ROWS
 ) -> Iterator[pa.RecordBatch]:
-    """A file's columns in this order, some rows at a time.
+    """A file's telemetry, of `cells.SCHEMA`, some rows at a time.
 
     Args:
         file: what to read.
-        columns: their names in the file.
-        time_column: the one of timestamps.
+        layout: where it has what.
+        left_out: told of the rows that cannot be read.
         wanted: says whether a row group has to be read, from its latest timestamp, -1 where that is not known.
+        rows: at a time, about.
 
     Raises:
         InvalidPoints: the file cannot be read, or lacks a column; it says which.
         Unavailable: S3 is out of reach, or refuses.
     """
-    stored = [name for name in columns if name not in file.constants]
+    kind = formats.of_file(file.path)
 
-    def left_out(rows: int, why: str) -> None:
-        _log.warning("%s: %d %s are left out", file.url, rows, why)
+    def skip(row: int, text: str, why: str) -> None:
+        left_out.read += 1
+        left_out.add(Example(file.url, row, "", repr(text), why))
 
     with _reachable(file.url), file.system.open_input_file(file.path) as source:
-        parts = formats.of_file(file.path).batches(
-            source, stored, left_out=left_out, time_column=time_column, wanted=wanted
-        )
-        for batch in parts:
-            yield _completed(file, batch, columns)
+        demanded = layout.demanded(file.constants)
+        there = kind.column_names(source)
+        if missing := [name for name in demanded if name not in there]:
+            raise InvalidPoints(
+                f"column {missing[0]!r} is missing; the columns are {', '.join(there[:COLUMNS_SHOWN])}. Say what it is "
+                "called (--columns, or columns in a job's history), or, of a label, what it is in every row (--region, "
+                "--host, --metric, or constants)"
+            )
+        columns = [*demanded, *layout.values_of(there, file.constants)]
+        parts = kind.batches(source, columns, rows=rows, skipped=skip, time_column=layout.timestamp, wanted=wanted)
+        for part in parts:
+            yield from layout.read(file.url, part, file.constants, left_out)
 
 
 def latest(file: File, time_column: str) -> int:
@@ -102,17 +111,6 @@ def latest(file: File, time_column: str) -> int:
     """
     with _reachable(file.url), file.system.open_input_file(file.path) as source:
         return formats.of_file(file.path).latest(source, time_column)
-
-
-def _completed(file: File, batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-    zeros = np.zeros(batch.num_rows, np.int32)
-    arrays = [
-        pa.DictionaryArray.from_arrays(zeros, pa.array([file.constants[name]], pa.string()))
-        if name in file.constants
-        else batch.column(name)
-        for name in columns
-    ]
-    return pa.RecordBatch.from_arrays(arrays, list(columns))
 
 
 def _constants(path: str) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ from myriad.models.base import Model
 from myriad.models.ensemble import COMBINES, combine, subset, subsets
 from myriad.models.key import Series
 from myriad.models.points import Points
-from myriad.models.windows import Window, aggregate, median_step
+from myriad.models.windows import Window, aggregate, regimes, usual_step
 from myriad.storage.shard import LEAST_COMBINED, MOST_COMBINED, NO_MODEL, Entries
 from myriad.training import records
 from myriad.training.hierarchy import POOLED_SERIES
@@ -60,9 +60,9 @@ def fit(plan: Plan, series: Sequence[Series], history: Points, borrowed: NDArray
         history: tidied points, values finite.
         borrowed: how many of the first points of each series are another's, int64 (series,).
     """
-    steps = median_step(history)
-    values = aggregate(history, plan.windows, steps, plan.coverage)
-    return _fit_values(plan, series, history, values, steps, borrowed)
+    stretches = regimes(history)
+    values = aggregate(history, plan.windows, stretches.steps, plan.coverage, stretches.of_points)
+    return _fit_values(plan, series, history, values, usual_step(history), borrowed)
 
 
 def fit_pooled(plan: Plan, series: Series, history: Points) -> Fitted:
@@ -74,7 +74,7 @@ def fit_pooled(plan: Plan, series: Series, history: Points) -> Fitted:
         history: tidied points of the series to pool; the first `POOLED_SERIES` are.
     """
     some = history.take(np.arange(min(len(history), POOLED_SERIES)))
-    steps = median_step(some)
+    steps = usual_step(some)
     values = aggregate(some, plan.windows, steps, plan.coverage)
     order = np.argsort(some.timestamps, kind="stable")
     pool = Points.of((some.timestamps[order], some.values[order]))

@@ -1,15 +1,20 @@
 """Gates: limits on the records of a release that are to hold before it is trusted."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from myriad.models.key import Series
 from myriad.training.records import SERIES
 
 ENOUGH_ALARMS = 5
 """A realised rate tells something where at least this many false alarms are expected among the held-out points."""
+
+LACKING_NAMED = 3
 
 Gate = Callable[[pa.Table, float, float], str | None]
 
@@ -31,6 +36,25 @@ def refused_series(table: pa.Table) -> tuple[int, int]:
     by_series = table.select([*SERIES, "refused"]).group_by(list(SERIES))
     lacking = table.filter(pc.not_equal(table["refused"].cast(pa.string()), "")).group_by(list(SERIES)).aggregate([])
     return lacking.num_rows, by_series.aggregate([]).num_rows
+
+
+class Lacking(NamedTuple):
+    """Series that lack a model at some window for the same reason: how many, and the names of the first few."""
+
+    series: int
+    first: list[str]
+
+
+def reasons(table: pa.Table) -> dict[str, Lacking]:
+    """The series that lack a model at some window, by reason, the most frequent first."""
+    lacking = table.filter(pc.not_equal(table["refused"].cast(pa.string()), "")).select([*SERIES, "refused"])
+    by_series = lacking.group_by([*SERIES, "refused"], use_threads=False).aggregate([])
+    why = by_series["refused"].to_pylist()
+    first: dict[str, list[str]] = {}
+    for i, reason in enumerate(why):
+        if len(named := first.setdefault(reason, [])) < LACKING_NAMED:
+            named.append(str(Series(*(by_series[part][i].as_py() for part in SERIES))))
+    return {reason: Lacking(count, first[reason]) for reason, count in Counter(why).most_common()}
 
 
 def calibration_factor(table: pa.Table, rate: float) -> float | None:

@@ -53,7 +53,7 @@ def publish(
     for region, members in by_region(entries).items():
         kept[region] = put_region(releases, entries.take(members), kept.get(region))
     names = {*entries.adapters, *(base.adapters if base else ())}
-    return commit(releases, kept, plan, sorted(names), over, provenance)
+    return commit(releases, kept, plan, sorted(names), over, provenance, rates=base.rates if base else None)
 
 
 def put_region(
@@ -103,8 +103,19 @@ def commit(
     over: Head | None,
     provenance: Mapping[str, str],
     release: str = "",
+    rates: Mapping[str, bool] | None = None,
 ) -> Manifest:
-    """Make artifacts that have been written the current release, under an id of its own where none is given.
+    """Make artifacts that have been written the current release.
+
+    Args:
+        releases: where to.
+        regions: the artifacts of each.
+        plan: what was fitted.
+        names: of the adapters.
+        over: the release that was current when the work began.
+        provenance: what to say of where the release came from.
+        release: its id; one of its own where none is given.
+        rates: which metrics are counters, see `Manifest`.
 
     Raises:
         Conflict: another release became current since, or some of the artifacts were pruned meanwhile.
@@ -119,6 +130,7 @@ def commit(
         adapters={name: adapters.get(name).version for name in names},
         regions=dict(regions),
         provenance=dict(provenance),
+        rates=dict(rates or {}),
     )
     releases.publish(manifest, over)
     return manifest

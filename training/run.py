@@ -1,5 +1,7 @@
 """Run a job: sort the history by shard, fit and write each shard in a worker, publish the manifest last."""
 
+import importlib.util
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from myriad import adapters
-from myriad.models.errors import Gated, HistoryUnusable
+from myriad.formats.left_out import LeftOut
+from myriad.models import calibration
+from myriad.models.errors import Gated, HistoryUnusable, InvalidJob
 from myriad.models.key import Series, shard_of
 from myriad.models.points import Points
 from myriad.storage.release import Artifact, Head, Manifest, Releases, new_release_id
@@ -32,11 +36,37 @@ POOL_PARTS = 4
 
 
 class Released(NamedTuple):
-    """A release as a job made it, its records, and how many of its shards were done before."""
+    """A release as a job made it.
+
+    Attributes:
+        manifest: of the release.
+        records: of what was fitted, and of what was not.
+        resumed: how many of its shards were done before.
+        left_out: the rows of its history that cannot be read.
+        counters: series that look like counters and are not modelled as rates.
+    """
 
     manifest: Manifest
     records: pa.Table
     resumed: int
+    left_out: LeftOut
+    counters: list[str]
+
+
+class Survey(NamedTuple):
+    """What a job would do.
+
+    Attributes:
+        metrics: how many series of each would be fitted.
+        refused: how many would not, by reason.
+        left_out: the rows of its history that cannot be read.
+        counters: as in `Released`.
+    """
+
+    metrics: dict[str, int]
+    refused: dict[str, int]
+    left_out: LeftOut
+    counters: list[str]
 
 
 def run(
@@ -59,19 +89,23 @@ def run(
         progress: called with the rows done since, and all there are.
 
     Raises:
-        InvalidJob, InvalidPoints, StoreError, Unavailable: the history cannot be read, or the store not be written.
+        InvalidJob, InvalidPoints, StoreError, Unavailable: the history cannot be read, or the store not be written, or
+            a library is not installed.
         HistoryUnusable: nothing could be fitted.
         FleetShrinks: most series of the current release would be gone.
         Gated: a gate of the job does not hold; nothing that is served has changed.
         Conflict: another release became current since.
     """
+    demand_libraries(job)
     releases = Releases(open_store(job.store), signer=signer, force=force)
     over = releases.head_or_none()
     base = releases.manifest(over.release) if update and over else None
     if base:
         same_calibration(base, shared_plan(job))
+        if dict(base.rates) != job.rates:
+            raise InvalidJob(f"release {base.id} has other counters (rate: true); what is kept of it cannot stay")
     kept, sharding = Progress(directory, job, base.id if base else ""), Sharding(job, base)
-    parts = kept.partitions(lambda empty: partitions(job.history, sharding.part, empty))
+    parts, left_out = kept.partitions(lambda empty: partitions(job.history, sharding.part, empty))
     tasks = {(task.region, task.shard): task for task in _tasks(job, parts, sharding, base)}
     results = _still_stored(releases, [result for task in tasks.values() if (result := kept.result(task))])
     resumed, rows = len(results), sum(task.rows for task in tasks.values())
@@ -83,16 +117,34 @@ def run(
         progress(tasks[result.region, result.shard].rows, rows)
     manifest, fitted = _publish(job, releases, results, base, over)
     kept.forget()
-    return Released(manifest, fitted, resumed)
+    counters = sorted({name for result in results for name in result.counters})
+    return Released(manifest, fitted, resumed, left_out, counters)
 
 
-def count_series(job: JobFile, directory: Path) -> dict[str, int]:
-    """How many series of each metric a job would fit; its history is read and nothing is fitted."""
-    found: dict[str, int] = {}
-    for part in partitions(job.history, Sharding(job, None).part, directory):
-        for series in usable(job, part.table()).series:
-            found[series.metric] = found.get(series.metric, 0) + 1
-    return dict(sorted(found.items()))
+def demand_libraries(job: JobFile) -> None:
+    """Raise `InvalidJob` where a library that a candidate is fitted with is not installed here, and would have to be."""
+    for name in sorted({one.adapter for rule in job.metrics for one in rule.candidates}):
+        library = adapters.get(name).library
+        if library and job.engine == "local" and importlib.util.find_spec(library) is None:
+            raise InvalidJob(
+                f"adapter {name} is fitted with {library}, which is not installed; the extra [{library}] installs it: "
+                f"in a checkout, pip install '.[{library}]'"
+            )
+
+
+def survey(job: JobFile, directory: Path) -> Survey:
+    """What a job would do: its history is read, into an empty directory, and nothing is fitted."""
+    metrics, refused, counters = Counter[str](), Counter[str](), list[str]()
+    demand_libraries(job)
+    parts, left_out = partitions(job.history, Sharding(job, None).part, directory)
+    for part in parts:
+        found = usable(job, part.table())
+        short = found.points.lengths * job.calibration.holdout < calibration.MIN_HOLDOUT
+        metrics.update(one.metric for one, is_short in zip(found.series, short.tolist(), strict=True) if not is_short)
+        refused.update(found.refused.values())
+        refused.update([f"fewer than {calibration.MIN_HOLDOUT} held-out points to calibrate on"] * int(short.sum()))
+        counters += found.counters
+    return Survey(dict(sorted(metrics.items())), dict(refused.most_common()), left_out, sorted(counters))
 
 
 class Sharding:
@@ -189,8 +241,8 @@ def _publish(
             shards = regions.setdefault(result.region, [None] * result.shards)
             shards[result.shard] = result.artifact
     if not regions:
-        why = [text for text in fitted["refused"].to_pylist() if text]
-        raise HistoryUnusable(why[0] if why else "there are no datapoints of the metrics of this job")
+        why = [f"{reason} ({one.series} series, as {one.first[0]})" for reason, one in gates.reasons(fitted).items()]
+        raise HistoryUnusable(f"nothing can be fitted: {'; '.join(why) or 'no metric of the history matches a rule'}")
     names = sorted({name for result in results for name in result.adapters} | set(base.adapters if base else ()))
     fitted = records.updated(records.read_or_empty(releases, base.id), fitted) if base else fitted
     plan, release = shared_plan(job), new_release_id()
@@ -199,7 +251,7 @@ def _publish(
         raise Gated("; ".join(failures))
     records.write(releases, release, fitted)
     artifacts = {name: tuple(shards) for name, shards in sorted(regions.items())}
-    return commit(releases, artifacts, plan, names, over, _provenance(job), release), fitted
+    return commit(releases, artifacts, plan, names, over, _provenance(job), release, job.rates), fitted
 
 
 def _provenance(job: JobFile) -> dict[str, str]:

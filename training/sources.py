@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from myriad.formats.columns.canonical import SCHEMA, canonical
-from myriad.formats.columns.table import COLUMNS, labels_of
-from myriad.models.errors import InvalidKey, InvalidPoints
-from myriad.models.key import ANY, Series, shard_of
-from myriad.models.names import Names
+from myriad.formats.columns.cells import SCHEMA
+from myriad.formats.columns.table import labels_of
+from myriad.formats.left_out import LeftOut
+from myriad.models.key import shard_of
 from myriad.training import files, prometheus
 from myriad.training.job.config import History
 
@@ -35,7 +34,7 @@ class Partition(NamedTuple):
     """The telemetry of one shard of a region, in a local file or, far from it, in memory.
 
     Attributes:
-        region: "" for all rows whose region cannot be one.
+        region: its name.
         shard: its number.
         path: of a file of Arrow streams, one after the other.
         rows: in the file.
@@ -51,7 +50,7 @@ class Partition(NamedTuple):
     content: pa.Buffer | None = None
 
     def table(self) -> pa.Table:
-        """All of it, with the columns of `columns.SCHEMA`, in the order it was read in."""
+        """All of it, with the columns of `cells.SCHEMA`, in the order it was read in."""
         tables = [SCHEMA.empty_table()]
         with pa.memory_map(str(self.path)) if self.content is None else pa.BufferReader(self.content) as source:
             while source.tell() < source.size():
@@ -63,8 +62,8 @@ class Partition(NamedTuple):
 
 def partitions(
     history: History, shards: Shards, directory: Path, *, now: float | None = None, rows: int = ROWS
-) -> list[Partition]:
-    """Read a history once, and sort its rows into a file for each shard that has any.
+) -> tuple[list[Partition], LeftOut]:
+    """Read a history once, and sort its rows into a file for each shard that has any; and what cannot be read of it.
 
     A row lies in the shard that its host's models will be in. Where the number of shards is not known yet, take some
     multiple of what it may be: shard s of m * n holds what is in shard s // m of n.
@@ -77,42 +76,40 @@ def partitions(
         rows: to keep in memory.
 
     Raises:
-        InvalidJob, InvalidPoints, StoreError, Unavailable: the history cannot be read; see `files`, `columns` and
-            `prometheus`. A row that cannot be scored is no error: `models.table` says what becomes of its series.
+        InvalidJob, InvalidPoints, StoreError, Unavailable: the history cannot be read, or too many of its rows; see
+            `files`, `formats.left_out` and `prometheus`.
     """
     latest = _Latest(history.days, time.time() if now is None else now)
-    files_of = _Files(shards, directory)
+    files_of, left_out = _Files(shards, directory), LeftOut()
     waiting: list[pa.RecordBatch] = []
-    for batch in _batches(history, latest):
+    for batch in _batches(history, latest, left_out):
         waiting += [batch] if batch.num_rows else []
         if sum(one.num_rows for one in waiting) >= rows or len(waiting) == BATCHES:
             files_of.append(waiting)
             waiting = []
     files_of.append(waiting)
-    return [
+    left_out.check(history.left_out)
+    parts = [
         Partition(region, shard, path, count, latest.since)
         for (region, shard), (path, count) in sorted(files_of.written.items())
     ]
+    return parts, left_out
 
 
-def _batches(history: History, latest: "_Latest") -> Iterator[pa.RecordBatch]:
-    """Batches of `columns.SCHEMA`."""
+def _batches(history: History, latest: "_Latest", left_out: LeftOut) -> Iterator[pa.RecordBatch]:
+    """Batches of `cells.SCHEMA`."""
     if history.prometheus:
-        yield from prometheus.batches(history.prometheus, int(latest.now - (history.days or 0) * DAY), int(latest.now))
+        span = int(latest.now - (history.days or 0) * DAY), int(latest.now)
+        yield from prometheus.batches(history.prometheus, *span, left_out)
         return
-    names = [getattr(history.columns, name) for name in COLUMNS]
-    time_column = history.columns.timestamp
+    layout = history.layout
     found = files.below(history.dataset) if history.dataset else files.matching(history.files or ())
     if history.days is not None:
         with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-            for last in pool.map(lambda file: files.latest(file, time_column), found):
+            for last in pool.map(lambda file: files.latest(file, layout.timestamp), found):
                 latest.see(last)
     for file in found:
-        for piece in files.pieces(file, names, time_column, lambda last: last < 0 or last >= latest.since):
-            try:
-                batch = canonical(piece, names)
-            except InvalidPoints as exc:
-                raise InvalidPoints(f"{file.url}: {exc}") from exc
+        for batch in files.batches(file, layout, left_out, lambda last: last < 0 or last >= latest.since):
             yield latest.of(batch)
 
 
@@ -154,16 +151,12 @@ class _Files:
         """Sort the rows of some batches into the files."""
         table = pa.Table.from_batches(batches, SCHEMA).unify_dictionaries()
         labels = labels_of(table)
-        regions, hosts, metrics = ([part or "" for part in parts] for parts in labels.parts)
-        hashes = Names((regions, hosts, metrics), labels.codes).host_hashes
-        regions = [_region(name) for name in regions]
+        regions, hashes = labels.parts[0], labels.host_hashes
         for code, rows in _groups(labels.codes[0]):
             for shard, some in _groups(self._shard(regions[code], hashes[rows])):
                 self._append(regions[code], shard, table.take(rows[some]))
 
     def _shard(self, region: str, hashes: Hashes) -> NDArray[np.int64]:
-        if not region:
-            return np.zeros(len(hashes), np.int64)
         if callable(self._shards):
             return self._shards(region, hashes)
         return shard_of(hashes, self._shards).astype(np.int64)
@@ -185,14 +178,6 @@ def _groups(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]
         yield int(numbers[positions[0]]), positions
 
 
-def _region(name: str) -> str:
-    """The region of a partition: "" for all that cannot be one, so that they do not make a file each."""
-    try:
-        return Series.of(name, ANY, "any").region
-    except InvalidKey:
-        return ""
-
-
 def _compact(column: pa.ChunkedArray) -> pa.Array:
     """With no more in a dictionary than its rows need."""
     if pa.types.is_dictionary(column.type):
@@ -201,4 +186,4 @@ def _compact(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _since(times: Any, since: int) -> Any:
-    return pc.fill_null(pc.greater_equal(times, since), True)
+    return pc.greater_equal(times, since)

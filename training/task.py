@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from myriad.formats.columns.table import grouped, labels_of
-from myriad.formats.columns.timestamps import seconds_of
+from myriad.models.counters import as_rates, look_like_counters
 from myriad.models.key import Series
-from myriad.models.points import Points
+from myriad.models.points import Points, without_wild
 from myriad.storage.release import Artifact, Releases
 from myriad.storage.shard import concatenated
 from myriad.storage.url import open_store
@@ -23,6 +23,8 @@ from myriad.training.plan import Plan, plan_for, shared_plan
 from myriad.training.publish import put_shard
 from myriad.training.sources import Partition
 
+COUNTERS_NAMED = 1000
+"""In a shard's result."""
 SERIES_AT_ONCE = 128
 """Fitted together: enough for vectors to pay, few enough for the memory of a worker."""
 
@@ -57,7 +59,17 @@ class Task(NamedTuple):
 
 
 class ShardResult(NamedTuple):
-    """A fitted shard: its artifact, None where there is nothing to serve, the adapters in it, and its records."""
+    """A fitted shard.
+
+    Attributes:
+        region: of the shard.
+        shard: its number.
+        shards: how many the region has.
+        artifact: None where there is nothing to serve.
+        adapters: of the models in it.
+        records: of these, and of what has none.
+        counters: series that look like counters and are not modelled as rates, `COUNTERS_NAMED` at most.
+    """
 
     region: str
     shard: int
@@ -65,14 +77,23 @@ class ShardResult(NamedTuple):
     artifact: Artifact | None
     adapters: tuple[str, ...]
     records: pa.Table
+    counters: tuple[str, ...] = ()
 
 
 class Usable(NamedTuple):
-    """Series that can be fitted, their points in order of time, and what is wrong with the others."""
+    """What a job can fit.
+
+    Attributes:
+        series: that can be fitted.
+        points: of these, in order of time, without wild samples, and rates in place of counters.
+        refused: what is wrong with others.
+        counters: the series that look like counters and are not modelled as rates.
+    """
 
     series: list[Series]
     points: Points
     refused: dict[tuple[str, str, str], str]
+    counters: list[str]
 
 
 def fit_shard(task: Task) -> ShardResult:
@@ -81,8 +102,9 @@ def fit_shard(task: Task) -> ShardResult:
     Raises:
         StoreError: it cannot be written.
     """
-    fitted, refused = list[Fitted](), list[pa.Table]()
+    fitted, refused, counters = list[Fitted](), list[pa.Table](), list[str]()
     for found in _batches(task):
+        counters += found.counters
         refused.append(_refusals(found.refused))
         fitted += _fitted(task, found)
     fitted = with_host_thresholds(shared_plan(task.job), fitted)
@@ -92,37 +114,50 @@ def fit_shard(task: Task) -> ShardResult:
     together = records.merge([*refused, *(one.records for one in fitted)])
     job = pa.array([task.job.job] * together.num_rows, pa.string()).dictionary_encode()
     together = together.set_column(together.column_names.index("job"), "job", job).cast(records.SCHEMA)
+    named = tuple(counters[:COUNTERS_NAMED])
     entries = [one.entries for one in fitted if one.entries.series]
     if not entries:
-        return ShardResult(task.region, task.shard, task.shards, task.before, (), together)
+        return ShardResult(task.region, task.shard, task.shards, task.before, (), together, named)
     shard = concatenated(entries)
     artifact = put_shard(Releases(open_store(task.job.store)), shard, task.before)
-    return ShardResult(task.region, task.shard, task.shards, artifact, shard.adapters, together)
+    return ShardResult(task.region, task.shard, task.shards, artifact, shard.adapters, together, named)
 
 
 def usable(job: JobFile, table: pa.Table) -> Usable:
     """What can be fitted of a part of a job's history, maintenance left out."""
     if job.maintenance:
-        times = seconds_of(table["timestamp"].to_numpy())
+        times = table["timestamp"].to_numpy()
         table = table.filter(pa.array(~left_out(job.maintenance, labels_of(table), times)))
     rows = grouped(table)
     names = rows.grouping.names
     refused = {(*names[i],): str(why) for i, why in rows.bad.items()}
-    good = [i for i in range(len(names)) if i not in rows.bad]
+    rules = {metric: job.rule(metric) for metric in names.parts[2]}
+    counted = {metric for metric, rule in rules.items() if rule and rule.rate}
+    good = [i for i in range(len(names)) if i not in rows.bad and rules[names[i].metric]]
     points = rows.points.take(good)
-    return Usable([names[i] for i in good], points.where(np.isfinite(points.values)).tidied().points, refused)
+    points = points.where(np.isfinite(points.values)).tidied().points
+    is_rate = np.array([names[i].metric in counted for i in good], np.bool_)
+    counters = [str(names[good[i]]) for i in np.flatnonzero(look_like_counters(points) & ~is_rate).tolist()]
+    if is_rate.any():
+        points, _ = as_rates(points, is_rate)
+    points = without_wild(points)
+    empty = points.lengths == 0
+    refused |= {(*names[good[i]],): "has no finite value" for i in np.flatnonzero(empty).tolist()}
+    left = np.flatnonzero(~empty)
+    return Usable([names[good[i]] for i in left.tolist()], points.take(left), refused, counters)
 
 
 def _batches(task: Task) -> Iterator[Usable]:
     """What can be fitted of the task's files, several together where there is little in each."""
-    waiting = Usable([], Points.of(), {})
+    waiting = Usable([], Points.of(), {}, [])
     for part in task.parts:
         found = usable(task.job, part.table())
         points = waiting.points.concatenated(found.points)
-        waiting = Usable(waiting.series + found.series, points, waiting.refused | found.refused)
+        refused, counters = waiting.refused | found.refused, waiting.counters + found.counters
+        waiting = Usable(waiting.series + found.series, points, refused, counters)
         if len(waiting.series) >= SERIES_AT_ONCE:
             yield waiting
-            waiting = Usable([], Points.of(), {})
+            waiting = Usable([], Points.of(), {}, [])
     yield waiting
 
 

@@ -18,7 +18,7 @@ from myriad.models.ensemble import Combine
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
-from myriad.models.windows import Window, median_step
+from myriad.models.windows import Window, usual_step
 from myriad.serving.host_scores import host_scores
 from myriad.serving.predictor import Predictor
 from myriad.serving.scoring import Query, Scores
@@ -129,7 +129,7 @@ def held_out(
 
 def step_of(points: Points) -> int:
     """The median step of a host's series in seconds."""
-    return int(np.median(median_step(points)))
+    return int(np.median(usual_step(points)))
 
 
 def _requests(before: Points, after: Points, longest: int, points_per_request: int) -> Iterator[_Request]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import zstandard
 from numpy.typing import NDArray
 
-from myriad.formats.columns.table import LABELS
+from myriad.formats.columns.cells import LABELS
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.serving.bulk import ARROW, JSON, NDJSON

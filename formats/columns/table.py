@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from myriad.formats.columns.timestamps import LATEST, epoch_seconds, seconds_of
+from myriad.formats.columns import cells
+from myriad.formats.columns.cells import COLUMNS, LABELS
 from myriad.models.errors import InvalidKey, InvalidPoints
 from myriad.models.names import Names
 from myriad.models.points import MAX_MAGNITUDE, Points
 
-LABELS = ("region", "host", "metric")
-COLUMNS = (*LABELS, "timestamp", "value")
+NO_VALUE = f"a value is no number, or beyond {MAX_MAGNITUDE:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def grouped(table: pa.Table, grouping: Grouping | None = None) -> Grouped:
         grouping: of the table's rows, where it is known.
 
     Raises:
-        InvalidPoints: a column is missing or of a type it cannot be, or a timestamp is not one.
+        InvalidPoints: a column is missing or of a type it cannot be.
     """
     demand(COLUMNS, table.column_names)
     by_series = grouping or grouping_of(labels_of(table))
@@ -68,7 +68,7 @@ def grouped(table: pa.Table, grouping: Grouping | None = None) -> Grouped:
 
 
 def unscorable(points: Points, *values: NDArray[np.float64]) -> dict[int, InvalidKey | InvalidPoints]:
-    """The series with a timestamp that is none, or with one of the values too large, and why.
+    """The series with a timestamp that is none, or with one of the values too large or infinite, and why.
 
     Args:
         points: whose timestamps are -1 where there is none.
@@ -76,8 +76,8 @@ def unscorable(points: Points, *values: NDArray[np.float64]) -> dict[int, Invali
     """
     bad: dict[int, InvalidKey | InvalidPoints] = {}
     for column in values:
-        huge = points.owner[np.abs(column) > MAX_MAGNITUDE]
-        bad |= {i: InvalidPoints(f"a value is beyond {MAX_MAGNITUDE:g}") for i in np.unique(huge).tolist()}
+        wrong = points.owner[np.abs(column) > MAX_MAGNITUDE]
+        bad |= {i: InvalidPoints(NO_VALUE) for i in np.unique(wrong).tolist()}
     timeless = np.unique(points.owner[points.timestamps < 0]).tolist()
     return bad | {i: InvalidPoints("a timestamp is not a time between 1970 and 2200") for i in timeless}
 
@@ -94,7 +94,7 @@ def labels_of(table: pa.Table) -> Names:
     """The series of each row of a table.
 
     Raises:
-        InvalidPoints: a label column is missing, or not text.
+        InvalidPoints: a label column is missing, or of a type that labels cannot be.
     """
     demand(LABELS, table.column_names)
     encoded = [_encoded(table, name) for name in LABELS]
@@ -116,17 +116,12 @@ def grouping_of(labels: Names) -> Grouping:
     return Grouping(names, names.invalid(), np.argsort(owner, kind="stable"), offsets)
 
 
-def _encoded(table: pa.Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
+def _encoded(table: pa.Table, name: str) -> tuple[list[Any], NDArray[np.int64]]:
     """A label column's distinct labels, and each row's position among them; a null is a label that is not text."""
-    column = table.column(name)
-    kind = _value_type(column)
-    if pa.types.is_null(kind):
-        column, kind = column.cast(pa.string()), pa.string()
-    if not _is_text(kind):
-        raise InvalidPoints(f"column {name!r} is {kind}, not text")
-    parts, codes = _parts_and_codes(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
-    if len(set(parts)) < len(parts) or None in parts:  # whoever wrote the dictionary was careless
-        distinct = {part: at for at, part in enumerate(part for part in dict.fromkeys(parts) if part is not None)}
+    column = _cast(table, name, cells.labels)
+    parts, codes = _parts_and_codes(column)
+    if len(set(parts)) < len(parts):  # whoever wrote the dictionary was careless
+        distinct = {part: at for at, part in enumerate(dict.fromkeys(parts))}
         codes = np.array([distinct.get(part, len(distinct)) for part in [*parts, None]])[codes]
         parts = [*distinct]
     return ([*parts, None] if (codes == len(parts)).any() else parts), codes
@@ -140,74 +135,49 @@ def _parts_and_codes(column: pa.ChunkedArray) -> tuple[list[Any], NDArray[np.int
     return parts, np.concatenate([np.empty(0, np.int64), *codes])
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
 def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
-    """A column as float64 (rows,), NaN where it has null, NaN or infinity."""
-    column = table.column(name)
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)):
-        raise InvalidPoints(f"column {name!r} is {column.type}, not a number")
-    values = np.asarray(column.cast(pa.float64(), safe=False), np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
+    """A column as float64 (rows,): NaN where it has none, infinite where it has what is no number."""
+    column = _cast(table, name, cells.values)
+    found = np.asarray(column, np.float64)
+    if column.null_count:
+        found = np.where(column.is_null().to_numpy(zero_copy_only=False), np.inf, found)
+    return found
 
 
 def timestamps(table: pa.Table) -> NDArray[np.int64]:
-    """The column timestamp as epoch seconds, int64 (rows,); -1 where it is null."""
-    column = table.column("timestamp")
-    if pa.types.is_timestamp(column.type):
-        if column.type.tz is None:
-            raise InvalidPoints("column 'timestamp' has no time zone; make it UTC")
-        seconds = _whole_seconds(column)
-        column = pa.chunked_array([pc.if_else(pc.greater(seconds, LATEST), -1, seconds).combine_chunks()])
-    known = column.is_valid().to_numpy(zero_copy_only=False)
-    if known.all():
-        return _epoch(column)
-    times = np.full(len(column), -1, np.int64)
-    times[known] = _epoch(column.filter(column.is_valid()))
-    return times
+    """The column timestamp as epoch seconds, int64 (rows,); -1 where it has what is no time.
+
+    Raises:
+        InvalidPoints: it is of a type that times cannot be, or of one that has no time zone.
+    """
+    kind = table.column("timestamp").type
+    if pa.types.is_timestamp(kind) and kind.tz is None:
+        raise InvalidPoints("column 'timestamp' has no time zone; make it UTC")
+    return np.asarray(pc.fill_null(_cast(table, "timestamp", cells.times), -1), np.int64)
 
 
-def _epoch(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return epoch_seconds(np.asarray(column))
-    kind = _value_type(column)
-    if not (_is_text(kind) or pa.types.is_null(kind)):
-        raise InvalidPoints(f"column 'timestamp' is {column.type}, not a time")
-    return _seconds_of_texts(column, epoch_seconds)
+def readable_labels(table: pa.Table) -> pa.Table:
+    """The table with labels that are numbers, bytes or views of text as text; null for those that cannot be read."""
+    for at, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if field.name in LABELS and not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            table = table.set_column(at, field.name, _cast(table, field.name, cells.labels))
+    return table
 
 
 def readable_times(table: pa.Table) -> pa.Table:
     """The table with times that are text or have a zone as epoch seconds, null for those that cannot be read."""
     at = table.schema.get_field_index("timestamp")
-    if at < 0:
+    kind = table.schema.field(at).type if at >= 0 else pa.null()
+    if pa.types.is_primitive(kind) and not (pa.types.is_timestamp(kind) and kind.tz):
         return table
-    column = table.column(at)
-    if _is_text(_value_type(column)):
-        seconds = _seconds_of_texts(column, seconds_of)
-    elif pa.types.is_timestamp(column.type) and column.type.tz is not None:
-        seconds = seconds_of(np.asarray(pc.fill_null(_whole_seconds(column), -1)))
-    else:
-        return table
-    return table.set_column(at, "timestamp", pa.array(seconds, mask=seconds < 0))
+    return table.set_column(at, "timestamp", _cast(table, "timestamp", cells.times))
 
 
-def _whole_seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Epoch seconds, int64, of a column of timestamps with a zone."""
-    return column.cast(pa.timestamp("s", column.type.tz), safe=False).cast(pa.int64())
-
-
-def _seconds_of_texts(column: pa.ChunkedArray, read: Callable[[list[str]], NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Epoch seconds of each row, -1 for a null; each distinct text is read once."""
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    texts, codes = _parts_and_codes(encoded)
-    used = np.unique(codes)
-    used = used[used < len(texts)]
-    seconds = np.full(len(texts) + 1, -1, np.int64)
-    seconds[used] = read([texts[at] for at in used.tolist()])
-    return seconds[codes]
-
-
-def _value_type(column: pa.ChunkedArray) -> pa.DataType:
-    return column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+def _cast(table: pa.Table, name: str, read: Callable[[pa.Array, str], pa.Array]) -> pa.ChunkedArray:
+    column = table.column(name)
+    try:
+        chunks = [read(chunk, name) for chunk in column.chunks] or [read(pa.array([], column.type), name)]
+    except pa.ArrowException as exc:
+        raise InvalidPoints(f"column {name!r} cannot be read: {exc}") from exc
+    return pa.chunked_array(chunks)

@@ -4,9 +4,9 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ class Shown:
 
     text: str
     process: "subprocess.Popen[str]"
+    data: Path
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         lines.append(line)
         if line.startswith("Serving on"):
             break
-    yield Shown("".join(lines), process)
+    yield Shown("".join(lines), process, root / "data")
     process.kill()
     process.wait()
     process.stdout.close()
@@ -80,13 +81,27 @@ def test_a_directory_with_something_else_in_it_is_left_alone(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_port_that_is_taken_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = ran("demo", "--exit", "--directory", tmp_path / "data", "--port", port)
+    assert refused.exit_code == 1
+    assert f"port {port} is taken" in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_report_works_on_the_demos_store(demo: Shown, tmp_path: Path) -> None:
+    store = (demo.data / "store").as_uri()
+    result = ran("report", "--store", store, "--output", tmp_path / "report.html")
+    assert result.exit_code == 0, result.stderr
+    assert "cpu_util" in (tmp_path / "report.html").read_text()
+
+
 def test_with_exit_it_ends_by_itself(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "myriad", "demo", "--exit", "--directory", str(tmp_path / "data")]
-    started = time.monotonic()
     ended = subprocess.run(
         [*command, "--port", str(free_port())], capture_output=True, text=True, timeout=100, check=False
     )
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
-    assert time.monotonic() - started < 60
     assert {path.name for path in (tmp_path / "data").iterdir()} >= {"history.parquet", "store", "incident.json"}

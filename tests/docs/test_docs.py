@@ -198,6 +198,8 @@ def _types(annotation: Any) -> Iterator[type]:
 
 
 def _default(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if not value:
         return "-" if value is None else "none"
     if isinstance(value, dict):

@@ -79,7 +79,7 @@ def test_the_job_trains_from_prometheus_and_its_models_score(job: Path, server: 
     result = json.loads(printed)
     # A series for each metric and host, and the fallbacks of the two regions and of everything.
     assert result["series"] == len(metrics) * (len(HOSTS) + 2 + 1)
-    assert result["not_fitted"] == 0
+    assert result["lacking_a_model"] == 0
     assert server.headers["Authorization"] == AUTHORIZATION
 
     now = int(time.time()) // 60 * 60

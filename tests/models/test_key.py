@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myriad.models.errors import InvalidKey
-from myriad.models.key import MAX_PART_LENGTH, ModelKey, Series, mix, part_hash, shard_of
+from myriad.models.key import MAX_PART_LENGTH, ModelKey, Series, mix, part_hash, shard_of, telemetry_label
 from myriad.models.windows import Window
 
 PARTS = st.text(
-    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\\u2028\u2029"),
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\u2028\u2029") | st.sampled_from("/\\.%*"),
     min_size=1,
     max_size=MAX_PART_LENGTH,
-).filter(lambda part: part != "." and ".." not in part)
+)
 NAMES = st.tuples(PARTS.filter(lambda region: region != "*"), PARTS, PARTS)
 HASHES = st.integers(0, 2**64 - 1)
 
@@ -22,12 +22,7 @@ BAD_PARTS = {
     "DEL": ("\x7f", r"has the character '\\x7f'"),
     "a C1 control": ("a\x85b", r"has the character '\\x85'"),
     "a line separator": ("a\u2028b", r"has the character '\\u2028'"),
-    "a slash": ("a/b", "has the character '/'"),
-    "a backslash": ("a\\b", r"has the character '\\\\'"),
     "half a surrogate pair": ("a\ud800", r"has the character '\\ud800'"),
-    "this directory": (".", "is or has a relative path"),
-    "the directory above": ("..", "is or has a relative path"),
-    "two dots within": ("a..b", "is or has a relative path"),
     "too much": ("x" * 201, "has 201 characters; at most 200 are allowed"),
 }
 
@@ -73,6 +68,49 @@ def test_what_is_not_plain_is_percent_encoded() -> None:
     assert str(Series.of("région", "disk C:", "50%")) == "r%C3%A9gion/disk%20C%3A/50%25"
 
 
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ("/dev/sda1", "%2Fdev%2Fsda1"),
+        ("C:\\", "C%3A%5C"),
+        (".", "%2E"),
+        ("..", "%2E%2E"),
+        ("...", "..."),
+        ("a..b", "a..b"),
+        ("../..", "..%2F.."),
+        (".env", ".env"),
+    ],
+)
+def test_slashes_and_dots_are_characters_like_any_but_never_a_path_in_the_text_of_a_key(part: str, text: str) -> None:
+    for at in range(3):
+        names = ["us-east-1", "web-042", "cpu_util"]
+        names[at] = part
+        series = Series.of(*names)
+        assert str(series).split("/")[at] == text
+        assert Series.parse(str(series)) == series
+        assert not {".", ".."} & set(str(ModelKey(*series, Window(60))).split("/"))
+
+
+def test_a_label_of_telemetry_is_any_that_a_series_may_have_but_the_star() -> None:
+    for label in ("a", "..", "a*", "**", "/", "x" * MAX_PART_LENGTH):
+        assert telemetry_label("host", label) == label
+    assert Series.of("*", "*", "cpu").host == "*"
+    for name in Series._fields:
+        with pytest.raises(InvalidKey, match=rf"^{name} '\*' is reserved: it stands for every {name}$"):
+            telemetry_label(name, "*")
+
+
+@pytest.mark.parametrize(("value", "why"), BAD_PARTS.values(), ids=list(BAD_PARTS))
+def test_a_label_that_no_series_can_have_is_none_of_telemetry(value: str, why: str) -> None:
+    with pytest.raises(InvalidKey, match=f"^metric .*{why}"):
+        telemetry_label("metric", value)
+
+
+@pytest.mark.parametrize(("text", "host"), [("a/b%2Fc/d/1m", "b/c"), ("a/%2e%2e/d/1m", ".."), ("a/../d/1m", "..")])
+def test_a_key_may_be_written_with_more_or_less_encoded_than_it_would_be(text: str, host: str) -> None:
+    assert ModelKey.parse(text) == ("a", host, "d", 60)
+
+
 @given(NAMES)
 def test_every_series_is_read_back_from_its_text(names: tuple[str, str, str]) -> None:
     series = Series.of(*names)
@@ -80,6 +118,7 @@ def test_every_series_is_read_back_from_its_text(names: tuple[str, str, str]) ->
     assert Series.parse(text) == series
     assert text.isascii()
     assert text.count("/") == 2
+    assert not {"", ".", ".."} & set(text.split("/"))
 
 
 @given(NAMES, st.sampled_from([60, 900, 3600]))
@@ -99,8 +138,7 @@ def test_a_series_has_three_parts(text: str) -> None:
     [
         ("a/b/c", "is not of the form region/host/metric/window"),
         ("a//c/1m", "host '' is empty"),
-        ("a/b%2Fc/d/1m", "host 'b/c' has the character '/'"),
-        ("a/%2e%2e/d/1m", "host '..' is or has a relative path"),
+        ("a/b%0Ac/d/1m", r"host 'b\\nc' has the character '\\n'"),
         ("a/%ff/c/1m", "is not percent-encoded UTF-8"),
         ("a/b/c/1w", "window '1w' is not a number of s, m, h or d"),
     ],

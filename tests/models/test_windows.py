@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from myriad.models.errors import InvalidKey
 from myriad.models.points import Points
-from myriad.models.windows import Window, aggregate, median_step
+from myriad.models.windows import Window, aggregate, usual_step
 
 VALUES = st.floats(-1e6, 1e6)
 Series = tuple[list[int], list[float]]
@@ -111,7 +111,7 @@ def test_a_gap_takes_the_value_of_a_window_away_until_half_of_it_is_filled_again
     assert np.isfinite(ten[24:]).all()
 
 
-def test_coverage_is_measured_in_the_median_step_of_each_series() -> None:
+def test_coverage_is_measured_in_the_usual_step_of_each_series() -> None:
     points = Points.of(regular(10, 60), regular(10, 300))
     (quarter,) = aggregate(points, (900,), np.array([60, 300]))
     assert np.isfinite(quarter).tolist() == [False] * 7 + [True] * 3 + [False] + [True] * 9
@@ -144,7 +144,7 @@ def test_a_huge_value_that_left_the_window_costs_no_digit(values: list[float], p
     np.testing.assert_array_equal(one[4 + points_a_window :], other[4 + points_a_window :])
 
 
-def test_the_median_step_of_a_series_is_at_least_a_second() -> None:
+def test_the_usual_step_of_a_series_is_at_least_a_second() -> None:
     gappy = np.delete(np.arange(100) * 300, slice(20, 60))
     points = Points.of((gappy, gappy * 0.0), regular(10, 60), regular(1, 60), ([], []))
-    assert median_step(points).tolist() == [300, 60, 1, 1]
+    assert usual_step(points).tolist() == [300, 60, 1, 1]

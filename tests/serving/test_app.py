@@ -20,7 +20,7 @@ from myriad.models.key import Series
 from myriad.serving.predictor import Predictor
 from myriad.storage.release import Releases
 from myriad.storage.url import open_store
-from tests.conftest import Published, Server, services
+from tests.conftest import END, Published, Server, services
 from tests.serving.bodies import answered, columns, frame, many, rows, single, statuses
 from tests.training.small import NAMES, fitted, released
 
@@ -105,12 +105,23 @@ def test_a_bad_series_is_named_and_fails_no_neighbour(published: Published, serv
     body = many(frame(published.fleet, CPU, FAR, MEM))
     alone = answered(service.client, body["series"][2])
     body["series"][0]["datapoints"][3]["value"] = "high"
-    body["series"][1]["host"] = "../etc"
+    body["series"][1]["host"] = "a\nb"
     answer = answered(service.client, body)
     assert statuses(answer) == ["bad_series", "bad_series", "ok"]
     assert answer["series"][2] == alone
     assert "datapoints[3].value" in answer["series"][0]["detail"]
-    assert "'../etc'" in answer["series"][1]["detail"]
+    assert "'a\\nb'" in answer["series"][1]["detail"]
+
+
+def test_a_datapoint_without_a_value_is_left_out(service: Server, hour: pd.DataFrame) -> None:
+    body = single(hour)
+    whole = answered(service.client, {**body, "datapoints": [*body["datapoints"][:30], *body["datapoints"][31:]]})
+    for nothing in (None, float("nan"), float("inf"), float("-inf")):
+        body["datapoints"][30]["value"] = nothing
+        content = json.dumps(body).encode()
+        assert service.client.post("/predict", content=content).json() == whole
+    body["datapoints"] = [{"timestamp": END, "value": None}]
+    assert problem(service.client.post("/predict", json=body), 422)["detail"] == "no datapoint has a value"
 
 
 def test_bands_are_given_when_asked_for(service: Server, hour: pd.DataFrame) -> None:
@@ -162,12 +173,33 @@ def test_the_models_of_an_unknown_host_are_its_regions(service: Server) -> None:
     assert (known["series"], known["fallback"]) == ("us-east-1/*/cpu_util", True)
 
 
+ODD_NAMES = ("/dev/sda1", "k8s/ns/pod", "http req/s", "..", ".", "C:\\disk", "a%2Fb", "?x#y")
+
+
+def test_names_may_have_slashes_backslashes_and_dots(tmp_path: Path, serve: Callable[..., Server]) -> None:
+    odd = [Series("e/u", name, name) for name in ODD_NAMES]
+    url = f"file://{tmp_path / 'store'}"
+    released(Releases(open_store(url)), fitted(*map(str, odd)))
+    client = serve(url).client
+    points = [{"timestamp": END - 60 * i, "value": 1.0} for i in range(120)]
+    for series in odd:
+        known = client.get(f"/models/{series}")
+        assert known.status_code == 200, (series, known.text)
+        assert Series.parse(known.json()["series"]) == series
+        named = client.post("/predict", json={**series._asdict(), "datapoints": points}).json()
+        assert (named["status"], named["host"]) == ("ok", series.host)
+        assert named["models"][0]["key"] == f"{series}/1m"
+        by_key = client.post("/predict", json={"model_id": str(series), "datapoints": points}).json()
+        assert by_key["anomaly_scores"] == named["anomaly_scores"]
+
+
 @pytest.mark.parametrize(
     ("path", "status", "kind"),
     [
         ("/models/us-east-1/web-000/gpu", 404, "no-model"),
         ("/models/us-east-1/web-000", 404, "not-found"),
-        ("/models/us-east-1/..%2Fetc/cpu_util", 404, "not-found"),
+        ("/models/us-east-1/web-000/cpu/util", 404, "not-found"),
+        ("/models/us-east-1/%2Fdev%2Fsda1/gpu", 404, "no-model"),
         ("/models/us-east-1/a%00b/cpu_util", 422, "invalid-key"),
         ("/nothing", 404, "not-found"),
     ],
@@ -255,7 +287,7 @@ def test_metrics_are_there_for_prometheus(published: Published, serve: Callable[
         (b'{"datapoints": [{"timestamp": 1, "value": 1}]}', 422, "bad-request", "$.datapoints[0].region"),
         (b'{"model_id": "a/b/c", "datapoints": [{"timestamp": 1, "value": "x"}]}', 422, "bad-request",
          "$.datapoints[0].value"),
-        (b'{"model_id": "a/../c", "datapoints": [{"timestamp": 1, "value": 1}]}', 422, "invalid-key", "$.host"),
+        (b'{"model_id": "a/%00/c", "datapoints": [{"timestamp": 1, "value": 1}]}', 422, "invalid-key", "$.host"),
         (b'{"model_id": "a/b/c", "datapoints": [{"timestamp": 1, "value": 1}], "windows": ["7m"]}', 422, "invalid-key",
          "$.windows"),
     ],

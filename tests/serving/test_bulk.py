@@ -17,6 +17,8 @@ from tests.conftest import END, Published, Server
 
 FORMATS = (JSON, NDJSON, ARROW)
 WINDOWS = ("1m", "15m", "1h")
+FACTS = ("release", "windows", "bad_series")
+"""What a JSON answer has beside columns."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def body_of(frame: pd.DataFrame, media_type: str) -> bytes:
 
 def frame_of(content: bytes, media_type: str) -> pd.DataFrame:
     if media_type == JSON:
-        columns = {name: column for name, column in json.loads(content).items() if name not in ("release", "windows")}
+        columns = {name: column for name, column in json.loads(content).items() if name not in FACTS}
         return pd.DataFrame(columns)
     if media_type == NDJSON:
         return pd.DataFrame([json.loads(line) for line in content.splitlines()])
@@ -155,11 +157,87 @@ def test_a_label_that_is_null_fails_its_series_alone(service: Server, frame: pd.
 
 def test_a_bad_series_fails_alone(service: Server, frame: pd.DataFrame) -> None:
     some = frame[frame.timestamp == END - 60].copy()
-    some["host"] = ["../etc", *some["host"].tolist()[1:]]
+    some["host"] = ["a\nb", *some["host"].tolist()[1:]]
     some["value"] = [some["value"].iloc[0], 1e200, *some["value"].tolist()[2:]]
-    statuses = frame_of(post(service, body_of(some, JSON), JSON).content, JSON)["status"].tolist()
-    assert statuses[:2] == ["bad_series", "bad_series"]
-    assert set(statuses[2:]) <= {"ok", "no_model"}
+    answer = post(service, body_of(some, JSON), JSON).json()
+    assert answer["status"][:2] == ["bad_series", "bad_series"]
+    assert set(answer["status"][2:]) <= {"ok", "no_model"}
+
+
+@pytest.mark.parametrize("media_type", FORMATS)
+def test_a_bad_series_is_answered_with_its_reason(media_type: str, service: Server, frame: pd.DataFrame) -> None:
+    some = frame[frame.timestamp == END - 60].copy()
+    some["host"] = ["a\nb", *some["host"].tolist()[1:]]
+    some["value"] = [some["value"].iloc[0], 1e200, *some["value"].tolist()[2:]]
+    content = post(service, body_of(some, media_type), media_type).content
+    if media_type == NDJSON:
+        rows = [json.loads(line) for line in content.splitlines()]
+        reasons = [(row["host"], row["detail"]) for row in rows if "detail" in row]
+    else:
+        metadata = pa.ipc.open_stream(content).schema.metadata if media_type == ARROW else {}
+        given = json.loads(metadata[b"bad_series"] if media_type == ARROW else content)
+        reasons = [(one["host"], one["detail"]) for one in (given if media_type == ARROW else given["bad_series"])]
+    assert reasons == [
+        ("a\nb", "host 'a\\nb' has the character '\\n', which a key cannot have"),
+        (some["host"].iloc[1], "a value is no number, or beyond 1e+150"),
+    ]
+
+
+def test_no_more_than_some_reasons_are_answered(service: Server) -> None:
+    columns = {name: column * 50 for name, column in ROW.items()} | {"host": [f"{i}\n" for i in range(50)]}
+    answer = post(service, json.dumps(columns).encode(), JSON).json()
+    assert answer["status"] == ["bad_series"] * 50
+    assert len(answer["bad_series"]) == 20
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON])
+def test_nan_as_python_writes_it_is_no_value_in_that_row_alone(
+    media_type: str, service: Server, frame: pd.DataFrame
+) -> None:
+    some = frame[frame.timestamp >= END - 600].replace("gpu", "NaN, Infinity").sort_values(["timestamp", "metric"])
+    right = frame_of(post(service, body_of(some, media_type), media_type).content, media_type)
+    some["value"] = [*some["value"].tolist()[:-1], float("nan")]
+    assert b": NaN" in body_of(some, media_type) or b", NaN]" in body_of(some, media_type)
+    scored = frame_of(post(service, body_of(some, media_type), media_type).content, media_type)
+    assert scored["metric"].tolist() == right["metric"].tolist()
+    assert scored["status"].tolist() == right["status"].tolist()
+    assert np.isnan(scored["score"].to_numpy(float)[-1])
+    assert scored["score"].fillna(0).tolist()[:-1] == right["score"].fillna(0).tolist()[:-1]
+
+
+def test_columns_can_ask_for_hosts_too(service: Server, published: Published, frame: pd.DataFrame) -> None:
+    ordered = frame[frame.metric != "gpu"].sort_values(["region", "host", "metric", "timestamp"])
+    columns = {name: ordered[name].tolist() for name in ordered.columns}
+    hosts = post(service, json.dumps({**columns, "hosts": True}).encode(), JSON).json()["hosts"]
+    rows = {"datapoints": ordered.to_dict("records"), "hosts": True}
+    assert hosts == post(service, json.dumps(rows).encode(), JSON).json()["hosts"]
+    assert hosts == post(service, body_of(ordered, ARROW), ARROW, "?hosts=1", accept=JSON).json()["hosts"]
+    assert {host["host"] for host in hosts} == set(ordered["host"])
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "why"),
+    [
+        ("?hosts=1", NDJSON, "hosts' scores are answered as application/json"),
+        ("?hosts=1&windows=1m", JSON, "all windows and their weighted combination"),
+    ],
+)
+def test_hosts_that_cannot_be_answered_are_refused(
+    query: str, accept: str, why: str, service: Server, frame: pd.DataFrame
+) -> None:
+    body = body_of(frame.iloc[:5], NDJSON)
+    answer = service.client.post(f"/predict{query}", content=body, headers={"content-type": NDJSON, "accept": accept})
+    assert answer.status_code == 422
+    assert why in answer.json()["detail"]
+
+
+def test_labels_in_arrow_may_be_numbers_and_bytes(service: Server) -> None:
+    table = pa.table(ROW | {"host": [17], "metric": pa.array([b"m"], pa.binary())})
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    row = post(service, sink.getvalue(), ARROW, accept=JSON).json()
+    assert (row["host"], row["metric"], row["status"]) == (["17"], ["m"], ["no_model"])
 
 
 ROW: dict[str, list[Any]] = {"region": ["r"], "host": ["h"], "metric": ["m"], "timestamp": [END], "value": [1.0]}

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from myriad.formats.columns.canonical import SCHEMA
+from myriad.formats.columns.cells import SCHEMA
 from myriad.models.errors import InvalidJob, InvalidPoints, StoreError, Unavailable
 from myriad.training import prometheus
 from myriad.training.job.config import Prometheus

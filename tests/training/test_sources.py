@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from myriad.formats.columns.canonical import SCHEMA
-from myriad.formats.columns.table import COLUMNS, grouped
+from myriad.formats.columns.cells import COLUMNS, SCHEMA
+from myriad.formats.columns.table import grouped
 from myriad.models.errors import InvalidPoints, MyriadError, Unavailable
 from myriad.models.key import Series, shard_of
 from myriad.storage.release import Manifest

@@ -16,9 +16,13 @@ from pydantic import (
     model_validator,
 )
 
+from myriad.formats.columns.timestamps import time_zone
+from myriad.formats.layout import Layout
+from myriad.formats.left_out import DEFAULT_SHARE
 from myriad.models.calibration import DEFAULT_RATE, HOLDOUT
 from myriad.models.ensemble import DEFAULT_WEIGHTS, MAX_WINDOWS
 from myriad.models.errors import InvalidJob
+from myriad.models.key import telemetry_label
 from myriad.models.windows import MIN_COVERAGE, Window
 from myriad.training.job.candidate import Candidate
 from myriad.training.job.document import Document
@@ -43,14 +47,26 @@ Level = Literal["region", "global"]
 Weight = Annotated[Number, Field(gt=0)]
 
 
-class Columns(Part):
-    """What the columns of the files are called."""
+def _known_zone(given: str) -> str:
+    return time_zone(given).key
 
-    region: Text = "region"
-    host: Text = "host"
-    metric: Text = "metric"
-    timestamp: Text = "timestamp"
-    value: Text = "value"
+
+class Columns(Part):
+    """What the columns of the files are called, where not by their own names."""
+
+    region: Text | None = None
+    host: Text | None = None
+    metric: Text | None = None
+    timestamp: Text | None = None
+    value: Text | None = None
+
+
+class Constants(Part):
+    """Labels that are the same in every row."""
+
+    region: Text | None = None
+    host: Text | None = None
+    metric: Text | None = None
 
 
 class Prometheus(Part):
@@ -58,6 +74,7 @@ class Prometheus(Part):
 
     Attributes:
         region_label: the label that names the region; `region` where there is none, or a series lacks it.
+        allow_partial: whether an answer may be a part of the whole, as its `warnings` or `isPartial` say.
         headers_env: for each header to send, the environment variable its value is in: one whose name starts with
             `MYRIAD_`, or that whoever runs the job allows. A file from elsewhere must not send other secrets away.
     """
@@ -68,6 +85,7 @@ class Prometheus(Part):
     host_label: Text = "instance"
     region: Text | None = None
     step: Duration = Window(60)
+    allow_partial: bool = False
     headers_env: dict[Text, Text] = Field(default_factory=dict)
 
     @field_validator("headers_env")
@@ -100,6 +118,10 @@ class History(Part):
         dataset: a directory of Parquet files, also ones like `region=eu/date=2026-01-01/x.parquet`.
         days: only the latest so many are read.
         columns: their names in files and dataset.
+        constants: labels that these have no column of.
+        wide: "host" where they have a column of values for each host, "metric" for each metric.
+        timezone: an IANA name, for times without an offset.
+        left_out: the largest share of rows that may be left out because they cannot be read.
     """
 
     files: Annotated[tuple[Glob, ...], NotEmpty] | None = None
@@ -107,6 +129,28 @@ class History(Part):
     prometheus: Prometheus | None = None
     days: Annotated[Number, Field(gt=0)] | None = None
     columns: Columns = Columns()
+    constants: Constants = Constants()
+    wide: Literal["host", "metric"] | None = None
+    timezone: Annotated[Text, AfterValidator(_known_zone)] | None = None
+    left_out: Annotated[Number, Field(ge=0, le=1)] = DEFAULT_SHARE
+
+    @property
+    def layout(self) -> Layout:
+        """Where files and dataset have what a row of telemetry needs."""
+        columns, constants = (part.model_dump(exclude_none=True) for part in (self.columns, self.constants))
+        return Layout(columns, constants, self.wide, self.timezone)
+
+    @model_validator(mode="after")
+    def _each_label_once(self) -> Self:
+        """A label is a column, the same in every row, or what the columns of a wide file are named for."""
+        constants = self.constants.model_dump(exclude_none=True)
+        columns = self.columns.model_dump(exclude_none=True)
+        for label in (*constants, *([self.wide] if self.wide else ())):
+            if label in columns or (label == self.wide and label in constants):
+                raise wrong("is given by constants or wide already", "columns" if label in columns else "wide", label)
+        for label, text in constants.items():
+            telemetry_label(label, text)
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -123,9 +167,14 @@ Windows = Annotated[tuple[Duration, ...], NotEmpty, AfterValidator(lambda given:
 
 
 class Rule(Part):
-    """For the metrics that match the glob: which models are tried, at which windows; at all where that is None."""
+    """For the metrics that match the glob: which models are tried, at which windows; at all where that is None.
+
+    Attributes:
+        rate: whether they are counters, of which the rate a second is modelled and scored.
+    """
 
     match: Text
+    rate: bool = False
     windows: Windows | None = None
     candidates: Annotated[tuple[Candidate, ...], NotEmpty] = (Candidate(adapter="rhythm"),)
 
@@ -212,6 +261,12 @@ class JobFile(Part):
     def rule(self, metric: str) -> Rule | None:
         """What is fitted to a metric; None where no rule matches it."""
         return next((rule for rule in self.metrics if fnmatchcase(metric, rule.match)), None)
+
+    @property
+    def rates(self) -> dict[str, bool]:
+        """Which metrics are counters, by the rules' globs, of which the first that matches decides; {} if none are."""
+        rates = {rule.match: rule.rate for rule in reversed(self.metrics)}
+        return dict(reversed(rates.items())) if any(rates.values()) else {}
 
     def shards_of(self, region: str) -> int | None:
         """How many shards a region is to have; None where the file does not say."""

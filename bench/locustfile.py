@@ -203,9 +203,7 @@ def _add_options(parser: LocustArgumentParser) -> None:
     load.add_argument("--pipelines", type=int, default=1, help="Weight of pipelines among the users")
     load.add_argument("--engineers", type=int, default=3, help="Weight of engineers")
     load.add_argument("--mixed", type=int, default=1, help="Weight of mixed clients")
-    load.add_argument(
-        "--requests", type=int, default=0, help="End when each kind of user has sent so many; 0 for never"
-    )
+    load.add_argument("--requests", type=int, default=0, help="End once each kind of user has sent so many; 0: never")
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]

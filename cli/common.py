@@ -23,7 +23,7 @@ LAYOUT_FLAGS = ("columns", "region", "host", "metric", "wide", "timezone")
 
 def store_option(command: F) -> F:
     """`--store`, or `MYRIAD_STORE`."""
-    help_text = "file:///directory or s3://bucket/prefix."
+    help_text = "A directory, file:///directory or s3://bucket/prefix."
     return click.option("--store", envvar="MYRIAD_STORE", required=True, show_envvar=True, help=help_text)(command)
 
 

@@ -122,7 +122,7 @@ def run(
 
 
 def demand_libraries(job: JobFile) -> None:
-    """Raise `InvalidJob` where a library that a candidate is fitted with is not installed here, and would have to be."""
+    """Raise `InvalidJob` where a library that a candidate is fitted with has to be installed here, and is not."""
     for name in sorted({one.adapter for rule in job.metrics for one in rule.candidates}):
         library = adapters.get(name).library
         if library and job.engine == "local" and importlib.util.find_spec(library) is None:

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from myriad.models.errors import InvalidPoints
-from myriad.models.points import Points, magnitudes, ranges
+from myriad.models.points import Points, magnitudes, ranges, usual_largest, without_wild
 
 Posted = list[list[tuple[int, float]]]
 POSTED = st.lists(st.lists(st.tuples(st.integers(0, 20), st.floats(-1e150, 1e150)), max_size=30), max_size=5)
@@ -12,6 +13,11 @@ POSTED = st.lists(st.lists(st.tuples(st.integers(0, 20), st.floats(-1e150, 1e150
 
 def points(posted: Posted) -> Points:
     return Points.of(*(([t for t, _ in one], [v for _, v in one]) for one in posted))
+
+
+def of_values(*series: ArrayLike) -> Points:
+    """Series of these values, a second apart."""
+    return Points.of(*((np.arange(np.size(one)), one) for one in series))
 
 
 def listed(some: Points) -> Posted:
@@ -78,8 +84,60 @@ def test_tidy_points_stay_as_they_are(posted: Posted) -> None:
 
 
 def test_magnitudes_are_largest_absolute_values_and_1_where_there_is_none() -> None:
-    some = points([[(1, -5.0), (2, 3.0)], [(1, 0.0)], [], [(1, float("nan")), (2, 1e-200)]])
-    assert magnitudes(some).tolist() == [5.0, 1.0, 1.0, 1e-200]
+    some = points([[(1, -5.0), (2, 3.0)], [(1, 0.0)], [], [(1, float("nan")), (2, 1e-200)], [(1, 1e-300)]])
+    assert magnitudes(some).tolist() == [5.0, 1.0, 1.0, 1e-200, 1.0]
+    assert usual_largest(some).tolist() == [5.0, 0.0, 0.0, 1e-200, 1e-300]
+
+
+@pytest.mark.parametrize(
+    ("count", "largest"), [(29, 29), (30, 29), (999, 998), (1999, 1998), (2000, 1998), (5000, 4995)]
+)
+def test_the_usual_largest_value_is_that_of_all_but_a_thousandth_and_one_at_least(count: int, largest: int) -> None:
+    draw = np.random.default_rng(0)
+    values = draw.permutation(np.arange(1.0, count + 1)) * draw.choice([-1, 1], count)
+    gappy = np.insert(values, 3, [np.nan] * 50)
+    assert usual_largest(of_values(values, gappy)).tolist() == [largest, largest]
+
+
+def test_where_all_others_are_0_the_largest_value_is_the_usual_one() -> None:
+    assert usual_largest(of_values([*[0.0] * 5000, -7.0])).tolist() == [7.0]
+
+
+def test_a_counter_that_overflowed_once_is_not_what_all_else_is_measured_by() -> None:
+    values = np.full(20_000, 100.0)
+    values[12_345] = 2.0**64
+    assert magnitudes(of_values(values)).tolist() == [100.0]
+
+
+def test_samples_that_nothing_real_can_be_are_dropped_in_their_series_alone() -> None:
+    times, usual = np.arange(3000), 100 + np.sin(np.arange(3000.0))
+    wild = usual.copy()
+    wild[[7, 2000]] = 2.0**64, -1e6
+    left = without_wild(Points.of((times, wild), (times, usual), ([], [])))
+    assert left.lengths.tolist() == [2998, 3000, 0]
+    assert left.series(0)[0].tolist() == np.delete(times, [7, 2000]).tolist()
+    assert left.series(0)[1].tolist() == np.delete(usual, [7, 2000]).tolist()
+
+
+def test_what_happens_more_often_or_is_not_so_far_away_is_no_wild_sample() -> None:
+    usual = 100 + np.sin(np.arange(3000.0))
+    often, near, few, constant = usual.copy(), usual.copy(), usual[:29].copy(), np.full(3000, 5.0)
+    often[::500] = 2.0**64
+    near[7] = 100 + 90
+    few[7] = 2.0**64
+    constant[7] = 2.0**64
+    given = of_values(often, near, few, constant)
+    assert without_wild(given) is given
+
+
+@given(POSTED)
+def test_points_without_wild_ones_are_some_of_them_in_their_order(posted: Posted) -> None:
+    tidy = points(posted).tidied().points
+    left = without_wild(tidy)
+    for i in range(len(tidy)):
+        times = left.series(i)[0].tolist()
+        assert times == [time for time in tidy.series(i)[0].tolist() if time in times]
+        assert len(times) >= min(tidy.lengths[i], 29)
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 5)), max_size=10))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from myriad.models.errors import InvalidKey
 from myriad.models.points import Points
-from myriad.models.windows import Window, aggregate, usual_step
+from myriad.models.windows import LATELY, Window, aggregate, regimes, usual_step
 
 VALUES = st.floats(-1e6, 1e6)
 Series = tuple[list[int], list[float]]
@@ -34,6 +34,11 @@ def slowly(points: Points, windows: tuple[int, ...], steps: list[int], coverage:
                 row.append(math.fsum(inside) / len(inside) if enough else math.nan)
         rows.append(row)
     return np.array(rows).reshape(len(windows), -1)
+
+
+def changing(*stretches: tuple[int, int]) -> NDArray[np.int64]:
+    """Times of so many points each so many seconds after the last, one stretch after the other."""
+    return np.cumsum(np.concatenate([np.full(count, step) for count, step in stretches]))
 
 
 def regular(n: int, step: int, value: float = 1.0, start: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -148,3 +153,61 @@ def test_the_usual_step_of_a_series_is_at_least_a_second() -> None:
     gappy = np.delete(np.arange(100) * 300, slice(20, 60))
     points = Points.of((gappy, gappy * 0.0), regular(10, 60), regular(1, 60), ([], []))
     assert usual_step(points).tolist() == [300, 60, 1, 1]
+
+
+@pytest.mark.parametrize("count", [100, 101, 1000, 1001, 5000, 5001])
+@pytest.mark.parametrize(("apart", "step"), [((0, 2), 30), ((0, 20), 30), ((0, 2, 7), 20), ((0, 1, 3, 9), 15)])
+def test_the_usual_step_of_replicas_a_few_seconds_apart_is_their_mean_step(
+    count: int, apart: tuple[int, ...], step: int
+) -> None:
+    """Whatever every other time between points is by chance, with an even and with an odd number of points."""
+    times = (np.arange(count)[:, None] * 60 + np.array(apart)).ravel()[:count]
+    assert usual_step(Points.of((times, times * 0.0))).tolist() == [step]
+    assert usual_step(Points.of((times[1:], times[1:] * 0.0))).tolist() == [step]
+
+
+def test_the_usual_step_is_that_of_most_points_where_others_are_late_or_missing() -> None:
+    draw = np.random.default_rng(0)
+    late = np.arange(2000) * 60 + draw.integers(0, 4, 2000)
+    missing = np.delete(np.arange(2000) * 60, draw.choice(2000, 300, replace=False))
+    assert usual_step(Points.of((late, late * 0.0), (missing, missing * 0.0))).tolist() == [60, 60]
+
+
+@pytest.mark.parametrize(("before", "after"), [(15, 60), (60, 15)])
+def test_the_usual_step_is_that_of_the_latest_points(before: int, after: int) -> None:
+    times = changing((9000, before), (LATELY, after))
+    assert usual_step(Points.of((times, times * 0.0))).tolist() == [after]
+
+
+@pytest.mark.parametrize(("before", "after"), [(15, 60), (60, 15)])
+def test_a_history_whose_interval_changes_has_stretches_of_either(before: int, after: int) -> None:
+    times = changing((3 * LATELY, before), (2 * LATELY, after))
+    steady = regular(1500, 300)
+    found = regimes(Points.of((times, times * 0.0), steady, ([], []), (times[:1], [1.0])))
+    steps = found.steps[found.of_points]
+    assert steps[: 3 * LATELY].tolist() == [before] * 3 * LATELY
+    assert steps[3 * LATELY : 5 * LATELY].tolist() == [after] * 2 * LATELY
+    assert steps[5 * LATELY : -1].tolist() == [300] * 1500
+    assert steps[-1] == 1
+
+
+def test_a_history_whose_interval_never_changes_has_one_step() -> None:
+    found = regimes(Points.of(regular(3000, 60), regular(50, 60)))
+    assert found.steps[found.of_points].tolist() == [60] * 3050
+
+
+@pytest.mark.parametrize(("before", "after"), [(15, 60), (60, 15)])
+def test_coverage_is_measured_in_the_step_of_each_stretch(before: int, after: int) -> None:
+    """At the step of either alone, windows of the other would need too many points or be content with too few."""
+    times = changing((2 * LATELY, before), (2 * LATELY, after))
+    points = Points.of((times, np.ones(len(times))))
+    found = regimes(points)
+    (minutes,) = aggregate(points, (300,), found.steps, 1.0, found.of_points)
+    needed = [300 // before, 300 // after]
+    between = range(2 * LATELY, 2 * LATELY + needed[1])
+    assert np.flatnonzero(np.isnan(minutes)).tolist() == [
+        *range(needed[0] - 1),
+        *(i for i in between if np.sum(times[: i + 1] > times[i] - 300) < needed[1]),
+    ]
+    (alone,) = aggregate(points, (300,), np.array([min(before, after)]), 1.0)
+    assert np.isnan(alone).sum() > LATELY

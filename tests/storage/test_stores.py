@@ -152,6 +152,8 @@ class TestS3(Contract):
     ("url", "kind", "shown"),
     [
         ("file:///some/where", FileStore, "file:///some/where"),
+        ("/some/where", FileStore, "file:///some/where"),
+        ("here", FileStore, f"file://{Path('here').absolute()}"),
         ("s3://bucket", S3Store, "s3://bucket"),
         ("s3://bucket/", S3Store, "s3://bucket"),
         ("s3://bucket/a/b/", S3Store, "s3://bucket/a/b"),
@@ -164,7 +166,7 @@ def test_a_url_opens_its_store(s3: str, url: str, kind: type[ObjectStore], shown
 
 @pytest.mark.parametrize(
     "url",
-    ["", "here", "/some/where", "file://here", "file:/here", "s3://", "s3:///prefix", "http://host/x", "memory://"],
+    ["", "file://here", "file:/here", "s3://", "s3:///prefix", "http://host/x", "memory://"],
 )
 def test_a_url_of_another_kind_is_refused_naming_those_that_are_not(url: str) -> None:
     with pytest.raises(StoreError, match="file:///directory or s3://bucket/prefix"):

@@ -85,7 +85,7 @@ def test_a_cluster_without_the_drivers_files_makes_the_same(
     assert found.put == 1 + sum(len(task.parts) for task in tasks[:4])
     assert len(found.again) == 1
     assert type(found.raised) is StoreError
-    assert str(found.raised).startswith("ftp://nowhere/: is not a store's URL")
+    assert str(found.raised).startswith("ftp://nowhere/: is not a store")
 
 
 def test_without_its_library_the_engine_says_what_is_missing(

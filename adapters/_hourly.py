@@ -155,14 +155,14 @@ def unit_of(profile: Vector, spread: float) -> float:
 
 @contextlib.contextmanager
 def quiet(*loggers: str) -> Iterator[None]:
-    """A context without warnings and without the messages of these loggers."""
-    levels = {name: logging.getLogger(name).level for name in loggers}
+    """A context without warnings and without the messages of these loggers, whatever levels they give themselves."""
+    before = {name: logging.getLogger(name).disabled for name in loggers}
     try:
         for name in loggers:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+            logging.getLogger(name).disabled = True
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        for name, disabled in before.items():
+            logging.getLogger(name).disabled = disabled

@@ -9,6 +9,8 @@ from myriad.models.key import MAX_ECHO
 
 SHOWN = 5
 """Rows kept to be shown."""
+MOST_REASONS, OTHER = 100, "other reasons"
+"""Kept apart; what is wrong may differ in every row."""
 DEFAULT_SHARE = 0.05
 """Of rows that cannot be read, more stop a job."""
 
@@ -43,7 +45,6 @@ class LeftOut:
         read: rows, those that were left out included.
         reasons: how many were left out for each, as "timestamp is not a time".
         first: some of them.
-        files: how many were left out of each.
     """
 
     read: int = 0
@@ -57,7 +58,8 @@ class LeftOut:
 
     def add(self, example: Example, rows: int = 1) -> None:
         """Count rows left out for the same reason as an example."""
-        self.reasons[f"{example.column or 'row'} {example.why}"] += rows
+        reason = f"{example.column or 'row'} {example.why}"
+        self.reasons[reason if reason in self.reasons or len(self.reasons) < MOST_REASONS else OTHER] += rows
         if len(self.first) < SHOWN:
             self.first.append(example._replace(value=example.value[:MAX_ECHO]))
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -170,3 +172,13 @@ def test_what_is_fitted_can_be_chosen() -> None:
 def test_less_than_three_days_are_refused() -> None:
     (why,) = Prophet.fit(history(2, step=STEP)).refused.values()
     assert str(why) == "48 hours with points are too few for prophet; 72 are needed"
+
+
+def test_fitting_says_nothing() -> None:
+    """In a process without handlers of its own, where cmdstanpy makes one."""
+    code = (
+        "import numpy as np; from myriad.adapters.prophet import Prophet; from myriad.models.points import Points\n"
+        "times = 1_767_571_200 + 3600 * np.arange(200); print(len(Prophet.fit(Points.of((times, times % 7))).kept))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")

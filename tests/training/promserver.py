@@ -22,6 +22,8 @@ class PromServer:
         asked: the form of each request.
         headers: of the last request.
         failures: status and body to answer the next requests with.
+        histograms: by query, the labels of series that have native histograms.
+        also: what else stands in every answer.
     """
 
     url: str
@@ -29,6 +31,8 @@ class PromServer:
     asked: list[dict[str, str]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     failures: list[tuple[int, bytes]] = field(default_factory=list)
+    histograms: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    also: dict[str, Any] = field(default_factory=dict)
 
     def answer(self, path: str, form: dict[str, str]) -> tuple[int, bytes]:
         """The status and body for a form that was posted."""
@@ -50,9 +54,13 @@ class PromServer:
             for labels, values in found
             if any(value is not None for _, value in values)
         ]
-        return 200, json.dumps(
-            {"status": "success", "data": {"resultType": "matrix", "result": result}, "warnings": []}
-        ).encode()
+        histogram = {"count": "2", "sum": "3", "buckets": [[1, "0.5", "1.5", "2"]]}
+        result += [
+            {"metric": labels, "histograms": [[t, histogram] for t in moments]}
+            for labels in self.histograms.get(form["query"], ())
+        ]
+        data = {"resultType": "matrix", "result": result}
+        return 200, json.dumps({"status": "success", "data": data, "warnings": []} | self.also).encode()
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
     stored = {"store": f"file://{directory}.store", "history": {"files": [f"{directory}/h.parquet"]}}
     job = JobFile.model_validate(JOB | stored)
     (directory / "parts").mkdir()
-    parts = partitions(job.history, SHARDS * PARTS, directory / "parts")
+    parts, _ = partitions(job.history, SHARDS * PARTS, directory / "parts")
     found = usable(job, parts[0].table())
     pooled = Series(ANY, ANY, found.series[0].metric), found.points.take([0])
     given = references(dict([pooled]))

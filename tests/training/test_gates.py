@@ -37,6 +37,16 @@ def test_a_series_that_lacks_a_model_anywhere_counts_once() -> None:
     assert failure == "failed: 2 of 40 series (5.00%) lack a model, more than the 4.00% allowed"
 
 
+def test_the_series_that_lack_a_model_are_told_by_reason_the_most_frequent_first() -> None:
+    short = refusals(*(f"r/new-{i}/cpu/{window}" for i in range(5) for window in ("1m", "1h")))
+    other = refusals("r/..%2F/cpu/1h", "r/new-0/cpu/1d", why="has no finite value")
+    found = gates.reasons(records.merge([fleet(10), short, other]))
+    assert [*found] == ["too few points", "has no finite value"]
+    assert found["too few points"] == gates.Lacking(5, [f"r/new-{i}/cpu" for i in range(3)])
+    assert found["has no finite value"].series == 2
+    assert gates.reasons(fleet(10)) == {}
+
+
 def test_a_fleet_that_was_refused_whole_fails_and_has_no_other_figures() -> None:
     limits = {"failed": 0.5, "calibration_factor": 0, "bytes": 0}
     (failure,) = gates.check(refusals("r/a/cpu/1m"), RATE, limits)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from myriad.formats.left_out import Example, LeftOut
 from myriad.storage.release import Artifact
 from myriad.training.job.config import JobFile
 from myriad.training.progress import Progress
@@ -28,14 +29,14 @@ def task(region: str = "r", shard: int = 0) -> Task:
 
 def result(region: str = "r", shard: int = 0, artifact: Artifact | None = ARTIFACT) -> ShardResult:
     """What became of it."""
-    return ShardResult(region, shard, 2, artifact, ("ewma",), tables.fleet(2))
+    return ShardResult(region, shard, 2, artifact, ("ewma",), tables.fleet(2), ("r/a/requests_total",))
 
 
 @pytest.fixture
 def progress(tmp_path: Path) -> Progress:
     """Of a job whose history has been sorted."""
     there = Progress(tmp_path, job(), "")
-    there.partitions(lambda _: [])
+    there.partitions(lambda _: ([], LeftOut()))
     return there
 
 
@@ -46,6 +47,7 @@ def test_what_became_of_a_task_is_remembered(progress: Progress, tmp_path: Path,
     assert found
     assert found[:5] == result(artifact=artifact)[:5]
     assert found.records.to_pylist() == result().records.to_pylist()
+    assert found.counters == ("r/a/requests_total",)
 
 
 @pytest.mark.parametrize(("region", "shard"), [("r", 1), ("s", 0)])
@@ -64,26 +66,27 @@ def test_a_record_without_the_last_word_on_its_task_is_not_taken_for_done(progre
 
 
 def test_history_is_sorted_once(tmp_path: Path) -> None:
-    sorted_into = list[Path]()
+    sorted_into, left_out = list[Path](), LeftOut(100)
+    left_out.add(Example("h.csv", 7, "value", "'5%'", "is a per cent"), 3)
 
-    def sort(empty: Path) -> list[Partition]:
+    def sort(empty: Path) -> tuple[list[Partition], LeftOut]:
         assert list(empty.iterdir()) == []
         sorted_into.append(empty)
-        return [Partition("r", 3, empty / "r-3", 10, 60)]
+        return [Partition("r", 3, empty / "r-3", 10, 60)], left_out
 
     first, again = (Progress(tmp_path, job(), "").partitions(sort) for _ in range(2))
     assert len(sorted_into) == 1
-    assert first == again == [Partition("r", 3, sorted_into[0] / "r-3", 10, 60)]
+    assert first == again == ([Partition("r", 3, sorted_into[0] / "r-3", 10, 60)], left_out)
 
 
 def test_history_whose_sorting_was_interrupted_is_sorted_anew(tmp_path: Path) -> None:
-    def interrupted(empty: Path) -> list[Partition]:
+    def interrupted(empty: Path) -> tuple[list[Partition], LeftOut]:
         (empty / "half a file").touch()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         Progress(tmp_path, job(), "").partitions(interrupted)
-    assert Progress(tmp_path, job(), "").partitions(_everything_in) == []
+    assert Progress(tmp_path, job(), "").partitions(_everything_in) == ([], LeftOut())
 
 
 @pytest.mark.parametrize("other", [(job(1e-3), ""), (job(), "20260101T000000Z-00000001")], ids=["job", "release"])
@@ -100,5 +103,5 @@ def test_what_is_forgotten_leaves_nothing(progress: Progress, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def _everything_in(directory: Path) -> list[Partition]:
-    return [Partition("r", 0, path, 0, 0) for path in directory.iterdir()]
+def _everything_in(directory: Path) -> tuple[list[Partition], LeftOut]:
+    return [Partition("r", 0, path, 0, 0) for path in directory.iterdir()], LeftOut()

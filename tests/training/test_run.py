@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import ArrayLike, NDArray
 
-from myriad.models.errors import Gated, HistoryUnusable, InvalidPoints
+from myriad.models.errors import Gated, HistoryUnusable, InvalidJob, InvalidPoints
 from myriad.models.key import ANY, Series
 from myriad.models.names import Names
 from myriad.models.points import Points
@@ -21,8 +22,9 @@ from myriad.storage.url import open_store
 from myriad.training import records
 from myriad.training.fleets.synthetic import DAY, fleet
 from myriad.training.job.config import JobFile
-from myriad.training.run import Released, count_series, run
+from myriad.training.run import Released, run, survey
 from tests.conftest import END
+from tests.conftest import history as telemetry
 
 DAYS, HOSTS = 6, 6
 SERIES = 2 * HOSTS * 4
@@ -112,12 +114,16 @@ def whole(history: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[JobF
 def test_a_job_publishes_all_series_in_the_shards_it_says_with_a_record_of_each_model(
     whole: tuple[JobFile, Released],
 ) -> None:
-    made, (manifest, table, resumed) = whole
+    made, released = whole
+    manifest, table = released.manifest, released.records
     releases = Releases(open_store(made.store))
     assert releases.head().release == manifest.id
     assert {region: len(shards) for region, shards in manifest.regions.items()} == {"eu-west-1": 2, "us-east-1": 2}
     assert sum(artifact.series for artifact in manifest.artifacts) == SERIES
-    assert (table.num_rows, resumed) == (2 * SERIES, 0)
+    assert (table.num_rows, released.resumed) == (2 * SERIES, 0)
+    assert (released.left_out.rows, released.left_out.read) == (0, SERIES * DAYS * 288)
+    assert released.counters == []
+    assert manifest.rates == {}
     assert records.read(releases, manifest.id).equals(table)
     assert manifest.provenance["job"] == "small"
     assert manifest.provenance["adapters"] == "seasonal"
@@ -225,7 +231,8 @@ def test_a_short_history_is_filled_up_from_its_regions_and_scored_at_its_own_lev
 
 def test_fallback_models_stand_for_regions_and_for_everything(history: Path, tmp_path: Path) -> None:
     made = job(history, tmp_path / "store", fallback=["region", "global"])
-    manifest, table, _ = run(made, tmp_path / "work")
+    released = run(made, tmp_path / "work")
+    manifest, table = released.manifest, released.records
     assert set(manifest.regions) == {"eu-west-1", "us-east-1", ANY}
     assert sum(artifact.series for artifact in manifest.artifacts) == SERIES + 2 * 4 + 4
     pooled = table.filter(pc.equal(table["host"].cast(pa.string()), ANY))
@@ -234,14 +241,149 @@ def test_fallback_models_stand_for_regions_and_for_everything(history: Path, tmp
 
 def test_a_job_whose_rules_match_nothing_is_an_error(history: Path, tmp_path: Path) -> None:
     nothing = job(history, tmp_path / "store", metrics=[{"match": "disk_*"}])
-    with pytest.raises(HistoryUnusable, match="no datapoints of the metrics of this job"):
+    with pytest.raises(HistoryUnusable, match="nothing can be fitted: no metric of the history matches a rule"):
         run(nothing, tmp_path / "work")
     assert not (tmp_path / "store" / "CURRENT").exists()
 
 
-def test_a_dry_run_counts_series_by_metric(history: Path, tmp_path: Path) -> None:
+def test_a_job_that_can_fit_nothing_says_why_of_each_kind_of_series(tmp_path: Path) -> None:
+    rows = [("nothing", END - 300 * i, None) for i in range(100)] + [("new", END - 300 * i, 1.0) for i in range(3)]
+    path = odd_file(tmp_path, *rows)
+    with pytest.raises(HistoryUnusable) as refused:
+        run(job(path, tmp_path / "store"), tmp_path / "work")
+    assert "has no finite value (1 series, as eu/nothing/cpu)" in str(refused.value)
+    assert "(1 series, as eu/new/cpu)" in str(refused.value)
+
+
+def odd_file(directory: Path, *rows: tuple[str, object, object]) -> Path:
+    """A CSV file of the hosts, times and values of a region's one metric."""
+    lines = [f"eu,{host},cpu,{time},{'' if value is None else value}" for host, time, value in rows]
+    path = directory / "odd.csv"
+    path.write_text("\n".join(["region,host,metric,timestamp,value", *lines]))
+    return path
+
+
+def odd_rows() -> list[tuple[str, object, object]]:
+    """A day and a half of a good series, one without a finite value, a few rows, and 3 of 904 that cannot be read."""
+    draw = np.random.default_rng(0)
+    good: list[tuple[str, object, object]] = [("good", END - 300 * i, draw.normal(100, 5)) for i in range(500)]
+    counter = [("counter", END - 300 * i, 1000 - i) for i in range(300)]
+    return [*good, *counter, *(("none", END - 300 * i, "NaN") for i in range(100)), ("new", END, 1), ("*", END, 1),
+            ("a", "soon", 1), ("a", END, "5%")]  # fmt: skip
+
+
+def test_series_and_rows_that_cannot_be_used_do_not_end_a_job_and_are_told(tmp_path: Path) -> None:
+    released = run(job(odd_file(tmp_path, *odd_rows()), tmp_path / "store"), tmp_path / "work")
+    assert released.left_out.rows == 3
+    assert (released.left_out.read, len(released.left_out.first)) == (904, 3)
+    assert released.counters == ["eu/counter/cpu"]
+    assert sum(artifact.series for artifact in released.manifest.artifacts) == 2
+    refused = {row["host"]: row["refused"] for row in released.records.to_pylist() if row["refused"]}
+    assert refused.keys() == {"none", "new"}
+    assert refused["none"] == "has no finite value"
+
+
+def test_too_many_rows_that_cannot_be_read_end_a_job_before_anything_is_fitted(tmp_path: Path) -> None:
+    strict = job(odd_file(tmp_path, *odd_rows()), tmp_path / "store")
+    strict = strict.model_copy(update={"history": strict.history.model_copy(update={"left_out": 0.003})})
+    with pytest.raises(InvalidPoints, match=r"3 of 904 rows cannot be read, more than 0\.30%"):
+        run(strict, tmp_path / "work")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_job_that_goes_on_still_tells_what_was_left_out_and_what_looks_like_a_counter(tmp_path: Path) -> None:
+    made = job(odd_file(tmp_path, *odd_rows()), tmp_path / "store")
+    whole = run(job(odd_file(tmp_path, *odd_rows()), tmp_path / "other"), tmp_path / "work")
+    interrupted(made, tmp_path / "work", 1)
+    again = run(made, tmp_path / "work")
+    assert again.resumed == 1
+    assert (again.left_out, again.counters) == (whole.left_out, whole.counters)
+
+
+def test_a_survey_counts_what_would_be_fitted_and_why_the_rest_would_not(tmp_path: Path) -> None:
+    made = job(odd_file(tmp_path, *odd_rows()), tmp_path / "store")
+    (tmp_path / "parts").mkdir()
+    found = survey(made, tmp_path / "parts")
+    assert found.metrics == {"cpu": 2}
+    assert found.refused == {"has no finite value": 1, "fewer than 20 held-out points to calibrate on": 1}
+    assert (found.left_out.rows, found.counters) == (3, ["eu/counter/cpu"])
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_survey_counts_series_by_metric(history: Path, tmp_path: Path) -> None:
     metrics = ["cpu_util", "mem_util", "net_rx_mb", "req_latency_ms"]
-    assert count_series(job(history, tmp_path / "store"), tmp_path) == dict.fromkeys(metrics, 2 * HOSTS)
+    found = survey(job(history, tmp_path / "store"), tmp_path)
+    assert found.metrics == dict.fromkeys(metrics, 2 * HOSTS)
+    assert (found.refused, found.counters, found.left_out.rows) == ({}, [], 0)
+
+
+def test_a_release_says_which_metrics_are_counters_and_no_update_changes_that(tmp_path: Path) -> None:
+    path = odd_file(tmp_path, *odd_rows())
+    rules = [{"match": "cpu", "rate": True, "candidates": ["ewma"]}, {"match": "*", "candidates": ["ewma"]}]
+    made = job(path, tmp_path / "store", metrics=rules)
+    released = run(made, tmp_path / "work")
+    assert released.counters == []
+    assert released.manifest.rates == {"cpu": True, "*": False}
+    assert [released.manifest.is_counter(metric) for metric in ("cpu", "mem")] == [True, False]
+    assert run(made, tmp_path / "work", update=True).manifest.rates == {"cpu": True, "*": False}
+    with pytest.raises(InvalidJob, match=r"has other counters \(rate: true\); what is kept of it cannot stay"):
+        run(job(path, tmp_path / "store", metrics=rules[1:]), tmp_path / "work", update=True)
+
+
+@pytest.mark.parametrize("adapter", ["rhythm", "seasonal", "ewma", "mad", "blend"])
+def test_one_wild_sample_among_many_leaves_an_outage_far_above_1(tmp_path: Path, adapter: str) -> None:
+    """Of 2^64, as of a counter that overflowed once; the scores are those that there are without it."""
+    draw = np.random.default_rng(0)
+    times, usual = END - 300 * np.arange(20_000)[::-1], draw.normal(100, 0.3, 20_000)
+    wild = usual.copy()
+    wild[13_000] = 2.0**64
+    after, outage = END + 300 * np.arange(1, 50), draw.normal(100, 0.3, 49)
+    outage[-1] = 0
+    found = []
+    for name, values in (("usual", usual), ("wild", wild)):
+        made = job(one_series(tmp_path / f"{name}.parquet", times, values), tmp_path / name, windows={"5m": 1},
+                   metrics=[{"match": "*", "candidates": [adapter]}])  # fmt: skip
+        run(made, tmp_path / "work")
+        found.append(scores_of(made, after, outage))
+    assert found[1][-1] > 10
+    assert np.nanmax(found[1][:-1]) < 2
+    np.testing.assert_allclose(found[1], found[0], rtol=0.02)
+
+
+def test_counters_are_scored_as_rates_across_their_restarts(tmp_path: Path) -> None:
+    """As the same rates are that are no counters; ten points count nothing."""
+    times, values = telemetry(4.5, step=300, until=END + DAY // 2).series(0)
+    events = np.round(values * 300)
+    after = int(np.sum(times < END))
+    events[after + 100 : after + 110] = 0
+    count = np.cumsum(events)
+    count[after + 60 :] -= count[after + 59]
+    found = []
+    for name, first, given in (("rate", 1, events / 300), ("counter", 0, count)):
+        path = one_series(tmp_path / f"{name}.parquet", times[first:after], given[first:after])
+        rule = {"match": "x", "rate": name == "counter", "candidates": ["seasonal"]}
+        made = job(path, tmp_path / name, metrics=[rule])
+        run(made, tmp_path / "work")
+        found.append(scores_of(made, times[after - 1 + first :], given[after - 1 + first :]))
+    rates, counters = found[0], found[1][1:]
+    np.testing.assert_array_equal(counters, rates)
+    assert np.isnan(found[1][0])
+    assert np.nanmin(counters[100:110]) > 1 > np.nanmax(counters[:100])
+
+
+def one_series(path: Path, times: ArrayLike, values: ArrayLike) -> Path:
+    """A file of one series, x/x/x."""
+    labels = {name: pa.array(["x"] * np.size(times)) for name in Series._fields}
+    pq.write_table(pa.table({**labels, "timestamp": times, "value": values}), path)
+    return path
+
+
+def scores_of(made: JobFile, times: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:
+    """The scores of that series by what a job has fitted."""
+    predictor = Predictor.open(open_store(made.store))
+    scores = predictor.score(Query(Names.of([Series("x", "x", "x")]), Points.of((times, values)))).score
+    predictor.close()
+    return scores
 
 
 def _rows(table: pa.Table, series: Series, window: str) -> list[dict[str, Any]]:

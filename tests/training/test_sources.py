@@ -1,6 +1,7 @@
 """Sources: every row of a history once, in the partition of its shard, whatever its files are like."""
 
 import gzip
+import tempfile
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,8 @@ def read(tmp_path: Path, **history: Any) -> list[dict[str, Any]]:
 
 def left_out_of(tmp_path: Path, *paths: Path, share: float = 1.0, **history: Any) -> tuple[list[str], LeftOut]:
     """The hosts of the rows of some files that can be read, and what is told of the others."""
-    directory = tmp_path / "partitions"
-    directory.mkdir(exist_ok=True)
     asked = History(files=tuple(map(str, paths)), left_out=share, **history)
-    parts, left_out = partitions(asked, 1, directory, now=NOW)
+    parts, left_out = partitions(asked, 1, Path(tempfile.mkdtemp(dir=tmp_path)), now=NOW)
     return [row["host"] for one in parts for row in one.table().to_pylist()], left_out
 
 
@@ -179,10 +178,9 @@ def test_rows_that_cannot_be_read_are_left_out_and_told_by_their_reason(tmp_path
 def test_more_rows_that_cannot_be_read_than_allowed_are_an_error(tmp_path: Path) -> None:
     path = written(tmp_path / "h.csv", frame(*({"value": "x" if i < 6 else "1"} for i in range(100))))
     assert left_out_of(tmp_path, path, share=0.06)[1].rows == 6
-    with pytest.raises(
-        InvalidPoints, match=rf"6 of 100 rows .* more than 5\.00% .*\n  {path}, row 2: value 'x' is not"
-    ):
-        read(tmp_path / "sub", files=(str(path),)) if (tmp_path / "sub").mkdir() is None else None
+    told = rf"6 of 100 rows .* more than 5\.00% .*\n  {path}, row 2: value 'x' is not"
+    with pytest.raises(InvalidPoints, match=told):
+        left_out_of(tmp_path, path, share=0.05)
 
 
 def test_the_share_is_of_all_files_together_and_examples_name_theirs(tmp_path: Path) -> None:
@@ -227,8 +225,8 @@ def test_a_file_may_be_compressed_and_separated_by_anything(tmp_path: Path, name
 
 def test_a_file_may_have_a_column_of_values_for_each_host_or_metric(tmp_path: Path) -> None:
     (tmp_path / "hosts.csv").write_text(f"time,a,b\n{END - 60},1.5,2\n{END},x,\n")
-    hosts = {"wide": "host", "constants": {"region": "eu", "metric": "m"}, "columns": {"timestamp": "time"}}
-    found, left_out = left_out_of(tmp_path, tmp_path / "hosts.csv", **hosts)
+    constants, columns = {"region": "eu", "metric": "m"}, {"timestamp": "time"}
+    found, left_out = left_out_of(tmp_path, tmp_path / "hosts.csv", wide="host", constants=constants, columns=columns)
     assert found == ["a", "b", "b"]
     assert (left_out.read, left_out.reasons) == (4, {"value is not a number": 1})
     (tmp_path / "metrics").mkdir()

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import ArrayLike
 
+from myriad import adapters
 from myriad.models.key import Series
 from myriad.storage.artifact import views
 from myriad.storage.release import Artifact, Releases
+from myriad.storage.shard import Shard
 from myriad.storage.url import open_store
 from myriad.training import task as module
 from myriad.training.fleets.synthetic import DAY
@@ -40,8 +43,8 @@ def done(directory: Path, rows: pa.Table, **changed: Any) -> tuple[ShardResult, 
     pa.parquet.write_table(rows, directory / "h.parquet")
     given = {"job": "small", "history": {"files": [f"{directory}/h.parquet"]}, "store": f"file://{directory}/store"}
     job = JobFile.model_validate(given | {"windows": {"5m": 1, "1h": 2}} | changed)
-    parts = tuple(partitions(job.history, 1, directory / "parts"))
-    return fit_shard(Task(job, "r", 0, 1, parts, None, (), {})), job
+    parts, _ = partitions(job.history, 1, directory / "parts")
+    return fit_shard(Task(job, "r", 0, 1, tuple(parts), None, (), {})), job
 
 
 def arrays(job: JobFile, artifact: Artifact | None) -> dict[str, bytes]:
@@ -97,13 +100,81 @@ def test_a_shard_of_nothing_but_refusals_has_no_artifact(tmp_path: Path) -> None
     assert found.records.num_rows == 2
 
 
-def test_a_series_that_cannot_be_one_is_refused_and_the_others_fitted(tmp_path: Path) -> None:
-    rows = pa.concat_tables([table("r/a/cpu"), table("r/b/cpu").set_column(1, "host", pa.array(["b/c"] * 1152))])
-    found, _ = done(tmp_path, rows)
+def with_values(rows: pa.Table, values: ArrayLike) -> pa.Table:
+    """The rows with other values."""
+    return rows.set_column(rows.column_names.index("value"), "value", pa.array(np.asarray(values, np.float64)))
+
+
+@pytest.mark.parametrize("values", [np.nan, np.inf, -np.inf])
+def test_a_series_without_a_finite_value_is_refused_and_the_others_fitted(tmp_path: Path, values: float) -> None:
+    nothing = table("r/b/cpu")
+    rows = [table("r/a/cpu"), with_values(nothing, np.full(nothing.num_rows, values)), table("r/c/cpu")]
+    found, _ = done(tmp_path, pa.concat_tables(rows))
     refused = [row for row in found.records.to_pylist() if row["refused"]]
-    assert [(row["host"], row["window"]) for row in refused] == [("b/c", None)]
+    assert [(row["host"], row["window"], row["refused"]) for row in refused] == [("b", None, "has no finite value")]
     assert found.artifact
-    assert found.artifact.series == 1
+    assert found.artifact.series == 2
+
+
+def test_a_shard_without_any_finite_value_has_no_artifact(tmp_path: Path) -> None:
+    nothing = table("r/a/cpu", "r/b/cpu")
+    found, _ = done(tmp_path, with_values(nothing, np.full(nothing.num_rows, np.nan)))
+    assert (found.artifact, found.adapters, found.counters) == (None, (), ())
+    assert found.records["refused"].to_pylist() == ["has no finite value"] * 2
+
+
+def test_names_may_have_slashes_and_dots(tmp_path: Path) -> None:
+    names = ("r/%2E%2E/cpu", "r/%2Fdev%2Fsda1/cpu")
+    found, job = done(tmp_path, table(*names))
+    assert found.artifact
+    shard = Shard("x", Releases(open_store(job.store)).get_artifact(found.artifact), adapters.get)
+    assert {str(shard.name_of(at)) for at in range(len(shard))} == set(names)
+
+
+def rates_and_counter(*names: str, restarts: bool = False) -> tuple[pa.Table, pa.Table]:
+    """The rate of each series, whole numbers of events every five minutes, and the counter it is of.
+
+    A counter starts at some number, with a point before the first rate, and where it restarts at 0, a third of the way.
+    """
+    rates, counters = [], []
+    for name in names:
+        usual = table(name)
+        events = np.round(usual["value"].to_numpy() * 300)
+        rates.append(with_values(usual, events / 300))
+        count = 1e6 + np.cumsum(events)
+        if restarts:
+            at = len(count) // 3
+            count[at:] -= count[at - 1]
+        first = usual.slice(0, 1).set_column(3, "timestamp", pa.array([usual["timestamp"][0].as_py() - 300]))
+        counters += [with_values(first, [1e6]), with_values(usual, count)]
+    return pa.concat_tables(rates), pa.concat_tables(counters)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_of_a_counter_the_rate_is_fitted_across_its_restarts(tmp_path: Path, restarts: bool) -> None:
+    rates, counters = rates_and_counter("r/a/requests_total", restarts=restarts)
+    rules = [{"match": "*_total", "rate": True}]
+    expected, job = done(tmp_path / "rates", rates)
+    found, other = done(tmp_path / "counters", counters, metrics=rules)
+    assert arrays(other, found.artifact) == arrays(job, expected.artifact)
+    assert found.counters == ()
+    raw, raw_job = done(tmp_path / "raw", counters)
+    assert arrays(raw_job, raw.artifact) != arrays(job, expected.artifact)
+
+
+def test_series_that_look_like_counters_and_are_not_fitted_as_rates_are_told(tmp_path: Path) -> None:
+    _, counters = rates_and_counter("r/a/requests_total", "r/b%2F1/requests_total", "r/a/errors", restarts=True)
+    found, _ = done(tmp_path / "all", pa.concat_tables([counters, table("r/a/cpu")]))
+    assert sorted(found.counters) == ["r/a/errors", "r/a/requests_total", "r/b%2F1/requests_total"]
+    rules = [{"match": "*_total", "rate": True}, {"match": "*"}]
+    some, _ = done(tmp_path / "some", counters, metrics=rules)
+    assert some.counters == ("r/a/errors",)
+
+
+def test_a_counter_that_no_rule_matches_is_neither_fitted_nor_told(tmp_path: Path) -> None:
+    _, counters = rates_and_counter("r/a/requests_total")
+    found, _ = done(tmp_path, counters, metrics=[{"match": "cpu"}])
+    assert (found.artifact, found.counters, found.records.num_rows) == (None, (), 0)
 
 
 def test_the_same_is_fitted_however_many_series_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

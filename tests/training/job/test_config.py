@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from myriad import adapters
+from myriad.formats.layout import Layout
 from myriad.models.base import Fit, Model, Prediction
 from myriad.models.errors import InvalidJob
 from myriad.models.key import Series
@@ -26,6 +27,7 @@ from myriad.training.job.maintenance import Maintenance, left_out
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fleet.yaml"
 LEAST = "history: {files: [a.parquet]}\nstore: s3://b/p\n"
+FILES = "store: s3://b/p\nhistory:\n  files: [a]\n"
 PROMETHEUS = "store: s3://b/p\nhistory:\n  days: 1\n  prometheus:\n    url: http://p\n    region: eu\n"
 
 
@@ -103,6 +105,46 @@ def test_paths_are_relative_to_the_file_whatever_its_directory_is_called(tmp_pat
     job = load(directory, "history: {files: ['*.csv', /x/y.csv]}\nstore: st\n")
     assert job.history.files == (f"{tmp_path}/a[[]b][*]/*.csv", "/x/y.csv")
     assert job.store == f"file://{directory}/st"
+
+
+def test_a_history_says_where_its_files_have_what(tmp_path: Path) -> None:
+    text = """store: s3://b/p
+history:
+  files: [a.csv]
+  columns: {timestamp: Time, value: v}
+  constants: {region: eu, metric: ..}
+  timezone: Europe/Berlin
+  left_out: 0.25
+"""
+    history = load(tmp_path, text).history
+    assert history.left_out == 0.25
+    assert history.layout == Layout(
+        {"timestamp": "Time", "value": "v"}, {"region": "eu", "metric": ".."}, None, "Europe/Berlin"
+    )
+    usual = load(tmp_path, LEAST).history
+    assert (usual.left_out, usual.layout) == (0.05, Layout())
+    wide = load(tmp_path, "store: s3://b/p\nhistory: {dataset: /d, wide: host, constants: {metric: cpu}}\n").history
+    assert wide.layout == Layout(constants={"metric": "cpu"}, wide="host")
+
+
+def test_which_metrics_are_counters_is_decided_by_the_first_rule_that_matches(tmp_path: Path) -> None:
+    assert load(tmp_path, LEAST).rates == {}
+    assert load(tmp_path, LEAST + "metrics: [{match: a, rate: false}, {match: b}]\n").rates == {}
+    job = load(
+        tmp_path,
+        LEAST
+        + "metrics: [{match: queue_total}, {match: '*_total', rate: true}, {match: '*'}, {match: z, rate: true}]\n",
+    )
+    assert list(job.rates.items()) == [("queue_total", False), ("*_total", True), ("*", False), ("z", True)]
+    rules = [job.rule(metric) for metric in ("queue_total", "requests_total", "cpu", "z")]
+    assert [rule and rule.rate for rule in rules] == [False, True, False, False]
+
+
+def test_answers_in_part_are_taken_only_where_a_job_says_so(tmp_path: Path) -> None:
+    for said, expected in (("", False), ("    allow_partial: true\n", True)):
+        prometheus = load(tmp_path, f"{PROMETHEUS}    queries: {{a: up}}\n{said}").history.prometheus
+        assert prometheus
+        assert prometheus.allow_partial is expected
 
 
 def test_text_that_an_older_yaml_would_take_for_something_else_is_text(tmp_path: Path) -> None:
@@ -192,6 +234,31 @@ def test_text_that_an_older_yaml_would_take_for_something_else_is_text(tmp_path:
             "store: s3://b\nhistory:\n  files: [a]\n  columns: {hosts: x}\n",
             "fleet.yaml:4: history.columns.hosts: is unknown; there are region, host, metric, timestamp, value",
         ),
+        (
+            FILES + "  constants: {value: 1}\n",
+            "fleet.yaml:4: history.constants.value: is unknown; there are region, host",
+        ),
+        (FILES + "  constants: {host: ''}\n", "fleet.yaml:4: history.constants.host: must not be empty"),
+        (FILES + "  constants: {host: '*'}\n", "fleet.yaml:2: history: host '*' is reserved: it stands for every host"),
+        (
+            FILES + "  constants: {host: a}\n  columns:\n    host: b\n",
+            "fleet.yaml:6: history.columns.host: is given by",
+        ),
+        (FILES + "  wide: region\n", "fleet.yaml:4: history.wide: must be 'host' or 'metric'"),
+        (
+            FILES + "  wide: host\n  columns: {host: b}\n",
+            "fleet.yaml:5: history.columns.host: is given by constants or",
+        ),
+        (FILES + "  wide: host\n  constants: {host: b}\n", "fleet.yaml:4: history.wide.host: is given by constants or"),
+        (
+            FILES + "  timezone: Mars/Olympus\n",
+            "fleet.yaml:4: history.timezone: there is no time zone 'Mars/Olympus'; na",
+        ),
+        (FILES + "  timezone: 1\n", "fleet.yaml:4: history.timezone: must be text"),
+        (FILES + "  left_out: 1.5\n", "fleet.yaml:4: history.left_out: must be at most 1"),
+        (FILES + "  left_out: -0.1\n", "fleet.yaml:4: history.left_out: must be at least 0"),
+        (FILES + "  left_out: some\n", "fleet.yaml:4: history.left_out: must be a number"),
+        (LEAST + "metrics: [{match: a, rate: often}]\n", "fleet.yaml:3: metrics[0].rate: "),
         (PROMETHEUS, "fleet.yaml:4: history.prometheus.queries: is missing"),
         (PROMETHEUS + "    queries: {}\n", "fleet.yaml:7: history.prometheus.queries: must not be empty"),
         (PROMETHEUS + "    queries: {a: up}\n    step: 0m\n", "fleet.yaml:8: history.prometheus.step: window '0m'"),

@@ -11,7 +11,7 @@ import time
 from argparse import Namespace
 from typing import Any
 
-import gevent
+import gevent  # type: ignore[import-untyped]
 from locust import FastHttpUser, constant_pacing, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -213,7 +213,7 @@ def _set_weights(environment: Environment, **_: Any) -> None:
     Pipeline.weight, Engineer.weight, Mixed.weight = options.pipelines, options.engineers, options.mixed
     fleet_series(environment)
     if options.requests:
-        ending: list[gevent.Greenlet[..., None]] = []
+        ending: list[Any] = []
         left = {kind.kind: options.requests for kind in (Pipeline, Engineer, Mixed) if kind.weight}
 
         def count(name: str, **_: Any) -> None:
@@ -222,7 +222,7 @@ def _set_weights(environment: Environment, **_: Any) -> None:
                 # In a greenlet of its own: it waits for the one that is in this call.
                 ending.append(gevent.spawn(environment.runner.quit))
 
-        environment.events.request.add_listener(count)
+        environment.events.request.add_listener(count)  # type: ignore[no-untyped-call]
 
 
 def _title(answer: Any) -> str:

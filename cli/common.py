@@ -1,5 +1,6 @@
 """What several commands share: options and how results are printed."""
 
+import glob
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +63,8 @@ def history_of(files: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any]
         columns[name] = column
     constants = {label: flags[label] for label in LABELS if flags[label] is not None}
     rest = {name: flags[name] for name in ("wide", "timezone", "left_out") if flags[name] is not None}
-    return {"files": [str(Path(name).resolve()) for name in files], "columns": columns, "constants": constants, **rest}
+    paths = [glob.escape(str(Path(name).resolve())) for name in files]
+    return {"files": paths, "columns": columns, "constants": constants, **rest}
 
 
 def validated(kind: type[M], given: Mapping[str, Any]) -> M:

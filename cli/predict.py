@@ -79,6 +79,8 @@ def predict(
             formats.of_file(str(output))
         except InvalidPoints as exc:
             raise click.BadParameter(str(exc), param_hint="--output") from exc
+        if not output.absolute().parent.is_dir():
+            raise click.BadParameter(f"there is no directory {output.parent}", param_hint="--output")
     history = _history(file, job, flags)
     started, left_out = time.perf_counter(), LeftOut()
     manifest = Predictor.open(store).manifest

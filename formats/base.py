@@ -27,7 +27,7 @@ class Rows(NamedTuple):
 
     Attributes:
         batch: the rows.
-        first: the number of the first of them, as people count.
+        first: the number of the first of them, as people count; 0 where rows have none.
         gaps: the numbers of rows of the file that were skipped, from `first` on, ascending.
     """
 
@@ -36,7 +36,9 @@ class Rows(NamedTuple):
     gaps: Sequence[int] = ()
 
     def number(self, row: int) -> int:
-        """The number in the file of a row of the batch."""
+        """The number in the file of a row of the batch, 0 where rows have none."""
+        if not self.first:
+            return 0
         number = self.first + row
         for gap in self.gaps:
             if gap > number:

@@ -1,5 +1,7 @@
 """csv: separated values with a line of column names, also compressed."""
 
+import codecs
+import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -9,13 +11,16 @@ import pyarrow as pa
 import pyarrow.csv
 
 from myriad.formats.base import ROWS, Format, Rows, Skipped, Writer
+from myriad.formats.columns.cells import NO_TEXT
 from myriad.formats.columns.table import demand
 from myriad.models.errors import InvalidPoints
 
 BYTES_A_ROW = 64
 """What a row takes, about."""
 DELIMITERS = ",;\t|"
-HEADER_BYTES = 1 << 16
+MAX_HEADER = 1 << 20
+"""Bytes of the line of column names."""
+NO_TEXT_HANDLER, LONGEST_CHARACTER = "myriad-no-text", 4
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 """By how a file begins."""
 
@@ -27,7 +32,7 @@ class Csv(Format):
 
     def column_names(self, source: pa.NativeFile) -> list[str]:
         """From the first line."""
-        return list(_opened(source, pyarrow.csv.ConvertOptions(), lambda _: "skip").schema.names)
+        return _Header(source).names
 
     def batches(
         self,
@@ -49,8 +54,21 @@ class Csv(Format):
             skipped(row.number, row.text, f"has {row.actual_columns} cells, not {row.expected_columns}")
             return "skip"
 
-        demand(columns, self.column_names(source))
-        opened = _opened(source, _bytes(columns), skip, rows)
+        header = _Header(source)
+        demand(columns, header.names)
+        if header.is_all:
+            return
+        opened = pyarrow.csv.open_csv(
+            pa.PythonFile(_Clean(_uncompressed(source))),
+            # Only where no other threads read is the number of a row known that cannot be read.
+            read_options=pyarrow.csv.ReadOptions(
+                block_size=max(rows * BYTES_A_ROW, 2 * header.bytes), use_threads=False
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=header.delimiter, invalid_row_handler=skip, newlines_in_values=True
+            ),
+            convert_options=_bytes(columns),
+        )
         first = 2
         for batch in opened:
             found = Rows(batch.select(columns), first, tuple(gaps))
@@ -80,31 +98,41 @@ class _Writer:
             self._sink.close()
 
 
-def _opened(
-    source: pa.NativeFile,
-    convert: pyarrow.csv.ConvertOptions,
-    skip: Callable[[pyarrow.csv.InvalidRow], str],
-    rows: int = 1,
-) -> pyarrow.csv.CSVStreamingReader:
-    head = _uncompressed(source).read(HEADER_BYTES)
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InvalidPoints("is UTF-16 text; write it as UTF-8")
-    names = re.sub(r'"[^"]*"', "", head.partition(b"\n")[0].decode("latin-1"))
-    return pyarrow.csv.open_csv(
-        _uncompressed(source),
-        # Only where no other threads read is the number of a row known that cannot be read.
-        read_options=pyarrow.csv.ReadOptions(block_size=max(rows * BYTES_A_ROW, HEADER_BYTES), use_threads=False),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=max(DELIMITERS, key=names.count), invalid_row_handler=skip),
-        convert_options=convert,
-    )
+class _Header:
+    """The line of column names.
+
+    Attributes:
+        names: of the columns.
+        delimiter: of cells.
+        bytes: of the line.
+        is_all: whether nothing comes after it.
+
+    Raises:
+        InvalidPoints: there is none, or the file is no text that can be read.
+    """
+
+    def __init__(self, source: pa.NativeFile) -> None:
+        head = _uncompressed(source).read(MAX_HEADER)
+        if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise InvalidPoints("is UTF-16 text; write it as UTF-8")
+        line, _, rest = head.removeprefix(codecs.BOM_UTF8).partition(b"\n")
+        text = line.decode(errors="replace").rstrip("\r")
+        if not text or "\0" in text:
+            raise InvalidPoints("cannot be read: it has no line of column names")
+        unquoted = re.sub(r'"[^"]*"', "", text)
+        self.delimiter = max(DELIMITERS, key=unquoted.count)
+        self.names = next(csv.reader([text], delimiter=self.delimiter))
+        self.bytes, self.is_all = len(line), not rest
 
 
 def _uncompressed(source: pa.NativeFile) -> pa.NativeFile:
+    """A file from its beginning; it stays open when what is given is closed, as it is read twice."""
     source.seek(0)
     head = source.read(4)
     source.seek(0)
     kind = next((kind for begin, kind in COMPRESSIONS.items() if head.startswith(begin)), None)
-    return pa.CompressedInputStream(pa.PythonFile(_Unclosed(source)), kind) if kind else source
+    unclosed = pa.PythonFile(_Unclosed(source))
+    return pa.CompressedInputStream(unclosed, kind) if kind else unclosed
 
 
 class _Unclosed(io.RawIOBase):
@@ -120,6 +148,28 @@ class _Unclosed(io.RawIOBase):
         data = self._source.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+class _Clean(_Unclosed):
+    """With `NO_TEXT` in place of each byte that is no UTF-8: Arrow cannot tell of a row that has one."""
+
+    def __init__(self, source: pa.NativeFile) -> None:
+        super().__init__(source)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(NO_TEXT_HANDLER)
+
+    def readinto(self, buffer: Any) -> int:
+        text = ""
+        while not text:  # all that was read may be the beginning of a character
+            data = self._source.read(max(len(buffer) - LONGEST_CHARACTER, 1))
+            text = self._decoder.decode(data, final=not data)
+            if not data:
+                break
+        encoded = text.encode()
+        buffer[: len(encoded)] = encoded
+        return len(encoded)
+
+
+codecs.register_error(NO_TEXT_HANDLER, lambda exc: (NO_TEXT * (exc.end - exc.start), exc.end))  # type: ignore[attr-defined]
 
 
 def _bytes(columns: Sequence[str]) -> pyarrow.csv.ConvertOptions:

@@ -48,7 +48,7 @@ class Layout:
         """
         named = [name for name in LABELS if name not in self.constants and name != self.wide]
         names = [self.columns.get(name, name) for name in (*named, "timestamp", *(() if self.wide else ("value",)))]
-        return [name for name in names if name not in given]
+        return [name for name in dict.fromkeys(names) if name not in given]
 
     def values_of(self, there: Sequence[str], given: Mapping[str, str | None]) -> list[str]:
         """The columns of a wide file that hold values: all that are nothing else."""
@@ -71,8 +71,9 @@ class Layout:
         if not self.wide:
             yield self._read(file, rows, given, self.columns.get("value", "value"), {}, left_out)
             return
-        for name in self.values_of(rows.batch.schema.names, given):
-            yield self._read(file, rows, given, name, {self.wide: name}, left_out)
+        names = self.values_of(rows.batch.schema.names, given)
+        parts = [self._read(file, rows, given, name, {self.wide: name}, left_out) for name in names]
+        yield from pa.Table.from_batches(parts, SCHEMA).unify_dictionaries().combine_chunks().to_batches()
 
     def _read(
         self,
@@ -124,9 +125,16 @@ class Layout:
             codes = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
             used, at, counts = np.unique(codes, return_index=True, return_counts=True)
             for code, place, count in zip(used.tolist(), at.tolist(), counts.tolist(), strict=True):
-                cell = encoded.dictionary[code].as_py() if code >= 0 else None
+                cell = _cell(encoded.dictionary, code) if code >= 0 else None
                 why = _why(name, cell, self.timezone)
                 left_out.add(Example(file, rows.number(int(mine[place])), name, _shown(cell), why), count)
+
+
+def _cell(array: pa.Array, at: int) -> Any:
+    try:
+        return array[at].as_py()
+    except UnicodeDecodeError:  # text that says it is UTF-8
+        return array.slice(at, 1).cast(pa.string()).view(pa.binary())[0].as_py()
 
 
 def _constant(text: str | None, rows: int) -> pa.Array:
@@ -171,5 +179,8 @@ def _why(name: str, cell: Any, zone: str | None) -> str:
 
 def _shown(cell: Any) -> str:
     if isinstance(cell, bytes):
-        cell = cell.decode(errors="backslashreplace")
+        try:
+            cell = cell.decode()
+        except UnicodeDecodeError:
+            return repr(cell)[1:]
     return "" if cell is None else repr(cell) if isinstance(cell, str) else str(cell)

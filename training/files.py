@@ -97,7 +97,8 @@ def batches(
                 "called (--columns, or columns in a job's history), or, of a label, what it is in every row (--region, "
                 "--host, --metric, or constants)"
             )
-        columns = [*demanded, *layout.values_of(there, file.constants)]
+        valued = layout.values_of(there, file.constants)
+        columns, rows = [*demanded, *valued], max(rows // max(len(valued), 1), 1)
         parts = kind.batches(source, columns, rows=rows, skipped=skip, time_column=layout.timestamp, wanted=wanted)
         for part in parts:
             yield from layout.read(file.url, part, file.constants, left_out)

@@ -23,9 +23,15 @@ LABEL = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema([*((name, LABEL) for name in LABELS), ("timestamp", pa.int64()), ("value", pa.float64())])
 """Of telemetry while it is read: epoch seconds. A value is NaN where none was given."""
 
-NOTHING = ("", "-", "--", "na", "n/a", "#n/a", "nan", "-nan", "nil", "none", "null", "inf", "+inf", "-inf")
+NOTHING = (
+    *("", "-", "--", "na", "n/a", "#n/a", "nan", "-nan", "nil", "none", "null"),
+    *("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"),
+)
 """Words for no value, in lower case."""
+NO_TEXT = "\x1a"
+"""What stands for a byte that is no UTF-8, where it had to be replaced: the control character `substitute`."""
 EMPTY, NOT_UTF_8 = "is empty", "is not UTF-8 text"
+EARLIEST_YEAR, LATEST_YEAR = 1970, 2200
 NAME_ZONE = "name its time zone: --timezone, or timezone in a job's history"
 MAX_NUMBER_LENGTH = 400
 """Characters of a number in text: `repr(1e-308)` written out has 310."""
@@ -78,6 +84,8 @@ def times(array: pa.Array, name: str, zone: str | None = None) -> pa.Array:
         array = array.cast(pa.float64())
     elif not (kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_null(kind)):
         raise InvalidPoints(f"column {name!r} is {array.type}, not a time")
+    if kinds.is_integer(kind) and array.null_count:  # which NumPy's integers cannot have, and floats have fewer digits
+        array = array.cast(pa.int64(), safe=False).fill_null(-1)
     seconds = seconds_of(_floats(array) if array.null_count else array.to_numpy(zero_copy_only=False))
     return pa.array(seconds, mask=seconds < 0)
 
@@ -103,18 +111,20 @@ def values(array: pa.Array, name: str) -> pa.Array:
 
 def why_unreadable(column: str, cell: object, zone: str | None = None) -> str:
     """Why a cell, as it was read from a file, is no time or no number; for labels `models.key` says it."""
-    if cell is None or cell == "":
-        return EMPTY
     if isinstance(cell, bytes):
         try:
             cell = cell.decode()
         except UnicodeDecodeError:
             return NOT_UTF_8
+    if cell is None or cell == "":
+        return EMPTY
+    if isinstance(cell, str) and NO_TEXT in cell:
+        return NOT_UTF_8
     if column == "timestamp":
         if not isinstance(cell, date):  # of which a datetime is one
-            why = why_none(cell, zone)
+            why = timestamps.NO_TIME if isinstance(cell, str) and _is_number(cell.strip()) else why_none(cell, zone)
             return f"{why}, or {NAME_ZONE}" if why == timestamps.NO_OFFSET else why
-        if getattr(cell, "tzinfo", None) is not None:
+        if getattr(cell, "tzinfo", None) is not None or not EARLIEST_YEAR <= cell.year < LATEST_YEAR:
             return timestamps.NO_TIME
         return f"has no offset from UTC; {NAME_ZONE}" if zone is None else timestamps.TWICE
     return _why_no_number(cell)
@@ -127,7 +137,7 @@ def _why_no_number(cell: object) -> str:
     number = text.replace(",", "").rstrip("%").rstrip()
     if text.endswith("%") and _is_number(number):
         return "is a per cent; write the number alone"
-    if _is_number(text.replace(",", ".", 1)):
+    if _is_number(text.replace(",", ".", 1)) or _is_number(text.replace(".", "").replace(",", ".", 1)):
         return "has a comma that may stand for thousands or for the decimal point; write a point"
     start = number[: len(number) - len(number.lstrip("+-.0123456789"))]
     return "has a unit; write the number alone" if _is_number(start) else "is not a number"
@@ -167,7 +177,7 @@ def _whole_seconds(array: pa.Array, zone: str | None) -> pa.Array:
         first, last = (pc.assume_timezone(array, zone, ambiguous=at, nonexistent=at) for at in ("earliest", "latest"))
         array = pc.if_else(pc.equal(first, last), first, pa.scalar(None, first.type))
     whole = array.cast(pa.timestamp("s", array.type.tz), safe=False).cast(pa.int64())
-    possible = pc.and_(pc.greater_equal(whole, 0), pc.less_equal(whole, LATEST))
+    possible = pc.and_(pc.greater_equal(array.cast(pa.int64()), 0), pc.less_equal(whole, LATEST))
     return pc.if_else(possible, whole, pa.scalar(None, pa.int64()))
 
 

@@ -151,7 +151,7 @@ def timestamps(table: pa.Table) -> NDArray[np.int64]:
         InvalidPoints: it is of a type that times cannot be, or of one that has no time zone.
     """
     kind = table.column("timestamp").type
-    if pa.types.is_timestamp(kind) and kind.tz is None:
+    if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None):
         raise InvalidPoints("column 'timestamp' has no time zone; make it UTC")
     return np.asarray(pc.fill_null(_cast(table, "timestamp", cells.times), -1), np.int64)
 

@@ -93,9 +93,12 @@ def seconds_of_text(text: str, zone: str | None = None) -> int:
         when = datetime.fromisoformat(text)  # nearly always, and ten times as fast as what follows
     except ValueError:
         when = None
-    if when is None or when.tzinfo is None:
-        when = _written_otherwise(text, zone)
-    seconds = (when - _EPOCH) // _SECOND
+    try:
+        if when is None or when.tzinfo is None:
+            when = _written_otherwise(text, zone)
+        seconds = (when - _EPOCH) // _SECOND
+    except OverflowError as exc:
+        raise ValueError(NO_TIME) from exc
     if not 0 <= seconds <= LATEST:
         raise ValueError(NO_TIME)
     return seconds

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -312,3 +313,12 @@ def test_every_tensor_of_an_index_is_on_the_format_page() -> None:
     shard: Any = importlib.import_module("myriad.storage.shard")
     described = {row[0] for row in table(DOCS / "artifact-format.md", header="Tensor")}
     assert {f"index/{name}" for name in shard._INDEX} <= described
+
+
+def test_what_the_readme_says_of_scores_above_1_is_what_was_measured() -> None:
+    sets = json.loads((ROOT / "bench" / "results" / "quality.json").read_text())["sets"]
+    own = [sets[name]["methods"]["myriad"] for name in ("smd", "jumpstarter", "kpi")]
+    shares, alarms = ([one[name] for one in own] for name in ("share_above", "false_alarms_a_week"))
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{100 * min(shares):.1f} to {100 * max(shares):.1f} % of the normal points" in text
+    assert f"{min(alarms):.1f} to {max(alarms):.1f} false alarms a series and week" in text

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from myriad.formats.base import readable
-from myriad.formats.columns.cells import COLUMNS
+from myriad.formats.columns.cells import COLUMNS, NO_TEXT
 from myriad.formats.csv import Csv
 from myriad.models.errors import InvalidPoints
 
@@ -44,7 +44,36 @@ def test_what_one_row_has_does_not_decide_what_others_may_have() -> None:
 
 
 def test_bytes_that_are_no_text_harm_no_other_row() -> None:
-    assert hosts(ROWS.encode() + b"r,\xff,m,1,1\nr,3,m,1,\xfe\n") == [b"1", b"2", b"\xff", b"3"]
+    assert hosts(ROWS.encode() + b"r,\xff,m,1,1\nr,3,m,1,\xfe\n") == [b"1", b"2", NO_TEXT.encode(), b"3"]
+
+
+def test_a_short_row_that_is_no_text_is_left_out_alone() -> None:
+    told: list[tuple[int, str, str]] = []
+    found = read(ROWS.encode() + b"r,\xff\nr,3,m,1,2\n", skipped=lambda *row: told.append(row))
+    assert [row["host"] for row in found] == [b"1", b"2", b"3"]
+    assert told == [(4, f"r,{NO_TEXT}", "has 2 cells, not 5")]
+
+
+def test_characters_of_several_bytes_stay_whole_wherever_they_are_divided() -> None:
+    many = "".join(f"r,é€😀{i},m,{i},1\n" for i in range(20_000))
+    assert hosts(HEAD + many) == [f"é€😀{i}".encode() for i in range(20_000)]
+
+
+def test_a_line_of_names_may_be_longer_than_a_block() -> None:
+    names = [f"web-{i:05}" for i in range(10_000)]
+    wide = f"Time,{','.join(names)}\n1,{','.join('2' for _ in names)}\n"
+    assert Csv().column_names(pa.BufferReader(wide.encode())) == ["Time", *names]
+    (row,) = read(wide, "Time", names[-1])
+    assert row == {"Time": b"1", names[-1]: b"2"}
+
+
+def test_a_line_of_names_without_an_end_has_no_rows() -> None:
+    assert read(HEAD.strip()) == []
+
+
+def test_cells_may_have_several_lines() -> None:
+    noted = "".join(f'"a\nb",r,{i},m,{i},1\n' for i in range(60_000))
+    assert len(read("note," + HEAD + noted)) == 60_000
 
 
 def test_columns_may_be_in_any_order_and_others_are_left_out() -> None:

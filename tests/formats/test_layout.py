@@ -236,6 +236,11 @@ def test_columns_may_be_called_something_else() -> None:
     assert found[0] == [ROW]
 
 
+def test_one_column_may_be_two_labels() -> None:
+    found, _ = of_csv("a,m,5,1", head="host,metric,timestamp,value", layout=Layout(columns={"region": "host"}))
+    assert [(row["region"], row["host"]) for row in found] == [("a", "a")]
+
+
 def test_labels_that_are_the_same_in_every_row_need_no_column() -> None:
     layout = Layout(constants={"region": "eu", "metric": "m"})
     assert layout.demanded({}) == ["host", "timestamp", "value"]

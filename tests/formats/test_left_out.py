@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from myriad.formats.left_out import SHOWN, Example, LeftOut
+from myriad.formats.left_out import MOST_REASONS, SHOWN, Example, LeftOut
 from myriad.models.errors import InvalidPoints
 from myriad.models.key import MAX_ECHO
 
@@ -35,6 +35,14 @@ def test_the_first_rows_are_kept_and_what_stands_there_is_cut() -> None:
     assert found.rows == 98
     assert [one.row for one in found.first] == list(range(2, 2 + SHOWN))
     assert {len(one.value) for one in found.first} == {MAX_ECHO}
+
+
+def test_reasons_that_differ_in_every_row_are_counted_together_after_the_first_hundred() -> None:
+    found = left_out(*(("host", f"has the character {i}", 2) for i in range(150)), read=400)
+    assert found.rows == 300
+    assert len(found.reasons) == MOST_REASONS + 1
+    assert found.reasons["other reasons"] == 100
+    assert found.summary.startswith("other reasons (100); ")
 
 
 @pytest.mark.parametrize(

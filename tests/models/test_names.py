@@ -41,7 +41,7 @@ def test_the_region_stands_in_for_a_host_and_everything_for_the_region() -> None
 
 def test_those_that_cannot_be_series_are_named() -> None:
     names = Names(
-        (["eu", "*"], ["web", "a/b", "*"], ["cpu", ""]),
+        (["eu", "*"], ["web", "a\nb", "*"], ["cpu", ""]),
         np.array([[0, 0, 0, 1, 1], [0, 1, 0, 0, 2], [0, 0, 1, 0, 0]]),
     )
     assert {i: why.part for i, why in names.invalid().items()} == {1: "host", 2: "metric", 3: "host"}

@@ -111,9 +111,11 @@ def test_windows_combine_and_bands_are_taken_over() -> None:
         [1764547140000, 1764547200000, 1764547260999],
         ["2025-11-30T23:59:00Z", "2025-12-01T00:00:00+00:00", "2025-12-01T01:01:00+01:00"],
         [1764547140, 1764547200000, "2025-12-01T00:01:00.5Z"],
+        [1764547140000000, 1764547200000000000, "2025-12-01 00:01:00 UTC"],
+        ["2025-11-30t23:59:00z", "30/Nov/2025:23:59:60 +0000", "2025-12-01T00:00:60Z"],
     ],
 )
-def test_times_are_seconds_milliseconds_or_text_and_may_be_mixed(times: list[Any]) -> None:
+def test_times_are_numbers_of_any_unit_or_text_and_may_be_mixed(times: list[Any]) -> None:
     got = decoded({**NAMED, "datapoints": [{"timestamp": t, "value": 1} for t in times]})
     assert got.query.points.timestamps.tolist() == [1764547140, 1764547200, 1764547260]
 
@@ -123,6 +125,21 @@ def test_points_out_of_order_are_put_in_order_and_the_last_of_duplicates_wins() 
     got = decoded({**NAMED, "datapoints": [{"timestamp": t, "value": v} for t, v in values]})
     assert got.query.points.series(0)[1].tolist() == [2, 3]
     assert got.duplicates == [1]
+
+
+@pytest.mark.parametrize("nothing", ["null", "NaN", "Infinity", "-Infinity"])
+def test_a_datapoint_without_a_value_is_left_out(nothing: str) -> None:
+    """Also where it is written as Python does; words within text stay."""
+    rows = f'{{"timestamp": 60, "value": 1}}, {{"timestamp": 120, "value": {nothing}, "unit": "NaN, Infinity"}}'
+    got = decoded(f'{{"region": "NaN", "host": "-Infinity", "metric": "m", "datapoints": [{rows}]}}'.encode())
+    assert got.labels == [("NaN", "-Infinity", "m")]
+    assert got.query.points.timestamps.tolist() == [60]
+    assert (got.query.points.values.tolist(), got.point_count) == ([1], 2)
+
+
+def test_names_may_have_slashes_and_dots() -> None:
+    assert decoded({**SINGLE, "host": "/dev/sda1", "metric": ".."}).labels == [("r", "/dev/sda1", "..")]
+    assert decoded({"model_id": "r/%2Fdev%2Fsda1/%2E%2E", "datapoints": POINTS}).labels == [("r", "/dev/sda1", "..")]
 
 
 def test_of_a_key_given_twice_the_last_counts() -> None:
@@ -138,8 +155,7 @@ def test_a_datapoint_may_have_fields_of_its_own() -> None:
     [
         b"", b" ", b"{", b"nothing", b"{} {}", b"\xef\xbb\xbf{}", b"\xff",
         b'{"region": "\xff"}', b'{"region": "\\ud800"}',
-        point(value="NaN"), point(value="Infinity"), point(value="-Infinity"),
-        point(timestamp="NaN"), point(value="01"),
+        point(value="01"), point(value="nan"), point(value="+Infinity"), point(value="NaNs"),
         b'{"datapoints": [{"timestamp": null}, broken',
         b'{"series": [{"region": 5}, {"region": "\\q"}]}',
     ],
@@ -189,7 +205,9 @@ def test_what_is_nested_deep_is_refused(deep: bytes) -> None:
         ({**NAMED, "datapoints": [5]}, "$.datapoints[0]"),
         ({**NAMED, "datapoints": [*POINTS, {"timestamp": 1}]}, "$.datapoints[2]"),
         ({**NAMED, "datapoints": [*POINTS, {"timestamp": 1, "value": "high"}]}, "$.datapoints[2].value"),
-        ({**NAMED, "datapoints": [*POINTS, {"timestamp": 1, "value": None}]}, "$.datapoints[2].value"),
+        ({**NAMED, "datapoints": [*POINTS, {"timestamp": 1, "value": "NaN"}]}, "$.datapoints[2].value"),
+        (point(timestamp="NaN"), "$.datapoints[0].timestamp"),
+        ({**NAMED, "datapoints": [{"timestamp": 1, "value": None}]}, "$.datapoints"),
         ({**NAMED, "datapoints": [*POINTS, {"timestamp": 1, "value": True}]}, "$.datapoints[2].value"),
         ({**NAMED, "datapoints": [*POINTS, {"timestamp": 1, "value": 1e200}]}, "$.datapoints[2]"),
         ({**NAMED, "datapoints": [*POINTS, {"timestamp": None, "value": 1}]}, "$.datapoints[2].timestamp"),
@@ -223,7 +241,8 @@ def test_numbers_too_large_to_be_any_are_refused(number: str) -> None:
     ("body", "part"),
     [
         ({**SINGLE, "host": ""}, "host"),
-        ({**SINGLE, "metric": "a/b"}, "metric"),
+        ({**SINGLE, "metric": "a\nb"}, "metric"),
+        ({"model_id": "r/%00/m", "datapoints": POINTS}, "host"),
         ({**SINGLE, "region": "x" * 201}, "region"),
         ({**SINGLE, "region": "*"}, "host"),
         ({"model_id": "r/h", "datapoints": POINTS}, "model_id"),
@@ -248,7 +267,8 @@ def test_a_name_no_series_can_have_is_refused(body: Any, part: str) -> None:
         ({"datapoints": [{"timestamp": 10**400, "value": 1}]}, "datapoints[0]"),
         ({"datapoints": [*POINTS, {"timestamp": 1, "value": -1e200}]}, "datapoints[2]"),
         ({"datapoints": None}, "datapoints"),
-        ({"host": "a/b"}, "'a/b'"),
+        ({"datapoints": [{"timestamp": 1, "value": None}]}, "no datapoint has a value"),
+        ({"host": "a\nb"}, r"'a\nb'"),
         ({"metric": ""}, "is empty"),
         ({"unknown": 1}, "unknown"),
     ],
@@ -376,8 +396,8 @@ def test_a_simple_request_is_recognised_and_left_to_the_general_parser_where_it_
     assert parse_simple(json.dumps({**SINGLE, "windows": ["1m"], "combine": "max"}).encode(), BOUNDS)
     point = POINTS[0]
     several: list[dict[str, Any]] = [
-        {"windows": []}, {"windows": ["x"]}, {"host": "a/b"}, {"hosts": True}, {"datapoints": [point] * 101},
-        {"datapoints": [{**point, "region": "r"}]}, {"datapoints": [{**point, "value": None}]},
+        {"windows": []}, {"windows": ["x"]}, {"host": "a\nb"}, {"hosts": True}, {"datapoints": [point] * 101},
+        {"datapoints": [{**point, "region": "r"}]}, {"datapoints": [{**point, "value": "1"}]},
     ]  # fmt: skip
     for wrong in several:
         assert parse_simple(json.dumps({**SINGLE, **wrong}).encode(), BOUNDS) is None

@@ -80,11 +80,19 @@ def test_rows_of_one_time_all_get_the_score_of_the_last_of_them(published: Publi
     assert scored["score"].iloc[:2].tolist() == scored["score"].iloc[[52, 72]].tolist()
 
 
-@pytest.mark.parametrize("how", ["ms", "text", "datetime"])
+@pytest.mark.parametrize("how", ["ms", "us", "ns", "text", "lower case", "number as text", "datetime"])
 def test_times_may_be_written_in_other_ways(published: Published, predictor: Predictor, how: str) -> None:
     points = frame(published.fleet, CPU)
     when = pd.to_datetime(points["timestamp"], unit="s", utc=True)
-    ways = {"ms": points["timestamp"] * 1000, "text": when.dt.strftime("%Y-%m-%dT%H:%M:%SZ"), "datetime": when}
+    ways = {
+        "ms": points["timestamp"] * 1000,
+        "us": points["timestamp"] * 10**6,
+        "ns": points["timestamp"] * 10**9,
+        "text": when.dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lower case": when.dt.strftime("%Y-%m-%dt%H:%M:%S.5z"),
+        "number as text": points["timestamp"].map(str),
+        "datetime": when,
+    }
     pd.testing.assert_frame_equal(predictor.predict(points.assign(timestamp=ways[how])), predictor.predict(points))
 
 
@@ -99,7 +107,7 @@ def test_some_windows_and_another_combination_can_be_asked_for(published: Publis
 
 def test_rows_that_cannot_be_scored_say_why(published: Published, predictor: Predictor) -> None:
     points = frame(published.fleet, CPU, hours=1)
-    others = {"no_model": {"metric": "gpu"}, "bad_series": {"host": "a/b"}, "fallback": {"host": "new"}}
+    others = {"no_model": {"metric": "gpu"}, "bad_series": {"host": "a\nb"}, "fallback": {"host": "new"}}
     parts = [points.assign(**labels) for labels in others.values()]
     alone = points.iloc[:1].assign(host="web-001")
     scored = predictor.predict(pd.concat([*parts, alone]))
@@ -122,13 +130,41 @@ def test_a_row_without_a_value_gets_no_score_and_is_else_as_if_it_were_not_there
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("value", "high"), ("timestamp", "noon"), ("host", 5), ("timestamp", -5)],
+    [
+        ("value", True),
+        ("value", pd.Timestamp(0, tz="UTC")),
+        ("timestamp", True),
+        ("timestamp", pd.Timestamp("2026-01-05")),
+        ("host", 1.5),
+    ],
 )
 def test_a_column_of_the_wrong_type_is_refused_by_name(
     published: Published, predictor: Predictor, column: str, value: Any
 ) -> None:
     with pytest.raises(InvalidPoints, match=column):
         predictor.predict(frame(published.fleet, CPU).assign(**{column: value}))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("value", "high"), ("value", "5%"), ("timestamp", "noon"), ("timestamp", "-5")]
+)
+def test_a_cell_that_cannot_be_read_fails_its_series_alone(
+    published: Published, predictor: Predictor, column: str, value: str
+) -> None:
+    points = frame(published.fleet, *published.fleet.series[:2]).reset_index(drop=True)
+    texts = points.assign(**{column: points[column].map(str)})
+    texts.loc[3, column] = value
+    scored, whole = predictor.predict(texts), predictor.predict(points)
+    first = points.index < len(points) // 2
+    assert set(scored["status"][first]) == {"bad_series"}
+    pd.testing.assert_frame_equal(scored[~first], whole[~first], check_categorical=False)
+
+
+def test_labels_may_be_numbers(published: Published, predictor: Predictor) -> None:
+    points = frame(published.fleet, CPU)
+    by_number = predictor.predict(points.assign(host=17))
+    pd.testing.assert_frame_equal(by_number, predictor.predict(points.assign(host="17")))
+    assert set(by_number["status"]) == {"fallback"}
 
 
 @pytest.mark.parametrize("column", ["value", "host", "timestamp"])

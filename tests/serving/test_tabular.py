@@ -19,7 +19,7 @@ ROWS: list[dict[str, Any]] = [
     {"host": "b", "timestamp": 120, "value": 4.0},
     {"host": "a", "timestamp": 180, "value": 1.0},
     {"host": "a", "timestamp": 60, "value": 2.0},
-    {"host": "a/b", "timestamp": 60, "value": 9.0},
+    {"host": "a\nb", "timestamp": 60, "value": 9.0},
     {"host": "b", "timestamp": 120, "value": 5.0},
     {"host": "b", "timestamp": 60, "value": None},
 ]
@@ -60,6 +60,37 @@ def test_the_answer_has_the_tables_rows_with_nan_where_there_is_no_score() -> No
     expected = [scores.score[0], scores.score[2], scores.score[1], np.nan, scores.score[0], np.nan]
     np.testing.assert_array_equal(answer["score"].to_numpy(), expected)
     assert np.isfinite(scores.score).all()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"value": ["4", "1", "2", "9", "many", "5"]},
+        {"value": [4.0, 1.0, 2.0, 9.0, 1e200, 5.0]},
+        {"timestamp": [120, 180, 60, 60, -1, 60]},
+        {"timestamp": ["120", "180", "60", "60", "soon", "60"]},
+        {"timestamp": [120, 180, 60, 60, None, 60]},
+    ],
+    ids=["text", "too large", "before 1970", "no time", "null"],
+)
+def test_a_cell_that_cannot_be_read_fails_its_series_alone(changed: dict[str, list[Any]]) -> None:
+    rows = table()
+    for name, column in changed.items():
+        rows = rows.set_column(rows.column_names.index(name), name, pa.array(column))
+    query = query_of(rows)
+    assert [series.host for series in query.query.names.series] == ["a"]
+    assert (query.good.tolist(), sorted(query.bad)) == ([1], [0, 2])
+    assert query.query.points.values.tolist() == [2, 1]
+
+
+def test_values_that_are_text_are_the_numbers_they_are() -> None:
+    texts = table().set_column(table().column_names.index("value"), "value", pa.array(["4", "1", "2", "9", " 5.0", ""]))
+    assert query_of(texts).query.points.values.tolist() == query_of(table()).query.points.values.tolist()
+
+
+def test_labels_that_are_numbers_are_their_text() -> None:
+    numbers = table().set_column(table().column_names.index("host"), "host", pa.array([7, 8, 8, 9, 7, 7]))
+    assert [series.host for series in query_of(numbers).query.names.series] == ["7", "8", "9"]
 
 
 def test_means_aggregated_already_are_the_values_of_their_windows() -> None:

@@ -77,6 +77,19 @@ def test_a_host_leads_to_the_artifact_its_models_are_in(releases: Releases) -> N
     assert manifest.artifact("elsewhere", 0) is None
 
 
+def test_which_metrics_are_counters_is_decided_by_the_first_glob_that_matches(releases: Releases) -> None:
+    without = released(releases, fitted())
+    assert (dict(without.rates), without.is_counter("requests_total")) == ({}, False)
+    rates = {"queue_total": False, "*_total": True, "*": False}
+    with_rates = msgspec.structs.replace(without, id="20990101T000000Z-00000001", rates=rates)
+    releases.publish(with_rates, releases.head())
+    read = releases.manifest(with_rates.id)
+    assert list(read.rates.items()) == list(rates.items())
+    metrics = ["queue_total", "requests_total", "REQUESTS_TOTAL", "cpu"]
+    assert [read.is_counter(metric) for metric in metrics] == [False, True, False, False]
+    assert not any(msgspec.structs.replace(read, rates={"x": True}).is_counter(metric) for metric in metrics)
+
+
 def test_releases_are_listed_oldest_first(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     for second in range(3):

@@ -100,7 +100,8 @@ def test_frames_tables_and_points_are_the_same() -> None:
     [
         (frame(LATER).rename(columns={"value": "mean"}), "column 'value' is missing"),
         (frame(LATER).assign(timestamp=pd.to_datetime(LATER.timestamps, unit="s")), "no time zone"),
-        (frame(LATER).assign(value="much"), "not a number"),
+        (frame(LATER).assign(value="much"), "a value is no number"),
+        (frame(LATER).assign(value=True), "column 'value' is bool, not a number"),
         (frame(LATER).assign(value=1e200), "beyond"),
         (history(1, series=2), "there are 2 series"),
     ],

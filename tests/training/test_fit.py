@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from myriad.models.calibration import EFFECT_SHARE
 from myriad.models.key import Series
@@ -68,12 +69,42 @@ def test_a_series_too_short_to_calibrate_on_is_refused() -> None:
 def test_a_series_with_points_too_far_apart_for_a_window_has_models_at_the_others_only() -> None:
     plan = dataclasses.replace(PLAN, coverage=1.0)
     times, values = history(20, step=240).series(0)
-    gaps = np.arange(len(times)) % 3 != 0
+    gaps = np.arange(len(times)) % 5 != 0
     fitted = fit(
         dataclasses.replace(plan, windows=(Window(240), Window(3600))), [ONE], Points.of((times[gaps], values[gaps]))
     )
     assert fitted.entries.adapter.tolist() == [[0, NO_MODEL]]
     assert [refusal.window for refusal in fitted.refusals] == [Window(3600)]
+
+
+def at_times(times: NDArray[np.int64], seed: int = 0) -> Points:
+    """Normal noise at these times."""
+    return Points.of((times, np.random.default_rng(seed).normal(100, 3, len(times))))
+
+
+@pytest.mark.parametrize(("before", "after"), [(15, 60), (60, 15)])
+def test_a_history_whose_interval_changes_has_models_of_all_windows_for_the_new_one(before: int, after: int) -> None:
+    """Most of its points are of the old one."""
+    times = END + np.concatenate([np.arange(-8000, 0) * before, np.arange(2000) * after])
+    entries = fit(PLAN, [ONE], at_times(times)).entries
+    assert entries.adapter.tolist() == [[0, 1]]
+    assert entries.step.tolist() == [after]
+    found = scored(entries, at_times(times[-1] + after * np.arange(1, 400), seed=1))
+    for score in found.by_window:
+        assert np.isfinite(score[300 // after :]).all()
+        assert np.mean(score[300 // after :] < 1) > 0.99
+
+
+@pytest.mark.parametrize("count", [4000, 4001])
+def test_two_replicas_seconds_apart_have_models_of_all_windows(count: int) -> None:
+    """Whether there is an even or an odd number of points, which decides what the median time between them is."""
+    plan = dataclasses.replace(PLAN, windows=(Window(60), Window(900)))
+    times = END + (60 * np.arange(3000)[:, None] + np.array([0, 2])).ravel()
+    entries = fit(plan, [ONE], at_times(times[:count])).entries
+    assert entries.adapter.tolist() == [[0, 1]]
+    assert entries.step.tolist() == [30]
+    found = scored(entries, at_times(times[count : count + 500], seed=1), plan)
+    assert np.isfinite(np.array(found.by_window)[:, 15:]).all()
 
 
 def test_the_adapters_of_a_plan_are_named_once() -> None:

@@ -28,6 +28,7 @@ from myriad.training.job.candidate import Candidate
 from myriad.training.job.document import Document
 from myriad.training.job.fields import (
     Duration,
+    Flag,
     Glob,
     NotEmpty,
     Number,
@@ -85,7 +86,7 @@ class Prometheus(Part):
     host_label: Text = "instance"
     region: Text | None = None
     step: Duration = Window(60)
-    allow_partial: bool = False
+    allow_partial: Flag = False
     headers_env: dict[Text, Text] = Field(default_factory=dict)
 
     @field_validator("headers_env")
@@ -158,6 +159,9 @@ class History(Part):
         given = [name for name in sources if getattr(self, name) is not None]
         if len(given) != 1:
             raise wrong(f"needs exactly one of {', '.join(sources)}", *given[1:2])
+        of_files = ("columns", "constants", "wide", "timezone")
+        if self.prometheus and (other := [name for name in of_files if name in self.model_fields_set]):
+            raise wrong("is about files and datasets, and not about Prometheus", other[0])
         if self.prometheus and self.days is None:
             raise wrong("is missing: Prometheus has to be asked for a stretch of time", "days")
         return self
@@ -174,7 +178,7 @@ class Rule(Part):
     """
 
     match: Text
-    rate: bool = False
+    rate: Flag = False
     windows: Windows | None = None
     candidates: Annotated[tuple[Candidate, ...], NotEmpty] = (Candidate(adapter="rhythm"),)
 
@@ -265,8 +269,10 @@ class JobFile(Part):
     @property
     def rates(self) -> dict[str, bool]:
         """Which metrics are counters, by the rules' globs, of which the first that matches decides; {} if none are."""
-        rates = {rule.match: rule.rate for rule in reversed(self.metrics)}
-        return dict(reversed(rates.items())) if any(rates.values()) else {}
+        rates: dict[str, bool] = {}
+        for rule in self.metrics:
+            rates.setdefault(rule.match, rule.rate)
+        return rates if any(rates.values()) else {}
 
     def shards_of(self, region: str) -> int | None:
         """How many shards a region is to have; None where the file does not say."""

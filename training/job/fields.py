@@ -17,6 +17,7 @@ _MESSAGES = {
     "float_type": "must be a number",
     "finite_number": "must be finite",
     "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
     "int_from_float": "must be a whole number",
     "greater_than": "must be above {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
@@ -102,6 +103,7 @@ def _url(given: str, info: ValidationInfo) -> str:
 NotEmpty = AfterValidator(_some)
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
 Duration = Annotated[Window, PlainValidator(_window)]
 """Seconds, written as `15m`."""

@@ -292,3 +292,26 @@ def test_no_bytes_are_an_error(given: list[bytes]) -> None:
     found = labels(pa.array(given, pa.binary()), "host").to_pylist()
     for data, label in zip(given, found, strict=True):
         assert label == (None if data.decode(errors="ignore").encode() != data else data.decode())
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("-5", "is not a time between 1970 and 2200"),
+        (b"99999999999999999999", "is not a time between 1970 and 2200"),
+        (b"", "is empty"),
+        (b"a\x1a", "is not UTF-8 text"),
+        (datetime(1969, 12, 31), "is not a time between 1970 and 2200"),
+    ],
+)
+def test_a_cell_that_is_no_time_says_why_with_a_zone_too(cell: object, why: str) -> None:
+    assert why_unreadable("timestamp", cell, "Europe/Berlin") == why
+
+
+def test_nanoseconds_beside_nothing_keep_all_their_digits() -> None:
+    last = 1_767_571_200 * 10**9 + 999_999_999
+    assert times(pa.array([last, None]), "t").to_pylist() == [1_767_571_200, None]
+
+
+def test_times_just_before_1970_are_none() -> None:
+    assert times(pa.array([-1, 1], pa.timestamp("ms", "UTC")), "t").to_pylist() == [None, 0]

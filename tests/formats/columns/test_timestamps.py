@@ -224,3 +224,9 @@ def test_any_text_is_a_time_or_none(text: str, zone: str | None) -> None:
         return
     with pytest.raises(ValueError, match=re.escape(why_none(text, zone))):
         seconds_of_text(text, zone)
+
+
+@pytest.mark.parametrize("wrong", ["9999-12-31T23:59:60Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_times_at_the_ends_of_the_calendar_are_none(wrong: str) -> None:
+    with pytest.raises(InvalidPoints, match="is not a time between 1970 and 2200"):
+        epoch_seconds([wrong])

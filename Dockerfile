@@ -1,13 +1,16 @@
 FROM python:3.11-slim AS build
 WORKDIR /build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+# A C compiler for the kernels; it stays behind with this stage.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY requirements/ requirements/
 RUN python -m venv /opt/myriad && /opt/myriad/bin/pip install --require-hashes -r requirements/serve.lock
 # What builds the wheel comes from the lock file too, into an environment that stays behind.
-RUN sed -n '/^setuptools==/,/[^\\]$/p' requirements/dev.lock > build.lock \
+RUN sed -n -E '/^(cython|setuptools)==/,/[^\\]$/p' requirements/dev.lock > build.lock \
     && python -m venv /opt/tools && /opt/tools/bin/pip install --require-hashes -r build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY myriad/ myriad/
+COPY kernels/ kernels/
 COPY models/ models/
 COPY formats/ formats/
 COPY adapters/ adapters/

@@ -7,17 +7,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ARGS ?=
 # The folders that are imported as `myriad.*`.
-PACKAGES := models formats adapters storage training serving cli
+PACKAGES := kernels models formats adapters storage training serving cli
 
 .PHONY: install demo check quick test bench-scale bench-speed bench-peers bench-quality bench-adapters bench-soak bench-overload bench-bounds fuzz locust lock clean
 
 install: $(VENV)/installed
 
 # What serving and the demo need: a fifth of what the tests do.
-$(VENV)/serving: requirements/serve.lock pyproject.toml
+$(VENV)/serving: requirements/serve.lock pyproject.toml $(wildcard kernels/*.pyx)
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found; name one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	sed -n '/^setuptools==/,/[^\\]$$/p' requirements/dev.lock > $(VENV)/build.lock
+	sed -n -E '/^(cython|setuptools)==/,/[^\\]$$/p' requirements/dev.lock > $(VENV)/build.lock
 	$(PIP) --no-compile --require-hashes -r requirements/serve.lock -r $(VENV)/build.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@

@@ -16,21 +16,17 @@ The spread is multiplied by `factor`, which grows while innovations are larger t
 while they are smaller.
 """
 
-from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from myriad.models.arrays import Matrix, Vector
+from myriad.kernels import levels
+from myriad.models.arrays import Vector
 from myriad.models.points import Points, ranges
 from myriad.models.robust import STD_TO_MEAN_DEVIATION
 
 CLIP = 4.0
 """Larger innovations count as this many spreads."""
-FEW_SERIES = 20
-"""Up to this many series are filtered one after the other: calling NumPy would take longer than the arithmetic."""
-SERIES_AT_ONCE = 2048
 
 
 class InitialState(NamedTuple):
@@ -59,20 +55,10 @@ def one_step(points: Points, start: InitialState, bounds: tuple[float, float]) -
         start: of each series.
         bounds: of the spread, as multiples of the fitted one.
     """
-    if points.lengths.max(initial=0) <= 1:  # one new point a series: there is nothing to filter
-        variance, _, noise = _variances(start)
-        return start.level[points.owner], (noise * np.sqrt(variance + 1))[points.owner]
-    expected, spread = np.empty_like(points.values), np.empty_like(points.values)
-    for first in range(0, len(points), SERIES_AT_ONCE):
-        chunk = np.arange(first, min(first + SERIES_AT_ONCE, len(points)))
-        part = slice(points.offsets[chunk[0]], points.offsets[chunk[-1] + 1])
-        chosen = points if len(chunk) == len(points) else points.take(chunk)
-        values, state = padded(chosen), InitialState(*(array[chunk] for array in start))
-        run = _filter_batch if len(chunk) > FEW_SERIES else _filter_each
-        levels, spreads = run(values, state, bounds)
-        inside = np.arange(len(values))[None, :] < chosen.lengths[:, None]
-        expected[part], spread[part] = levels.T[inside], spreads.T[inside]
-    return expected, spread
+    variance, drift, noise = _variances(start)
+    kept, added = 1 - start.widening, start.widening / STD_TO_MEAN_DEVIATION
+    state = (start.level, variance, drift, noise, kept, added)
+    return levels.one_step(points.values, points.offsets, *state, CLIP, *bounds)
 
 
 def relative_average(
@@ -89,17 +75,8 @@ def relative_average(
         clip: a value counts as at most this many times the average.
         bounds: of the average.
     """
-    values = padded(points.with_values(points.values / usual[points.owner]))
-    inside = np.arange(len(values))[None, :] < points.lengths[:, None]
-    run = _average_batch if len(points) > FEW_SERIES else _average_each
-    return run(values, smoothing, clip, bounds).T[inside]
-
-
-def padded(points: Points) -> Matrix:
-    """The values as a (longest, series) matrix, NaN below the end of a series."""
-    matrix = np.full((len(points), int(points.lengths.max(initial=0))), np.nan)
-    matrix[np.arange(matrix.shape[1])[None, :] < points.lengths[:, None]] = points.values
-    return np.ascontiguousarray(matrix.T)
+    relative = points.values / usual[points.owner]
+    return levels.relative_average(relative, points.offsets, smoothing, clip, *bounds)
 
 
 def latest(points: Points, count: int) -> Points:
@@ -114,107 +91,3 @@ def _variances(start: InitialState) -> tuple[Vector, Vector, Vector]:
     drift = start.alpha**2 / np.maximum(1 - start.alpha, 1e-6)  # the steady state's gain is then alpha
     noise = start.spread * np.sqrt(1 - start.alpha)  # the settled one-step spread is then `spread`
     return (start.uncertainty * start.spread / noise) ** 2, drift, noise
-
-
-def _gains(present: NDArray[np.bool_], start: InitialState) -> tuple[Matrix, Matrix]:
-    """The level's gain at each step, and the spread before it without its factor, both (steps, series).
-
-    They depend on which values are present, bool (steps, series), and not on the values.
-    """
-    variance, drift, noise = _variances(start)
-    gains, totals = np.empty(present.shape), np.empty(present.shape)
-    complete = np.all(present, axis=1).tolist()
-    for gain, total, known, all_known in zip(gains, totals, present, complete, strict=True):
-        np.add(variance, 1, out=total)
-        np.divide(variance, total, out=gain)
-        variance = (gain if all_known else np.where(known, gain, variance)) + drift
-    return gains, noise * np.sqrt(totals)
-
-
-def _filter_batch(values: Matrix, start: InitialState, bounds: tuple[float, float]) -> tuple[Matrix, Matrix]:
-    """The level and the spread before each value, (steps, series), of values of that shape; NaN is a gap."""
-    present = np.isfinite(values)
-    gains, spreads = _gains(present, start)
-    levels, absent = np.empty_like(values), ~present
-    level, factor, innovation, update = start.level.copy(), *np.ones((3, values.shape[1]))
-    kept, added = 1 - start.widening, start.widening / STD_TO_MEAN_DEVIATION
-    min_factor, max_factor, max_innovation, min_innovation = (np.array(bound) for bound in (*bounds, CLIP, -CLIP))
-    has_gaps = np.any(absent, axis=1).tolist()
-    with np.errstate(over="ignore"):  # infinite innovations are clipped
-        for step, (value, spread, gain) in enumerate(zip(values, spreads, gains, strict=True)):
-            levels[step] = level
-            np.multiply(spread, factor, out=spread)
-            np.subtract(value, level, out=innovation)
-            np.divide(innovation, spread, out=innovation)
-            np.minimum(innovation, max_innovation, out=innovation)
-            np.maximum(innovation, min_innovation, out=innovation)
-            np.abs(innovation, out=update)
-            np.multiply(update, added, out=update)
-            np.add(update, kept, out=update)
-            if has_gaps[step]:
-                innovation[absent[step]], update[absent[step]] = 0.0, 1.0
-            np.multiply(gain, spread, out=gain)
-            np.multiply(gain, innovation, out=gain)
-            np.add(level, gain, out=level)
-            np.multiply(factor, update, out=factor)
-            np.maximum(factor, min_factor, out=factor)
-            np.minimum(factor, max_factor, out=factor)
-    return levels, spreads
-
-
-def _filter_each(values: Matrix, start: InitialState, bounds: tuple[float, float]) -> tuple[Matrix, Matrix]:
-    """The same as `_filter_batch`, to the last bit, one series after the other: many times faster for few."""
-    levels, spreads = np.empty_like(values), np.empty_like(values)
-    min_factor, max_factor = bounds
-    by_series = (
-        start.level,
-        1 - start.widening,
-        start.widening / STD_TO_MEAN_DEVIATION,
-        *_variances(start),
-        values.T,
-    )
-    for i, (level, kept, added, variance, drift, noise, series) in enumerate(
-        zip(*(array.tolist() for array in by_series), strict=True)
-    ):
-        factor, steps = 1.0, []
-        for value in series:
-            total = variance + 1
-            spread, gain = noise * sqrt(total) * factor, variance / total
-            steps.append((level, spread))
-            if value == value:
-                innovation = (value - level) / spread
-                innovation = CLIP if innovation > CLIP else -CLIP if innovation < -CLIP else innovation
-                level += gain * spread * innovation
-                factor *= abs(innovation) * added + kept
-                factor = min_factor if factor < min_factor else max_factor if factor > max_factor else factor
-                variance = gain
-            variance += drift
-        if steps:
-            levels[:, i], spreads[:, i] = zip(*steps, strict=True)
-    return levels, spreads
-
-
-def _average_batch(values: Matrix, smoothing: Vector, clip: float, bounds: tuple[float, float]) -> Matrix:
-    """As `relative_average`, over values that are relative already, (steps, series); NaN is a gap."""
-    average, averages = np.ones(values.shape[1]), np.empty_like(values)
-    for step, value in enumerate(values):
-        averages[step] = average
-        moved = average + smoothing * (np.minimum(value, clip * average) - average)
-        average = np.where(np.isnan(value), average, np.minimum(np.maximum(moved, bounds[0]), bounds[1]))
-    return averages
-
-
-def _average_each(values: Matrix, smoothing: Vector, clip: float, bounds: tuple[float, float]) -> Matrix:
-    """The same as `_average_batch`, to the last bit, one series after the other."""
-    averages = np.empty_like(values)
-    low, high = bounds
-    for i, share in enumerate(smoothing.tolist()):
-        average, steps = 1.0, []
-        for value in values[:, i].tolist():
-            steps.append(average)
-            if value == value:
-                limit = clip * average
-                average = average + share * ((limit if value > limit else value) - average)
-                average = low if average < low else high if average > high else average
-        averages[:, i] = steps
-    return averages

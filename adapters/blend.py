@@ -135,10 +135,9 @@ def _prefixed(each: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
 
 def _thresholds(deviations: Vector, points: Points, rate: float) -> Vector:
     """The deviation that each series exceeds at the rate, (series,), from those of all its points, (n,)."""
-    thresholds = np.full(len(points), THRESHOLD)
-    for i in np.flatnonzero(points.lengths).tolist():
-        thresholds[i] = calibration.threshold(deviations[points.offsets[i] : points.offsets[i + 1]], rate)
-    return np.clip(thresholds, np.finfo(np.float32).tiny, calibration.MAX_THRESHOLD)
+    found = calibration.thresholds(deviations, points.offsets, rate)
+    known = np.where(points.lengths > 0, found, THRESHOLD)
+    return np.clip(known, np.finfo(np.float32).tiny, calibration.MAX_THRESHOLD)
 
 
 def _combined(scores: list[Vector]) -> Vector:

@@ -5,8 +5,9 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.adapters._local_level import CLIP, InitialState, latest, one_step, padded
-from myriad.models.arrays import Matrix, Vector
+from myriad.adapters._local_level import CLIP, InitialState, latest, one_step
+from myriad.kernels.levels import clipped_errors
+from myriad.kernels.quantiles import medians
 from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
 from myriad.models.points import Points, magnitudes
 from myriad.models.robust import MEAN_DEVIATION_TO_STD, ROUNDING
@@ -36,11 +37,16 @@ class Ewma(Model):
         kept, refused = split_by_length(history, MIN_POINTS, "for a moving level")
         recent = latest(history.take(kept), FIT_POINTS)
         size = magnitudes(recent)
-        values = padded(recent.with_values(recent.values / size[recent.owner]))
-        level, overall = _median_and_spread(values)
-        errors = np.stack([_one_step_error(values, level, overall, alpha) for alpha in ALPHAS])
-        best = errors.argmin(axis=0)
-        spread = np.maximum(errors[best, np.arange(len(kept))], ROUNDING)
+        values, counts = recent.values / size[recent.owner], np.maximum(recent.lengths, 1)
+        level = medians(values, recent.offsets)
+        strayed = np.bincount(recent.owner, np.abs(values - level[recent.owner]), len(kept))
+        overall = MEAN_DEVIATION_TO_STD * strayed / counts
+        alphas = np.tile(ALPHAS, (len(kept), 1))
+        limit = CLIP * np.maximum(overall, ROUNDING)
+        errors, _ = clipped_errors(values, recent.offsets, level, limit, alphas)
+        best = errors.argmin(axis=1)
+        lowest = MEAN_DEVIATION_TO_STD * errors[np.arange(len(kept)), best] / counts
+        spread = np.maximum(lowest, ROUNDING)
         arrays = {
             "level": level * size,
             "spread": np.maximum(spread * size, MIN_SPREAD),
@@ -56,31 +62,3 @@ class Ewma(Model):
         expected, spread = one_step(points, start, SPREAD_BOUNDS)
         half_band = self.half_band(np.repeat(rows, points.lengths), spread)
         return self.banded(points.values, expected, half_band)
-
-
-def _one_step_error(values: Matrix, level: Vector, overall: Vector, alpha: float) -> Vector:
-    """The mean clipped one-step error of simple exponential smoothing, as a standard deviation, (series,).
-
-    Args:
-        values: (points, series), NaN below the end of a series.
-        level: before the first point, (series,).
-        overall: the spread of the values themselves, (series,): larger errors than `CLIP` of it count as that.
-        alpha: the smoothing constant.
-    """
-    limit = CLIP * np.maximum(overall, ROUNDING)
-    total, count = np.zeros_like(level), np.zeros_like(level)
-    for value in values:
-        error = np.where(np.isfinite(value), value - level, 0.0)
-        error = np.minimum(np.maximum(error, -limit), limit)
-        total += np.abs(error)
-        count += np.isfinite(value)
-        level = level + alpha * error
-    return MEAN_DEVIATION_TO_STD * total / np.maximum(count, 1)
-
-
-def _median_and_spread(values: Matrix) -> tuple[Vector, Vector]:
-    """Median and standard deviation (from the mean absolute deviation) of each column."""
-    if values.size == 0:
-        return np.empty(values.shape[1]), np.empty(values.shape[1])
-    median = np.nanmedian(values, axis=0)
-    return median, MEAN_DEVIATION_TO_STD * np.nanmean(np.abs(values - median), axis=0)

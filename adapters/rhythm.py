@@ -12,7 +12,10 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.adapters._local_level import InitialState, latest, one_step, padded
+from myriad.adapters._local_level import InitialState, latest, one_step
+from myriad.kernels.levels import clipped_errors
+from myriad.kernels.quantiles import medians
+from myriad.kernels.windows import linear_between
 from myriad.models.arrays import Matrix, Vector
 from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
 from myriad.models.points import Points, magnitudes
@@ -33,6 +36,8 @@ MIN_HALF_LIFE = 0.3
 SPREAD_HALF_LIFE = 86_400
 """In seconds."""
 SPREAD_BOUNDS = (0.5, 30.0)
+FIRST_POINTS = 100
+"""The level starts at their median."""
 CLIP = 6.0
 """When the half-life is chosen, an error counts as at most this many mean steps from a value to the next."""
 GARROTE = 4.0
@@ -64,7 +69,7 @@ class Rhythm(Model):
         profile = _profile(points.with_values(values))
         recent = latest(points.with_values(values), FIT_POINTS)
         without_profile = recent.values - _at(profile, recent.owner, recent.timestamps)
-        level = _fitted_level(padded(recent.with_values(without_profile)), steps)
+        level = _fitted_level(recent.with_values(without_profile), steps)
         spread = np.maximum(level.error, ROUNDING)
         arrays = {
             "level": level.last * size,
@@ -79,7 +84,7 @@ class Rhythm(Model):
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """One-step predictions: the level after the points before, plus the profile at the time of day."""
         at = np.repeat(rows, points.lengths)
-        profile = _at(self.arrays["profile"], at, points.timestamps) * self.arrays["spread"][at]
+        profile = _at(self.arrays["profile"][rows], points.owner, points.timestamps) * self.arrays["spread"][at]
         names = ("level", "spread", "alpha", "uncertainty", "widening")
         start = InitialState(*(self.arrays[name][rows].astype(np.float64) for name in names))
         level, spread = one_step(points.with_values(points.values - profile), start, SPREAD_BOUNDS)
@@ -88,9 +93,7 @@ class Rhythm(Model):
 
 def _at(profile: NDArray[np.floating], rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Vector:
     """The profile at each time: linear between the middles of the half hours."""
-    middle, second = np.divmod(timestamps - BIN // 2, BIN)
-    low = profile[rows, middle % BINS].astype(np.float64)
-    return low + (profile[rows, (middle + 1) % BINS] - low) * (second / BIN)
+    return linear_between(np.ascontiguousarray(profile, np.float64), rows, timestamps, BIN)
 
 
 def _profile(points: Points) -> Matrix:
@@ -151,27 +154,25 @@ class _Level(NamedTuple):
     overall: Vector
 
 
-def _fitted_level(values: Matrix, steps: NDArray[np.int64]) -> _Level:
+def _fitted_level(points: Points, steps: NDArray[np.int64]) -> _Level:
     """The level with the smoothing constant that has the smallest clipped one-step errors.
 
     Args:
-        values: without the profile, (points, series), NaN below the end of a series.
+        points: values without the profile, finite; at least one a series.
         steps: seconds between the points of each series, (series,).
     """
-    if values.size == 0:
-        return _Level(*[np.empty(values.shape[1])] * 4)
-    center = nan_median(values, 0)
-    overall = MEAN_DEVIATION_TO_STD * np.nanmean(np.abs(values - center), axis=0)
-    mean_step = np.maximum(np.nanmean(np.abs(np.diff(values, axis=0)), axis=0), ROUNDING)
-    half_lives = np.maximum(np.array(HALF_LIVES)[:, None] / steps, MIN_HALF_LIFE)  # in points
+    values, offsets, owner = points.values, points.offsets, points.owner
+    counts = np.maximum(points.lengths, 1)
+    strayed = np.abs(values - medians(values, offsets)[owner])
+    overall = MEAN_DEVIATION_TO_STD * np.bincount(owner, strayed, len(points)) / counts
+    apart = np.abs(np.diff(values, prepend=0.0))
+    apart[offsets[:-1]] = 0.0
+    mean_step = np.maximum(np.bincount(owner, apart, len(points)) / np.maximum(counts - 1, 1), ROUNDING)
+    half_lives = np.maximum(np.array(HALF_LIVES)[None, :] / steps[:, None], MIN_HALF_LIFE)  # in points
     alphas = 1 - 0.5 ** (1 / half_lives)
-    level = np.repeat(nan_median(values[:100], 0)[None, :], len(alphas), axis=0)
-    total, limit = np.zeros_like(level), CLIP * mean_step
-    present = np.isfinite(values)
-    for value, known in zip(np.where(present, values, 0.0), present, strict=True):
-        error = np.minimum(np.maximum((value - level) * known, -limit), limit)
-        total += np.abs(error)
-        level += alphas * error
-    best, series = total.argmin(axis=0), np.arange(values.shape[1])
-    error = MEAN_DEVIATION_TO_STD * total[best, series] / np.maximum(present.sum(axis=0), 1)
-    return _Level(level[best, series], alphas[best, series], error, overall)
+    early = points.where(np.arange(len(values)) - offsets[:-1][owner] < FIRST_POINTS)
+    first = medians(early.values, early.offsets)
+    total, last = clipped_errors(values, offsets, first, CLIP * mean_step, alphas)
+    best, series = total.argmin(axis=1), np.arange(len(points))
+    error = MEAN_DEVIATION_TO_STD * total[series, best] / counts
+    return _Level(last[series, best], alphas[series, best], error, overall)

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.kernels.quantiles import quantiles
 from myriad.models.arrays import Vector
-from myriad.models.points import Points, usual_largest
+from myriad.models.points import Points, counted, usual_largest
 
 DEFAULT_RATE = 1e-4
 """False alarms a point: the share of normal points whose score may exceed 1."""
@@ -34,8 +35,10 @@ MIN_EFFECT = 1e-9
 """The effect floor of a series that has only ever been zero."""
 
 
-def threshold(deviations: Vector, rate: float, min_ratio: float = MIN_HALVING_RATIO) -> float:
-    """The deviation exceeded with probability `rate`.
+def thresholds(
+    deviations: Vector, offsets: NDArray[np.int64], rate: float, min_ratio: float = MIN_HALVING_RATIO
+) -> Vector:
+    """The deviation exceeded with probability `rate`, of each of many samples.
 
     Let Q be the sample's empirical quantile function. Where the sample reaches far enough, that is if rate >= TAIL or
     at least `EXPECTED_BEYOND` points are expected beyond the result:
@@ -59,19 +62,29 @@ def threshold(deviations: Vector, rate: float, min_ratio: float = MIN_HALVING_RA
     These are few and extreme: they would move a mean and hardly move a quantile.
 
     Args:
-        deviations: of held-out points, not negative, float64 (n,), n at least 1; NaN is left out.
+        deviations: of held-out points, not negative, float64 (n,); NaN is left out.
+        offsets: sample i is `deviations[offsets[i]:offsets[i + 1]]`, int64 (samples + 1,).
         rate: between 0 and 1.
         min_ratio: the smallest c; 1 takes the tail for exponential whatever the sample shows.
+
+    Returns:
+        float64 (samples,), NaN where a sample has nothing.
     """
-    known = deviations[~np.isnan(deviations)]
-    if rate >= TAIL or len(known) * rate >= EXPECTED_BEYOND:
-        return float(np.quantile(known, 1 - rate))
-    levels = [1 - 4 * TAIL, 1 - TAIL, 1 - TAIL / 2, 1 - TAIL / 4]
-    before_tail, start, half, quarter = np.quantile(known, levels).tolist()
-    ratio = np.sqrt((quarter - start) / (start - before_tail)) if start > before_tail else 1.0
-    ratio = min(max(ratio, min_ratio), 1 - 1e-9)
+    counts = counted(deviations, offsets)
+    levels = np.array([1 - 4 * TAIL, 1 - TAIL, 1 - TAIL / 2, 1 - TAIL / 4, 1 - rate])
+    order = np.argsort(levels)
+    before_tail, start, half, quarter, direct = quantiles(deviations, offsets, levels[order])[:, np.argsort(order)].T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(start > before_tail, np.sqrt((quarter - start) / (start - before_tail)), 1.0)
+    ratio = np.minimum(np.maximum(ratio, min_ratio), 1 - 1e-9)
     halvings = np.log2(TAIL / rate)
-    return float(start + (half - start) * (1 - ratio**halvings) / (1 - ratio))
+    beyond = start + (half - start) * (1 - ratio**halvings) / (1 - ratio)
+    return np.where((counts * rate >= EXPECTED_BEYOND) | (rate >= TAIL), direct, beyond)
+
+
+def threshold(deviations: Vector, rate: float, min_ratio: float = MIN_HALVING_RATIO) -> float:
+    """As `thresholds`, of one sample that has a value."""
+    return float(thresholds(deviations, np.array([0, len(deviations)]), rate, min_ratio)[0])
 
 
 def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:

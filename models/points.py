@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from myriad.kernels.quantiles import medians, ranked
 from myriad.models.arrays import Vector
 from myriad.models.errors import InvalidPoints
 
@@ -94,8 +95,8 @@ class Points:
         """Only the points at which `keep`, bool (n,), is true; the series stay, some perhaps empty."""
         if keep.all():
             return self
-        kept_before = np.concatenate([[0], np.cumsum(keep)])
-        return Points(self.timestamps[keep], self.values[keep], kept_before[self.offsets].astype(np.int64))
+        kept = np.flatnonzero(keep)
+        return Points(self.timestamps[kept], self.values[kept], np.searchsorted(kept, self.offsets))
 
     def with_values(self, values: Vector) -> "Points":
         """The same timestamps with other values."""
@@ -137,6 +138,12 @@ class Tidied(NamedTuple):
     place: NDArray[np.int64]
 
 
+def counted(values: Vector, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many values of each series are not NaN, int64 (series,)."""
+    missing = np.flatnonzero(np.isnan(values))
+    return np.diff(offsets) - np.diff(np.searchsorted(missing, offsets))
+
+
 def magnitudes(points: Points) -> Vector:
     """The usual largest |value| of each series, to divide by: 1 where that is 0 or nearly so; float64 (series,)."""
     usual = usual_largest(points)
@@ -148,7 +155,7 @@ def usual_largest(points: Points) -> Vector:
 
     A counter that overflowed once must not be what all else is measured by. Where all others are 0, it is the largest.
     """
-    return np.array([_usual_largest(np.abs(points.series(i)[1])) for i in range(len(points))], np.float64)
+    return _usual_largest(np.abs(points.values), points.offsets)
 
 
 def without_wild(points: Points) -> Points:
@@ -157,23 +164,22 @@ def without_wild(points: Points) -> Points:
     Args:
         points: values finite.
     """
-    kept = np.ones(len(points.values), bool)
-    for i, (first, end) in enumerate(zip(points.offsets[:-1].tolist(), points.offsets[1:].tolist(), strict=True)):
-        if end - first >= LEAST_TO_JUDGE:
-            values = points.series(i)[1]
-            distance = np.abs(values - np.median(values))
-            usual = _usual_largest(distance, or_largest=False)
-            kept[first:end] = (distance <= WILD * usual) | (usual == 0)
-    return points.where(kept)
+    distance = np.abs(points.values - medians(points.values, points.offsets)[points.owner])
+    usual = _but_rare(distance, points.offsets)[points.owner]
+    return points.where((distance <= WILD * usual) | (usual == 0) | (points.lengths < LEAST_TO_JUDGE)[points.owner])
 
 
-def _usual_largest(sizes: Vector, *, or_largest: bool = True) -> float:
-    known = sizes[~np.isnan(sizes)]
-    if not len(known):
-        return 0.0
-    rare = max(1, int(RARE * len(known))) if len(known) >= LEAST_TO_JUDGE else 0
-    usual = float(np.partition(known, -1 - rare)[-1 - rare])
-    return usual if usual or not or_largest else float(known.max())
+def _usual_largest(sizes: Vector, offsets: NDArray[np.int64]) -> Vector:
+    usual = _but_rare(sizes, offsets)
+    largest = usual if usual.all() else ranked(sizes, offsets, np.zeros(len(usual), np.int64))
+    return np.nan_to_num(np.where(usual > 0, usual, largest))
+
+
+def _but_rare(sizes: Vector, offsets: NDArray[np.int64]) -> Vector:
+    """The largest of each series but for the rare ones, NaN where there is none, float64 (series,)."""
+    counts = counted(sizes, offsets)
+    rare = np.where(counts >= LEAST_TO_JUDGE, np.maximum(1, (RARE * counts).astype(np.int64)), 0)
+    return ranked(sizes, offsets, rare)
 
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.kernels.quantiles import medians
 from myriad.models.arrays import Vector
 
 MAD_TO_STD = 1.4826
@@ -37,15 +38,10 @@ def mad(values: Vector, center: "Vector | float") -> float:
 def nan_median(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     """The median along an axis, leaving out NaN; NaN where all values are, without a warning.
 
-    As `np.nanmedian`, but ten times as fast for many short rows: one sort for all of them.
-
     Args:
         values: float64 of any shape; the axis has at least one element.
         axis: the axis that is dropped.
     """
-    rows = values if axis in (-1, values.ndim - 1) else np.moveaxis(values, axis, -1)
-    n = rows.shape[-1]
-    ordered = np.sort(rows, axis=-1).reshape(-1, n)  # NaN last
-    row, count = np.arange(len(ordered)), n - np.isnan(ordered).sum(axis=1)
-    middle = (ordered[row, (count - 1) // 2] + ordered[row, np.minimum(count // 2, n - 1)]) / 2
-    return np.asarray(middle.reshape(rows.shape[:-1]))
+    rows = np.ascontiguousarray(values if axis in (-1, values.ndim - 1) else np.moveaxis(values, axis, -1))
+    count = rows.size // max(rows.shape[-1], 1)
+    return medians(rows.ravel(), np.arange(count + 1) * rows.shape[-1]).reshape(rows.shape[:-1])

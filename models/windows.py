@@ -13,9 +13,11 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.models.arrays import Matrix, Vector
+from myriad.kernels.quantiles import medians
+from myriad.kernels.windows import window_means
+from myriad.models.arrays import Matrix
 from myriad.models.errors import InvalidKey
-from myriad.models.points import Points
+from myriad.models.points import Points, ranges
 
 MIN_COVERAGE = 0.5
 """The share of a window's expected points that must be present for it to have a value."""
@@ -24,8 +26,11 @@ LATELY = 1000
 """Points that tell how far apart the points of a series usually are."""
 SPACED = 12
 """Points whose mean distance is taken where distances alternate: what repeats after 2, 3, 4 or 6 points is even."""
-REGULAR, NEARLY = 2 / 3, 0.1
-"""The share of distances that are to be within a tenth of the median for it to be the usual one."""
+ALL, REGULAR, NEARLY = 0.95, 0.7, 0.1
+"""Where nearly all distances are within a tenth of the median, that is the usual one; where most are, unless replicas
+report in groups."""
+ALIKE = 1.5
+"""Times the median, the mean distance may be because of points that are missing."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _TEXT = re.compile(r"([1-9][0-9]{0,5})([smhd])")
@@ -68,9 +73,12 @@ DEFAULT_WINDOWS = (Window(60), Window(900), Window(3600))
 
 def usual_step(points: Points) -> NDArray[np.int64]:
     """The usual time between the latest points of each series, in seconds, at least 1; int64 (series,)."""
-    if points.lengths.min(initial=0) > 1 and (step := _common_step(points)):
+    if len(points) and points.lengths.min() > 1 and (step := _common_step(points)):
         return np.full(len(points), step)
-    return np.array([_usual_step_of(points.series(i)[0][-LATELY:]) for i in range(len(points))], np.int64)
+    firsts = np.maximum(points.offsets[1:] - LATELY, points.offsets[:-1])
+    lengths = points.offsets[1:] - firsts
+    times = points.timestamps[ranges(firsts, lengths)]
+    return _usual_steps(times, np.concatenate([[0], np.cumsum(lengths)]))
 
 
 class Regimes(NamedTuple):
@@ -87,15 +95,14 @@ class Regimes(NamedTuple):
 
 def regimes(points: Points) -> Regimes:
     """A stretch for each `LATELY` points of each series, counted from its last: intervals change over the years."""
-    if points.lengths.min(initial=0) > 1 and (step := _common_step(points)):
+    if len(points) and points.lengths.min() > 1 and (step := _common_step(points)):
         return Regimes(np.full(len(points), step), points.owner)
-    steps, of_points = list[int](), np.empty(len(points.timestamps), np.int64)
-    for i, end in enumerate(points.offsets[1:].tolist()):
-        for last in range(end, int(points.offsets[i]), -LATELY):
-            span = slice(max(last - LATELY, int(points.offsets[i])), last)
-            of_points[span] = len(steps)
-            steps.append(_usual_step_of(points.timestamps[span]))
-    return Regimes(np.array(steps, np.int64), of_points)
+    counts = -(-points.lengths // LATELY)
+    owner = np.repeat(np.arange(len(points)), counts)
+    back = np.cumsum(counts)[owner] - np.arange(len(owner)) - 1  # stretches of the series that come later
+    ends = points.offsets[1:][owner] - back * LATELY
+    offsets = np.concatenate([[0], ends]).astype(np.int64)
+    return Regimes(_usual_steps(points.timestamps, offsets), np.repeat(np.arange(len(owner)), np.diff(offsets)))
 
 
 def aggregate(
@@ -115,45 +122,12 @@ def aggregate(
         regime: which of the steps is that of each point, int64 (n,), where it is not its series'; see `regimes`.
 
     Returns:
-        float64 (windows, n), NaN where the coverage is not reached. Each window is summed by itself, and not as a
-        difference of running sums. So a value depends on the points in its window only, and neither a huge value
-        earlier in the series nor a neighbouring series costs it any digits.
+        float64 (windows, n), NaN where the coverage is not reached. A value depends on the points in its window only.
     """
-    owner = points.owner
-    counts = _counts(points, owner, windows)
-    means = _sums(points.values, counts) / counts
-    needed = np.ceil(coverage * np.array(windows)[:, None] / steps)
-    means[counts < needed[:, owner if regime is None else regime]] = np.nan
-    return means
-
-
-def _sums(values: Vector, counts: NDArray[np.int64]) -> Matrix:
-    """The sum of the `counts[w, i]` values that end at i, each at least 1; float64 (windows, n)."""
-    spans = np.empty((*counts.shape, 2), np.int64)
-    spans[..., 1] = np.arange(1, len(values) + 1)
-    spans[..., 0] = spans[..., 1] - counts
-    # reduceat also sums from the end of each window to the start of the next: every other sum is dropped. The 0 at the
-    # end is there because reduceat takes no position after the last value.
-    padded = np.zeros(len(values) + 1)
-    padded[:-1] = values
-    sums = np.add.reduceat(padded, spans.ravel()) if counts.size else np.empty(0)
-    return np.asarray(sums[::2].reshape(counts.shape))
-
-
-def _counts(points: Points, owner: NDArray[np.int64], windows: tuple[int, ...]) -> NDArray[np.int64]:
-    """How many points lie in (t - window, t] for each window and point, int64 (windows, n)."""
-    times = points.timestamps
-    if len(times) == 0:
-        return np.zeros((len(windows), 0), np.int64)
-    position = np.arange(1, len(times) + 1) - points.offsets[:-1][owner]
-    if step := _common_step(points):
-        return np.minimum(position, -(-np.array(windows) // step)[:, None])
-    # Shifting the series apart by more than any window turns one search per series into a single one.
-    earliest = times.min()
-    shift = int(times.max() - earliest) + max(windows) + 1
-    shifted = times - earliest + owner * shift
-    before = np.searchsorted(shifted, shifted - np.array(windows)[:, None], side="right")
-    return np.arange(1, len(times) + 1) - before
+    seconds = np.array(windows, np.int64)
+    needed = np.ceil(coverage * seconds[:, None] / steps).astype(np.int64)
+    owner = points.owner if regime is None else regime
+    return window_means(points.timestamps, points.values, points.offsets, seconds, needed, owner)
 
 
 def _common_step(points: Points) -> int:
@@ -166,17 +140,20 @@ def _common_step(points: Points) -> int:
     return int(gaps[0]) if len(gaps) and (gaps == gaps[0]).all() else 0
 
 
-def _usual_step_of(times: NDArray[np.int64]) -> int:
-    """The median time between points where most are that far apart, else the median mean over `SPACED` of them.
+def _usual_steps(times: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The median time between points, or the median mean over `SPACED` of them where that is quite another.
 
-    Of two replicas that report two seconds apart, every other time between points is short: the median is one or the
-    other by chance.
+    Of replicas that report seconds apart, some times between points are short: the median may be one or the other.
     """
-    if len(times) < 2:
-        return 1
-    gaps = np.diff(times)
-    median = float(np.median(gaps))
-    if np.mean(np.abs(gaps - median) <= NEARLY * median) < REGULAR:
-        apart = min(SPACED, max(1, len(gaps) // 2))
-        median = float(np.median(times[apart:] - times[:-apart])) / apart
-    return max(1, round(median))
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    gaps = np.diff(times, prepend=times[:1]).astype(np.float64)
+    gaps[starts[lengths > 0]] = np.nan
+    steps, owner = medians(gaps, offsets), np.repeat(np.arange(len(lengths)), lengths)
+    near = np.bincount(owner, np.abs(gaps - steps[owner]) <= NEARLY * steps[owner], len(lengths))
+    for i in np.flatnonzero((near < ALL * (lengths - 1)) & (lengths > 1)).tolist():
+        some = times[offsets[i] : offsets[i + 1]]
+        apart = min(SPACED, (len(some) - 1) // 2 or 1)
+        spaced = np.median(some[apart:] - some[:-apart]) / apart
+        is_regular = near[i] >= REGULAR * (lengths[i] - 1) and 1 / ALIKE <= spaced / max(steps[i], 1) <= ALIKE
+        steps[i] = steps[i] if is_regular else spaced
+    return np.maximum(np.round(np.nan_to_num(steps, nan=1.0)), 1).astype(np.int64)

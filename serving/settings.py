@@ -14,7 +14,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MYRIAD_", extra="forbid", frozen=True)
 
-    store: str = Field("file:///var/lib/myriad", description="Releases: a directory, file:///directory or s3://bucket/prefix")
+    store: str = Field(
+        "file:///var/lib/myriad", description="Releases: a directory, file:///directory or s3://bucket/prefix"
+    )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
     health_port: int = Field(0, ge=0, le=65535, description="Port for health checks alone; none where 0")

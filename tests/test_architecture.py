@@ -10,13 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ARROWS: dict[str, set[str]] = {
-    "models": set(),
-    "formats": {"models"},
-    "adapters": {"models"},
+    "kernels": set(),
+    "models": {"kernels"},
+    "formats": {"models", "kernels"},
+    "adapters": {"models", "kernels"},
     "storage": {"models"},
-    "training": {"models", "formats", "adapters", "storage"},
-    "serving": {"models", "formats", "adapters", "storage"},
-    "cli": {"models", "formats", "adapters", "storage", "training", "serving"},
+    "training": {"models", "formats", "adapters", "storage", "kernels"},
+    "serving": {"models", "formats", "adapters", "storage", "kernels"},
+    "cli": {"models", "formats", "adapters", "storage", "training", "serving", "kernels"},
     "myriad": {"cli", "serving", "training"},  # the names people import, each when it is first used
 }
 HOMES = {"boto3": "storage/s3.py", "botocore": "storage/s3.py", "fastapi": "serving/", "starlette": "serving/"}

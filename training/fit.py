@@ -19,7 +19,7 @@ from myriad.training import records
 from myriad.training.hierarchy import POOLED_SERIES
 from myriad.training.job.candidate import only
 from myriad.training.plan import Plan
-from myriad.training.trial import fit_window, recorded, split
+from myriad.training.trial import fit_window, recorded
 
 POOLED_ADAPTER = "seasonal"
 """Several hosts' points taken together have a rhythm, but no level that could be followed."""
@@ -167,10 +167,9 @@ def combined_thresholds(
         for mode, how in enumerate(COMBINES):
             least = combine(floors[members], weights, how)
             joint = combine(together, weights, how)
-            for i, one in enumerate(split(joint, rest)):
-                if len(one) >= calibration.MIN_HOLDOUT:
-                    # The highest of scores calibrated on these same points looks calmer than it will be on others.
-                    min_ratio = 1.0 if how == "max" else calibration.MIN_HALVING_RATIO
-                    limit = max(calibration.threshold(one, plan.rate, min_ratio), least[i])
-                    thresholds[i, mode, mask] = np.clip(limit, LEAST_COMBINED, MOST_COMBINED)
+            # The highest of scores calibrated on these same points looks calmer than it will be on others.
+            min_ratio = 1.0 if how == "max" else calibration.MIN_HALVING_RATIO
+            limit = np.maximum(calibration.thresholds(joint, rest.offsets, plan.rate, min_ratio), least)
+            enough = rest.lengths >= calibration.MIN_HOLDOUT
+            thresholds[enough, mode, mask] = np.clip(limit[enough], LEAST_COMBINED, MOST_COMBINED)
     return thresholds

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from myriad import adapters
+from myriad.kernels.quantiles import medians
 from myriad.models import calibration
 from myriad.models.arrays import Vector
 from myriad.models.base import Arrays, Fit, Model
@@ -154,11 +155,6 @@ def recorded(
     )
 
 
-def split(values: Vector, points: Points) -> list[Vector]:
-    """The values of each series."""
-    return [values[a:b] for a, b in zip(points.offsets[:-1].tolist(), points.offsets[1:].tolist(), strict=True)]
-
-
 def _fit(candidate: Candidate, history: Points) -> Fit[Model]:
     return adapters.get(candidate.adapter).fit(history, **candidate.parameters)
 
@@ -225,17 +221,14 @@ def _calibrated(
         for name in ("strayed", "half")
     )
     strayed[(fitted == NONE)[rest.owner]] = np.nan
-    limits, known = np.ones(len(history)), fitted != NONE
-    for i, deviations in enumerate(split(strayed / half, rest)):
-        if known[i] and len(deviations):
-            limits[i] = calibration.threshold(deviations, plan.rate)
-    limits = np.clip(limits, np.finfo(np.float32).tiny, calibration.MAX_THRESHOLD)
+    known = (fitted != NONE) & (rest.lengths > 0)
+    found = calibration.thresholds(strayed / half, rest.offsets, plan.rate)
+    limits = np.clip(np.where(known, found, 1.0), np.finfo(np.float32).tiny, calibration.MAX_THRESHOLD)
     floor = calibration.effect_floor(history)
     wide = np.maximum(half * limits[rest.owner], floor[rest.owner])
     scores = np.full(len(history.values), np.nan)
     scores[held] = strayed / wide
-    of_floor = split(floor[rest.owner] / wide, rest)
-    floors = np.array([np.median(one) if ok and len(one) else np.nan for ok, one in zip(known, of_floor, strict=True)])
+    floors = np.where(known, medians(floor[rest.owner] / wide, rest.offsets), np.nan)
     above = np.bincount(rest.owner, scores[held] > 1, len(history)) / np.maximum(rest.lengths, 1)
     return np.stack([limits, floor]), floors, above, scores
 

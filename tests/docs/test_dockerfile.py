@@ -107,7 +107,8 @@ def test_what_builds_the_wheel_is_taken_from_the_lock_with_its_hashes(tmp_path: 
     (tmp_path / "requirements").symlink_to(ROOT / "requirements")
     subprocess.run(["bash", "-c", line.partition("&&")[0]], cwd=tmp_path, check=True)
     requirement = (tmp_path / "build.lock").read_text()
-    assert re.fullmatch(r"setuptools==\S+( \\\n +--hash=sha256:[0-9a-f]{64})+\n", requirement)
+    hashed = r"( \\\n +--hash=sha256:[0-9a-f]{64})+\n"
+    assert re.fullmatch(rf"cython==\S+{hashed}setuptools==\S+{hashed}", requirement)
 
 
 def test_the_wheel_has_every_package_and_the_command(wheel: zipfile.ZipFile) -> None:

@@ -1,0 +1,55 @@
+"""Quantiles: those of each of many series, leaving out NaN; the twin of `_quantiles.pyx`.
+
+Series are ragged: series i owns `offsets[i]:offsets[i + 1]` of the values. NaN where a series has no value.
+"""
+
+import numpy as np
+
+from myriad.kernels.arrays import Integers, Matrix, Vector
+
+
+def medians(values: Vector, offsets: Integers) -> Vector:
+    """The median of each series, (series,)."""
+    ordered, counts = _ordered(values, offsets)
+    row = np.arange(len(counts))
+    return (
+        ordered[row, np.maximum(counts - 1, 0) // 2] + ordered[row, np.minimum(counts // 2, ordered.shape[1] - 1)]
+    ) / 2
+
+
+def quantiles(values: Vector, offsets: Integers, levels: Vector) -> Matrix:
+    """Quantiles of each series, between the two nearest values as `np.quantile` has them; (series, levels).
+
+    Args:
+        values: (n,).
+        offsets: (series + 1,).
+        levels: between 0 and 1, ascending.
+    """
+    ordered, counts = _ordered(values, offsets)
+    place = levels[None, :] * np.maximum(counts - 1, 0)[:, None]
+    low = np.floor(place).astype(np.int64)
+    share, row = place - low, np.arange(len(counts))[:, None]
+    before, after = ordered[row, low], ordered[row, np.minimum(low + 1, np.maximum(counts - 1, 0)[:, None])]
+    near_after = after - (after - before) * (1 - share)
+    return np.where(share >= 0.5, near_after, before + (after - before) * share)
+
+
+def ranked(values: Vector, offsets: Integers, ranks: Integers) -> Vector:
+    """The value of each series that so many others are not smaller than, (series,); NaN where there are fewer.
+
+    Args:
+        values: (n,).
+        offsets: (series + 1,).
+        ranks: not negative, (series,); 0 for the largest.
+    """
+    ordered, counts = _ordered(values, offsets)
+    place = counts - 1 - ranks
+    return np.where(place >= 0, ordered[np.arange(len(counts)), np.maximum(place, 0)], np.nan)
+
+
+def _ordered(values: Vector, offsets: Integers) -> tuple[Matrix, Integers]:
+    """The values of each series in order, NaN last, (series, longest + 1); and how many are not NaN."""
+    lengths = np.diff(offsets)
+    matrix = np.full((len(lengths), int(lengths.max(initial=0)) + 1), np.nan)
+    matrix[np.arange(matrix.shape[1])[None, :] < lengths[:, None]] = values
+    return np.sort(matrix, axis=1), (~np.isnan(matrix)).sum(axis=1)

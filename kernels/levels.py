@@ -1,0 +1,13 @@
+"""Levels: the recursions of a level, its spread and its smoothing constant."""
+
+from typing import TYPE_CHECKING
+
+from myriad.kernels import compiled
+
+if TYPE_CHECKING or not compiled("levels"):
+    from myriad.kernels._levels_py import MOST_CONSTANTS, clipped_errors, one_step, relative_average
+else:
+    from myriad.kernels._levels import clipped_errors, one_step, relative_average
+    from myriad.kernels._levels_py import MOST_CONSTANTS
+
+__all__ = ["MOST_CONSTANTS", "clipped_errors", "one_step", "relative_average"]

@@ -1,0 +1,12 @@
+"""Quantiles: those of each of many series."""
+
+from typing import TYPE_CHECKING
+
+from myriad.kernels import compiled
+
+if TYPE_CHECKING or not compiled("quantiles"):
+    from myriad.kernels._quantiles_py import medians, quantiles, ranked
+else:
+    from myriad.kernels._quantiles import medians, quantiles, ranked
+
+__all__ = ["medians", "quantiles", "ranked"]

@@ -9,7 +9,7 @@ ARGS ?=
 # The folders that are imported as `myriad.*`.
 PACKAGES := kernels models formats adapters storage training serving cli
 
-.PHONY: install demo check quick test bench-scale bench-speed bench-peers bench-quality bench-adapters bench-soak bench-overload bench-bounds fuzz locust lock clean
+.PHONY: install demo check quick test test-twins bench-scale bench-speed bench-peers bench-quality bench-adapters bench-soak bench-overload bench-bounds fuzz locust lock clean
 
 install: $(VENV)/installed
 
@@ -42,6 +42,10 @@ quick: install
 
 test: check
 	$(BIN)/python -m pytest $(ARGS)
+
+# The whole suite on the kernels' twins in NumPy.
+test-twins: install
+	MYRIAD_KERNELS=0 $(BIN)/python -m pytest $(ARGS)
 
 bench-scale: install
 	$(BIN)/python -m bench.scale $(ARGS)

@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pyarrow.parquet
 
+from myriad import kernels
 from myriad.cli.train import train
 from myriad.models.key import Series
 from myriad.serving.settings import Settings
@@ -45,6 +46,8 @@ def demo(*, exit_: bool, port: int, directory: str) -> None:
     root.mkdir(parents=True)
     (root / MARK).touch()
     synthetic = fleet(end=UNTIL, days=HISTORY_DAYS + 1)
+    if kernels.in_use() != "compiled":
+        click.echo(f"kernels: {kernels.in_use()}; all works, fitting and scoring take longer")
     url = _published(synthetic, root)
     with _Served(url, port) as service:
         _show(synthetic, root, service.address)

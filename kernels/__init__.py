@@ -4,7 +4,7 @@
     _levels_py.py   its twin: the reference it is tested against, and what serves where nothing was compiled
     levels.py       what others import: the one or the other
 
-`MYRIAD_KERNELS=0` takes the twins.
+`MYRIAD_KERNELS=0` takes the twins, for the process that starts with it.
 """
 
 import importlib.util
@@ -13,17 +13,22 @@ import os
 __all__ = ["ENVIRONMENT", "compiled", "in_use"]
 
 ENVIRONMENT = "MYRIAD_KERNELS"
+OFF = ("0", "false", "no", "off")
 NAMES = ("levels", "quantiles", "windows")
 
 
 def compiled(name: str) -> bool:
     """Whether the compiled module of a kernel is to be used: it is there, and not turned off."""
-    return os.environ.get(ENVIRONMENT, "1") != "0" and importlib.util.find_spec(f"{__name__}._{name}") is not None
+    return not _is_off() and importlib.util.find_spec(f"{__name__}._{name}") is not None
 
 
 def in_use() -> str:
     """What is in use, in words: "compiled", or why the twins are."""
-    if os.environ.get(ENVIRONMENT, "1") == "0":
-        return f"NumPy, as {ENVIRONMENT}=0 says"
+    if _is_off():
+        return f"NumPy, as {ENVIRONMENT} says"
     missing = [name for name in NAMES if not compiled(name)]
-    return f"NumPy for {', '.join(missing)}: not compiled, a C compiler was missing" if missing else "compiled"
+    return f"NumPy for {', '.join(missing)}, which could not be compiled" if missing else "compiled"
+
+
+def _is_off() -> bool:
+    return os.environ.get(ENVIRONMENT, "1").lower() in OFF

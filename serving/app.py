@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from myriad import __version__
+from myriad import __version__, kernels
 from myriad.models.key import Series
 from myriad.serving import openapi
 from myriad.serving.auth import Authorizer, JwtRules, read_tokens
@@ -97,6 +97,7 @@ class Health(BaseModel):
     checked_seconds_ago: float | None = None
     stale: bool = Field(default=False, description="the store could not be asked, or its current release not be had")
     problem: str = Field("", description="why it is stale")
+    kernels: str = Field("", description="compiled, or why NumPy is used")
 
 
 def create_app(settings: Settings | None = None) -> Dispatcher:
@@ -227,6 +228,7 @@ class Service:
             checked_seconds_ago=None if checked is None else round(time.time() - checked, 3),
             stale=self._predictor.stale,
             problem=self._follower.problem,
+            kernels=kernels.in_use(),
         )
 
     def _health_listener(self) -> HealthListener | None:

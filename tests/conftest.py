@@ -31,6 +31,7 @@ SLOW = {"serve", "service", "bounded", "closed", "strict", "s3", "bucket", "demo
 SLOW_FOLDERS = ("bench", "cli", "docs", "examples")
 
 END = 1_767_571_200  # 2026-01-05T00:00Z
+KEPT = ("MYRIAD_DATA", "MYRIAD_KERNELS")
 S3_PAGE = 20  # objects in a page of a listing; elsewhere it is 1000
 
 
@@ -100,7 +101,7 @@ def job_of(root: Path, history: pa.Table, **fields: Any) -> JobFile:
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Training jobs keep what is done of them among the tests' files, and nothing else is set."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("MYRIAD_") and name != "MYRIAD_DATA"]:
+        for name in [name for name in os.environ if name.startswith("MYRIAD_") and name not in KEPT]:
             patch.delenv(name)
         patch.setenv("MYRIAD_WORK", str(tmp_path_factory.mktemp("work")))
         yield

@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from myriad import kernels
 from myriad.kernels import NAMES, compiled
 
+ROOT = Path(__file__).parent.parent.parent
 Ragged = tuple[NDArray[np.float64], NDArray[np.int64]]
 VALUE = st.one_of(st.floats(-100, 100), st.sampled_from([0.0, 1e-300, 1e150, -1e150, 7.0, 7.0]))
 GAP = st.just(float("nan"))
@@ -166,4 +168,13 @@ def test_the_environment_turns_them_off() -> None:
         "print(kernels.in_use(), levels.one_step.__module__)"
     )
     told = subprocess.check_output([sys.executable, "-c", code], env={**os.environ, "MYRIAD_KERNELS": "0"}, text=True)
-    assert told == "NumPy, as MYRIAD_KERNELS=0 says myriad.kernels._levels_py\n"
+    assert told == "NumPy, as MYRIAD_KERNELS says myriad.kernels._levels_py\n"
+
+
+def test_what_stands_on_kernels_passes_on_their_twins_too() -> None:
+    """A part of the suite; `make test-twins` runs the whole."""
+    adapters = [f"tests/adapters/test_{name}.py" for name in ("rhythm", "seasonal", "ewma", "mad", "blend")]
+    command = [sys.executable, "-m", "pytest", "-q", "--numprocesses", "0", "tests/models", *adapters]
+    environment = {**os.environ, "MYRIAD_KERNELS": "0"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]

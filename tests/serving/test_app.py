@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from myriad import kernels
 from myriad.models.key import Series
 from myriad.serving.predictor import Predictor
 from myriad.storage.release import Releases
@@ -222,6 +223,7 @@ def test_the_service_is_live_and_ready(published: Published, service: Server) ->
     assert service.client.get("/health/live").json()["status"] == "live"
     ready = service.client.get("/health/ready").json()
     assert (ready["status"], ready["release"]) == ("ready", published.manifest.id)
+    assert ready["kernels"] == kernels.in_use()
 
 
 def test_a_service_of_an_empty_store_gets_ready_after_a_publish_and_follows_later_ones(

@@ -16,6 +16,7 @@ from typing import Any
 import click
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from myriad import formats
@@ -30,7 +31,8 @@ from myriad.cli.common import (
     validated,
 )
 from myriad.formats.columns.cells import SCHEMA
-from myriad.formats.columns.table import grouping_of, labels_of, timestamps
+from myriad.formats.columns.table import Grouping, grouping_of, labels_of
+from myriad.formats.columns.timestamps import LATEST
 from myriad.formats.layout import Layout
 from myriad.formats.left_out import LeftOut
 from myriad.models.ensemble import COMBINES, Combine
@@ -125,11 +127,12 @@ def _parts(file: str, layout: Layout, left_out: LeftOut, seconds: int) -> Iterat
     before, order = SCHEMA.empty_table(), _InOrder(file)
     (found,) = matching([glob.escape(file)])
     for batch in batches(found, layout, left_out, rows=ROWS_AT_ONCE):
-        part = pa.Table.from_batches([batch])
-        order.check(part)
-        table = pa.concat_tables([before, part]).unify_dictionaries()
-        yield table, before.num_rows
-        before = _look_back(table, before.num_rows, seconds)
+        table = pa.concat_tables([before, pa.Table.from_batches([batch])]).unify_dictionaries()
+        rows, back = grouping_of(labels_of(table)), before.num_rows
+        times = table["timestamp"].to_numpy()[rows.order]
+        order.check(rows, times, back)
+        yield table, back
+        before = _look_back(table, rows, times, back, seconds)
 
 
 class _InOrder:
@@ -142,18 +145,24 @@ class _InOrder:
         self._file = file
         self._hashes, self._latest = np.empty(0, np.uint64), np.empty(0, np.int64)
 
-    def check(self, part: pa.Table) -> None:
-        """Take note of a part; raise `InvalidPoints` where it goes back in time."""
-        rows = grouping_of(labels_of(part))
+    def check(self, rows: Grouping, times: NDArray[np.int64], back: int) -> None:
+        """Take note of a part; raise `InvalidPoints` where it goes back in time.
+
+        Args:
+            rows: the series of its rows.
+            times: of these, in order of series.
+            back: how many rows at its beginning are of parts before.
+        """
         if not len(rows.names):
             return
-        times, hashes = timestamps(part)[rows.order], rows.names.hashes
-        first, last = (ends.reduceat(times, rows.offsets[:-1]) for ends in (np.minimum, np.maximum))
+        hashes, starts = rows.names.hashes, rows.offsets[:-1]
+        first = np.minimum.reduceat(np.where(rows.order >= back, times, LATEST + 1), starts)
+        last = np.maximum.reduceat(times, starts)
         known = np.isin(hashes, self._hashes)
         before = np.full(len(hashes), -1, np.int64)
         before[known] = self._latest[np.searchsorted(self._hashes, hashes[known])]
-        if (back := np.flatnonzero(first < before)).size:
-            i = int(back[0])
+        if (early := np.flatnonzero(first < before)).size:
+            i = int(early[0])
             raise InvalidPoints(
                 f"{self._file}: {rows.names[i]} has {_written_out(first[i])} after {_written_out(before[i])}, too far "
                 f"apart to be put in order while a file is read; sort its rows by time"
@@ -195,15 +204,13 @@ def _written(scored: Iterator[pa.Table], output: Path | None) -> Iterator[pa.Tab
             writer.close()
 
 
-def _look_back(table: pa.Table, back: int, seconds: int) -> pa.Table:
+def _look_back(table: pa.Table, rows: Grouping, times: NDArray[np.int64], back: int, seconds: int) -> pa.Table:
     """The rows so many seconds before the last of their series, for series that may go on."""
-    rows = grouping_of(labels_of(table))
-    times = timestamps(table)[rows.order]
-    owner = np.repeat(np.arange(len(rows.names)), np.diff(rows.offsets))
-    last, going_on = np.zeros(len(rows.names), np.int64), np.zeros(len(rows.names), bool)
-    np.maximum.at(last, owner, times)
-    going_on[owner[rows.order >= back]] = True
-    going_on |= last > times.max(initial=0) - seconds
+    if not len(rows.names):
+        return table
+    owner, starts = np.repeat(np.arange(len(rows.names)), np.diff(rows.offsets)), rows.offsets[:-1]
+    last = np.maximum.reduceat(times, starts)
+    going_on = np.logical_or.reduceat(rows.order >= back, starts) | (last > times.max() - seconds)
     return table.take(np.sort(rows.order[going_on[owner] & (times > last[owner] - seconds)]))
 
 

@@ -14,7 +14,7 @@ __all__ = ["ENVIRONMENT", "compiled", "in_use"]
 
 ENVIRONMENT = "MYRIAD_KERNELS"
 OFF = ("0", "false", "no", "off")
-NAMES = ("levels", "quantiles", "windows")
+NAMES = ("groups", "levels", "quantiles", "windows")
 
 
 def compiled(name: str) -> bool:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from myriad.kernels.quantiles import quantiles
 from myriad.models.arrays import Vector
-from myriad.models.points import Points, counted, usual_largest
+from myriad.models.points import Points, counted
 
 DEFAULT_RATE = 1e-4
 """False alarms a point: the share of normal points whose score may exceed 1."""
@@ -95,4 +95,4 @@ def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:
 
 def effect_floor(history: Points) -> Vector:
     """The smallest deviation that may score 1, in the unit of each series, float64 (series,)."""
-    return np.maximum(usual_largest(history) * EFFECT_SHARE, MIN_EFFECT)
+    return np.maximum(history.usual_largest * EFFECT_SHARE, MIN_EFFECT)

@@ -105,6 +105,15 @@ class Points:
             changed.__dict__["owner"] = self.owner
         return changed
 
+    @cached_property
+    def usual_largest(self) -> Vector:
+        """The largest |value| of each series but for the few `RARE` ones, float64 (series,); 0 where there is no value.
+
+        A counter that overflowed once must not be what all else is measured by. Where all others are 0, it is the
+        largest.
+        """
+        return _usual_largest(np.abs(self.values), self.offsets)
+
     def tidied(self) -> "Tidied":
         """Each series in time order, with one value for each timestamp: the last one posted."""
         rising = self.timestamps[1:] > self.timestamps[:-1]
@@ -146,16 +155,8 @@ def counted(values: Vector, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def magnitudes(points: Points) -> Vector:
     """The usual largest |value| of each series, to divide by: 1 where that is 0 or nearly so; float64 (series,)."""
-    usual = usual_largest(points)
+    usual = points.usual_largest
     return np.where(usual > SMALLEST_MAGNITUDE, usual, 1.0)
-
-
-def usual_largest(points: Points) -> Vector:
-    """The largest |value| of each series but for the few `RARE` ones, float64 (series,); 0 where there is no value.
-
-    A counter that overflowed once must not be what all else is measured by. Where all others are 0, it is the largest.
-    """
-    return _usual_largest(np.abs(points.values), points.offsets)
 
 
 def without_wild(points: Points) -> Points:

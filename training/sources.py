@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from myriad.formats.columns.cells import SCHEMA
-from myriad.formats.columns.table import labels_of
+from myriad.formats.columns.table import grouped_by, labels_of
 from myriad.formats.left_out import LeftOut
 from myriad.models.key import shard_of
+from myriad.models.points import ranges
 from myriad.training import files, prometheus
 from myriad.training.job.config import History
 
@@ -151,10 +152,22 @@ class _Files:
         """Sort the rows of some batches into the files."""
         table = pa.Table.from_batches(batches, SCHEMA).unify_dictionaries()
         labels = labels_of(table)
-        regions, hashes = labels.parts[0], labels.host_hashes
-        for code, rows in _groups(labels.codes[0]):
-            for shard, some in _groups(self._shard(regions[code], hashes[rows])):
-                self._append(regions[code], shard, table.take(rows[some]))
+        dictionaries = [pa.array(parts, pa.string()) for parts in labels.parts]
+        values = [table.column(name).to_numpy() for name in ("timestamp", "value")]
+        regions, hosts, _ = labels.parts
+        order, ends = grouped_by(labels.codes[0] * len(hosts) + labels.codes[1], len(regions) * len(hosts))
+        first = order[ends[:-1][np.diff(ends) > 0]]  # a row of each host
+        hashes, region = labels.take(first).host_hashes, labels.codes[0][first]
+        shard = np.empty(len(first), np.int64)
+        for code in np.unique(region).tolist():
+            shard[region == code] = self._shard(regions[code], hashes[region == code])
+        lengths = np.diff(ends)[np.diff(ends) > 0]
+        starts = np.cumsum(lengths) - lengths
+        for code, number in sorted(set(zip(region.tolist(), shard.tolist(), strict=True))):
+            mine = (region == code) & (shard == number)
+            rows = np.sort(order[ranges(starts[mine], lengths[mine])])
+            texts = [_coded(one, codes[rows]) for one, codes in zip(dictionaries, labels.codes, strict=True)]
+            self._append(regions[code], number, pa.table([*texts, *(one[rows] for one in values)], schema=SCHEMA))
 
     def _shard(self, region: str, hashes: Hashes) -> NDArray[np.int64]:
         if callable(self._shards):
@@ -163,26 +176,17 @@ class _Files:
 
     def _append(self, region: str, shard: int, table: pa.Table) -> None:
         path, count = self.written.get((region, shard), (self._directory / f"{len(self.written):06}.arrows", 0))
-        compact = pa.table([_compact(column) for column in table.columns], schema=SCHEMA)
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with path.open("ab" if count else "wb") as file, pa.ipc.new_stream(file, SCHEMA, options=options) as stream:
-            stream.write_table(compact)
+            stream.write_table(table)
         self.written[region, shard] = path, count + table.num_rows
 
 
-def _groups(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Each number there is, with the positions it is at, in order."""
-    order = np.argsort(numbers, kind="stable")
-    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    for positions in np.split(order, starts[1:]) if len(order) else ():
-        yield int(numbers[positions[0]]), positions
-
-
-def _compact(column: pa.ChunkedArray) -> pa.Array:
-    """With no more in a dictionary than its rows need."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+def _coded(texts: pa.Array, codes: NDArray[np.int64]) -> pa.Array:
+    """Labels, with no more in their dictionary than they need."""
+    used = np.bincount(codes, minlength=len(texts)) > 0
+    short = np.cumsum(used, dtype=np.int32) - 1
+    return pa.DictionaryArray.from_arrays(short[codes], texts.filter(pa.array(used)))
 
 
 def _since(times: Any, since: int) -> Any:

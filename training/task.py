@@ -25,8 +25,8 @@ from myriad.training.sources import Partition
 
 COUNTERS_NAMED = 1000
 """In a shard's result."""
-SERIES_AT_ONCE = 128
-"""Fitted together: enough for vectors to pay, few enough for the memory of a worker."""
+SERIES_AT_ONCE = 8
+"""Fitted together: enough for what a call costs, few enough for their history to stay in a cache of the processor."""
 
 
 class Task(NamedTuple):

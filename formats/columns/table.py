@@ -1,5 +1,6 @@
 """Tables of datapoints, a row each, as series with their points."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 
 from myriad.formats.columns import cells
 from myriad.formats.columns.cells import COLUMNS, LABELS
+from myriad.kernels.groups import by_number
 from myriad.models.errors import InvalidKey, InvalidPoints
 from myriad.models.names import Names
-from myriad.models.points import MAX_MAGNITUDE, Points
+from myriad.models.points import MAX_MAGNITUDE, Points, ranges
 
+SPARSE, MANY = 4, 1_000_000
+"""Rows are counted by their codes where there can be so many times as many codes, and this many, at most."""
 NO_VALUE = f"a value is no number, or beyond {MAX_MAGNITUDE:g}"
 
 
@@ -107,13 +111,21 @@ def grouping_of(labels: Names) -> Grouping:
     code = np.zeros(len(labels), np.int64)
     for parts, codes in zip(labels.parts, labels.codes, strict=True):
         code = code * max(len(parts), 1) + codes
-    _, first, dense = np.unique(code, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    owner = rank[dense]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(first)))]).astype(np.int64)
-    names = labels.take(np.sort(first)).compact()
-    return Grouping(names, names.invalid(), np.argsort(owner, kind="stable"), offsets)
+    order, ends = grouped_by(code, math.prod(max(len(parts), 1) for parts in labels.parts))
+    used = np.flatnonzero(np.diff(ends))
+    used = used[np.argsort(order[ends[used]])]  # in order of their first rows
+    lengths = ends[used + 1] - ends[used]
+    names = labels.take(order[ends[used]]).compact()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Grouping(names, names.invalid(), order[ranges(ends[used], lengths)], offsets)
+
+
+def grouped_by(codes: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As `kernels.groups.by_number`; where there may be far more codes than rows, of those that there are."""
+    if size > SPARSE * len(codes) + MANY:
+        found, codes = np.unique(codes, return_inverse=True)
+        size = len(found)
+    return by_number(codes, size)
 
 
 def _encoded(table: pa.Table, name: str) -> tuple[list[Any], NDArray[np.int64]]:

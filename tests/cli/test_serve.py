@@ -46,7 +46,7 @@ def test_an_unknown_flag_is_refused() -> None:
 
 
 def test_a_store_of_another_kind_ends_the_service_in_words() -> None:
-    command = [sys.executable, "-m", "myriad", "serve", "--store", "here", "--port", "0"]
+    command = [sys.executable, "-m", "myriad", "serve", "--store", "ftp://here", "--port", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode != 0
     assert "file:///directory or s3://bucket/prefix" in ended.stderr

@@ -152,6 +152,22 @@ def test_profiles_are_those_of_the_twin(times: list[int]) -> None:
     same(*(module.linear_between(profile, rows, np.array(times, np.int64), 1800) for module in pair("windows")))
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=50))
+def test_rows_are_grouped_as_by_the_twin(numbers: list[int]) -> None:
+    given_ = np.array(numbers, np.int64)
+    (order, offsets), twin = (module.by_number(given_, 10) for module in pair("groups"))
+    assert (order.tolist(), offsets.tolist()) == tuple(one.tolist() for one in twin)
+    assert given_[order].tolist() == sorted(numbers)
+
+
+@pytest.mark.parametrize("wrong", [-1, 10])
+def test_a_number_there_is_no_group_for_is_refused(wrong: int) -> None:
+    for module in pair("groups"):
+        with pytest.raises(ValueError, match="not between 0 and 9"):
+            module.by_number(np.array([0, wrong]), 10)
+
+
 def test_a_window_mean_depends_on_its_own_points_only() -> None:
     times, values = 60 * np.arange(1, 101), np.random.default_rng(0).normal(size=100)
     windows, needed, one = np.array([900]), np.array([[1]]), np.zeros(100, np.int64)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from myriad.models.errors import InvalidPoints
-from myriad.models.points import Points, magnitudes, ranges, usual_largest, without_wild
+from myriad.models.points import Points, magnitudes, ranges, without_wild
 
 Posted = list[list[tuple[int, float]]]
 POSTED = st.lists(st.lists(st.tuples(st.integers(0, 20), st.floats(-1e150, 1e150)), max_size=30), max_size=5)
@@ -86,7 +86,7 @@ def test_tidy_points_stay_as_they_are(posted: Posted) -> None:
 def test_magnitudes_are_largest_absolute_values_and_1_where_there_is_none() -> None:
     some = points([[(1, -5.0), (2, 3.0)], [(1, 0.0)], [], [(1, float("nan")), (2, 1e-200)], [(1, 1e-300)]])
     assert magnitudes(some).tolist() == [5.0, 1.0, 1.0, 1e-200, 1.0]
-    assert usual_largest(some).tolist() == [5.0, 0.0, 0.0, 1e-200, 1e-300]
+    assert some.usual_largest.tolist() == [5.0, 0.0, 0.0, 1e-200, 1e-300]
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_the_usual_largest_value_is_that_of_all_but_a_thousandth_and_one_at_leas
     draw = np.random.default_rng(0)
     values = draw.permutation(np.arange(1.0, count + 1)) * draw.choice([-1, 1], count)
     gappy = np.insert(values, 3, [np.nan] * 50)
-    assert usual_largest(of_values(values, gappy)).tolist() == [largest, largest]
+    assert of_values(values, gappy).usual_largest.tolist() == [largest, largest]
 
 
 def test_where_all_others_are_0_the_largest_value_is_the_usual_one() -> None:
-    assert usual_largest(of_values([*[0.0] * 5000, -7.0])).tolist() == [7.0]
+    assert of_values([*[0.0] * 5000, -7.0]).usual_largest.tolist() == [7.0]
 
 
 def test_a_counter_that_overflowed_once_is_not_what_all_else_is_measured_by() -> None:

@@ -469,3 +469,13 @@ def test_prometheus_is_asked_for_the_latest_days(tmp_path: Path, monkeypatch: py
     rows = partition.table().to_pylist()
     assert rows[0] == ROW | {"timestamp": END - DAY, "value": 2.0}
     assert (len(rows), rows[-1]["timestamp"]) == (25, END)
+
+
+def test_a_dictionary_that_has_a_label_twice_is_read_as_if_it_had_it_once(tmp_path: Path) -> None:
+    hosts = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 1]), pa.array(["a", "b", "a"]))
+    table = pa.table({name: [value] * 4 for name, value in ROW.items()}).set_column(1, "host", hosts)
+    pq.write_table(table, tmp_path / "h.parquet")
+    for shards in (1, 8):
+        (tmp_path / str(shards)).mkdir()
+        parts = sorted_out(tmp_path / str(shards), files=(f"{tmp_path}/h.parquet",), shards=shards)
+        assert sorted(row["host"] for one in parts for row in one.table().to_pylist()) == ["a", "a", "b", "b"]

@@ -1,0 +1,3 @@
+from myriad.kernels.arrays import Integers
+
+def by_number(numbers: Integers, size: int) -> tuple[Integers, Integers]: ...

@@ -14,7 +14,7 @@ PACKAGES := kernels models formats adapters storage training serving cli
 install: $(VENV)/installed
 
 # What serving and the demo need: a fifth of what the tests do.
-$(VENV)/serving: requirements/serve.lock pyproject.toml $(wildcard kernels/*.pyx)
+$(VENV)/serving: requirements/serve.lock pyproject.toml $(wildcard kernels/*.pyx kernels/*.pxi)
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found; name one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	sed -n -E '/^(cython|setuptools)==/,/[^\\]$$/p' requirements/dev.lock > $(VENV)/build.lock

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from myriad.kernels import compiled
 
-if TYPE_CHECKING or not compiled("groups"):
+if TYPE_CHECKING or not compiled():
     from myriad.kernels._groups_py import by_number
 else:
-    from myriad.kernels._groups import by_number
+    from myriad.kernels._compiled import by_number
 
 __all__ = ["by_number"]

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from myriad.kernels import compiled
 
-if TYPE_CHECKING or not compiled("levels"):
+if TYPE_CHECKING or not compiled():
     from myriad.kernels._levels_py import MOST_CONSTANTS, clipped_errors, one_step, relative_average
 else:
-    from myriad.kernels._levels import clipped_errors, one_step, relative_average
+    from myriad.kernels._compiled import clipped_errors, one_step, relative_average
     from myriad.kernels._levels_py import MOST_CONSTANTS
 
 __all__ = ["MOST_CONSTANTS", "clipped_errors", "one_step", "relative_average"]

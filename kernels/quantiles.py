@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from myriad.kernels import compiled
 
-if TYPE_CHECKING or not compiled("quantiles"):
+if TYPE_CHECKING or not compiled():
     from myriad.kernels._quantiles_py import medians, quantiles, ranked
 else:
-    from myriad.kernels._quantiles import medians, quantiles, ranked
+    from myriad.kernels._compiled import medians, quantiles, ranked
 
 __all__ = ["medians", "quantiles", "ranked"]

@@ -1,7 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Groups, compiled; see `_groups_py` for what each function does."""
-
-import numpy as np
+# Groups, compiled; see `_groups_py` for what each function does.
 
 
 def by_number(const long long[::1] numbers, Py_ssize_t size):

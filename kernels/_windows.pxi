@@ -1,9 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Windows, compiled; see `_windows_py` for what each function does."""
-
-import numpy as np
-
-from libc.math cimport NAN
+# Windows, compiled; see `_windows_py` for what each function does.
 
 
 def window_means(

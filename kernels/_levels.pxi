@@ -1,9 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Levels, compiled; see `_levels_py` for what each function does."""
-
-import numpy as np
-
-from libc.math cimport fabs, sqrt
+# Levels, compiled; see `_levels_py` for what each function does.
 
 
 def one_step(

@@ -1,10 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Quantiles, compiled; see `_quantiles_py` for what each function does."""
-
-import numpy as np
-
-from libc.math cimport NAN, floor
-from libc.stdlib cimport free, malloc
+# Quantiles, compiled; see `_quantiles_py` for what each function does.
 
 
 cdef enum:

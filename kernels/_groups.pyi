@@ -1,3 +1,0 @@
-from myriad.kernels.arrays import Integers
-
-def by_number(numbers: Integers, size: int) -> tuple[Integers, Integers]: ...

@@ -9,7 +9,7 @@ ARGS ?=
 # The folders that are imported as `myriad.*`.
 PACKAGES := kernels models formats adapters storage training serving cli
 
-.PHONY: install demo check quick test test-twins bench-scale bench-speed bench-peers bench-quality bench-adapters bench-soak bench-overload bench-bounds fuzz locust lock clean
+.PHONY: install demo check quick test test-twins bench-scale bench-train bench-predict bench-speed bench-peers bench-quality bench-adapters bench-soak bench-overload bench-bounds fuzz locust lock clean
 
 install: $(VENV)/installed
 
@@ -49,6 +49,12 @@ test-twins: install
 
 bench-scale: install
 	$(BIN)/python -m bench.scale $(ARGS)
+
+bench-train: install
+	$(BIN)/python -m bench.train $(ARGS)
+
+bench-predict: install
+	$(BIN)/python -m bench.predict $(ARGS)
 
 bench-speed: install
 	$(BIN)/python -m bench.speed $(ARGS)

@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.kernels.windows import linear_between
 from myriad.models.arrays import Matrix, Vector
 from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
 from myriad.models.points import Points, magnitudes
@@ -180,8 +181,9 @@ def _garrote(effects: Matrix) -> Matrix:
 
 def _at(effects: Effects, rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Vector:
     """The sum of the effects at each timestamp: linear between the middles of the hours."""
-    low, rise = _between(effects, rows, timestamps // HALF)
-    return low + rise * ((timestamps - HALF) % HOUR / HOUR)
+    by_hour, by_day, by_week = effects
+    of_week = np.tile(by_hour, (1, WEEK_DAYS)) + np.repeat(by_day, DAY_HOURS, axis=1) + by_week
+    return linear_between(of_week, rows, timestamps, HOUR)
 
 
 def _between(effects: Effects, rows: NDArray[np.int64], half: "NDArray[np.int64] | int") -> tuple[Vector, Vector]:

@@ -149,3 +149,41 @@ def quantiles(const double[::1] values, const long long[::1] offsets, const doub
                     found[i, q] = before + (after - before) * share
     free(a)
     return found_array
+
+
+def rolling_medians(
+    const double[::1] values, const long long[::1] offsets, const double[::1] centers, Py_ssize_t lookback, Py_ssize_t prior
+):
+    cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i, j, k, size
+    found_array = np.empty(n)
+    cdef double[::1] found = found_array
+    cdef double[64] ordered
+    cdef double value
+    if not 0 < lookback + prior <= 64 or prior < 1:
+        raise ValueError("between 1 and 64 values have a median, one of them the centre")
+    with nogil:
+        for i in range(series):
+            size = prior
+            for k in range(prior):
+                ordered[k] = centers[i]
+            for j in range(offsets[i], offsets[i + 1]):
+                found[j] = (ordered[(size - 1) // 2] + ordered[size // 2]) / 2
+                if j - lookback >= offsets[i]:
+                    value = values[j - lookback]
+                    if value == value:
+                        k = 0
+                        while ordered[k] != value:
+                            k += 1
+                        size -= 1
+                        while k < size:
+                            ordered[k] = ordered[k + 1]
+                            k += 1
+                value = values[j]
+                if value == value:
+                    k = size
+                    while k > 0 and ordered[k - 1] > value:
+                        ordered[k] = ordered[k - 1]
+                        k -= 1
+                    ordered[k] = value
+                    size += 1
+    return found_array

@@ -7,6 +7,11 @@ import numpy as np
 
 from myriad.kernels.arrays import Integers, Matrix, Vector
 
+MOST_VALUES = 64
+"""That `rolling_medians` are of."""
+POINTS_AT_ONCE = 4096
+"""Points whose medians are computed together, from a row of values each."""
+
 
 def medians(values: Vector, offsets: Integers) -> Vector:
     """The median of each series, (series,)."""
@@ -45,6 +50,34 @@ def ranked(values: Vector, offsets: Integers, ranks: Integers) -> Vector:
     ordered, counts = _ordered(values, offsets)
     place = counts - 1 - ranks
     return np.where(place >= 0, ordered[np.arange(len(counts)), np.maximum(place, 0)], np.nan)
+
+
+def rolling_medians(values: Vector, offsets: Integers, centers: Vector, lookback: int, prior: int) -> Vector:
+    """The median before each value of the `lookback` values before it in its series and `prior` times its centre, (n,).
+
+    Args:
+        values: NaN is left out, (n,).
+        offsets: (series + 1,).
+        centers: (series,).
+        lookback: with `prior` at most 64.
+        prior: at least 1.
+
+    Raises:
+        ValueError: there are more values, or none.
+    """
+    if not 0 < lookback + prior <= MOST_VALUES or prior < 1:
+        raise ValueError("between 1 and 64 values have a median, one of them the centre")
+    owner = np.repeat(np.arange(len(centers)), np.diff(offsets))
+    medians_ = np.empty(len(values))
+    for first in range(0, len(values), POINTS_AT_ONCE):
+        chunk = np.arange(first, min(first + POINTS_AT_ONCE, len(values)))
+        before = chunk[:, None] - np.arange(1, lookback + 1)
+        rows = np.empty((len(chunk), lookback + prior))
+        there = before >= offsets[:-1][owner[chunk], None]
+        rows[:, :lookback] = np.where(there, values[np.maximum(before, 0)], np.nan)
+        rows[:, lookback:] = centers[owner[chunk], None]
+        medians_[chunk] = medians(rows.ravel(), np.arange(len(chunk) + 1) * rows.shape[1])
+    return medians_
 
 
 def _ordered(values: Vector, offsets: Integers) -> tuple[Matrix, Integers]:

@@ -21,7 +21,7 @@ MYRIAD = str(Path(sys.executable).with_name("myriad"))
 def synth(store: str, series: int, seed: int = 7) -> dict[str, Any]:
     """Publish a reference fleet with `myriad synth`; how long that took and how large the release is."""
     started = time.perf_counter()
-    output = _run("synth", "--series", str(series), "--seed", str(seed), "--store", store)
+    output = run("synth", "--series", str(series), "--seed", str(seed), "--store", store)
     seconds, releases = time.perf_counter() - started, Releases(open_store(store))
     manifest = msgspec.json.encode(releases.manifest(output["release"]))
     return {
@@ -39,11 +39,11 @@ def synth(store: str, series: int, seed: int = 7) -> dict[str, Any]:
 def warm(store: str, directory: Path) -> dict[str, float]:
     """Download a fleet into a local directory with `myriad warm`; the seconds and bytes that took."""
     started = time.perf_counter()
-    output = _run("warm", "--store", store, "--local-directory", str(directory), MYRIAD_LOCAL_BYTES=str(LOCAL_BYTES))
+    output = run("warm", "--store", store, "--local-directory", str(directory), MYRIAD_LOCAL_BYTES=str(LOCAL_BYTES))
     return {"seconds": time.perf_counter() - started, "bytes": output["bytes"]}
 
 
-def _run(*arguments: str, **environment: str) -> Mapping[str, Any]:
+def run(*arguments: str, **environment: str) -> Mapping[str, Any]:
     """The JSON that a command prints.
 
     Raises:

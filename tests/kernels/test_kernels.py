@@ -150,6 +150,19 @@ def test_profiles_are_those_of_the_twin(times: list[int]) -> None:
 
 
 @settings(deadline=None)
+@given(ragged(st.one_of(VALUE, GAP)), st.integers(1, 5))
+def test_rolling_medians_are_those_of_the_twin(series: Ragged, lookback: int) -> None:
+    centers = positive(len(series[1]) - 1, -50, 50)
+    same(*(module.rolling_medians(*series, centers, lookback, 2) for module in pair("quantiles")))
+
+
+def test_medians_of_more_values_than_there_is_room_for_are_refused() -> None:
+    for module in pair("quantiles"):
+        with pytest.raises(ValueError, match="between 1 and 64"):
+            module.rolling_medians(np.ones(2), np.array([0, 2]), np.ones(1), 60, 5)
+
+
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=50))
 def test_rows_are_grouped_as_by_the_twin(numbers: list[int]) -> None:
     given_ = np.array(numbers, np.int64)

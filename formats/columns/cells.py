@@ -36,6 +36,8 @@ NAME_ZONE = "name its time zone: --timezone, or timezone in a job's history"
 MAX_NUMBER_LENGTH = 400
 """Characters of a number in text: `repr(1e-308)` written out has 310."""
 
+_WHOLE = r"^[0-8]?[0-9]{1,18}$"
+"""What an int64 surely holds."""
 _NUMBER = r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,3})?$"
 _THOUSANDS = r"^[-+]?[0-9]{1,3}((,[0-9]{3})+\.[0-9]+|(,[0-9]{3}){2,})$"
 """Commas that can be nothing but thousands': before a point, or several. `1,003` alone may be 1.003 as well."""
@@ -157,15 +159,22 @@ def _by_distinct(array: pa.Array, read: Callable[[pa.Array], pa.Array]) -> pa.Ar
 
 def _times_of_text(texts: pa.Array, zone: str | None) -> pa.Array:
     trimmed = pc.utf8_trim_whitespace(texts)
-    may_be = pc.and_(pc.match_substring_regex(trimmed, _NUMBER), pc.less_equal(pc.utf8_length(trimmed), MAX_LENGTH))
-    is_number = pc.fill_null(may_be, False).to_numpy(zero_copy_only=False)
     seconds = np.full(len(texts), -1, np.int64)
     # Nanoseconds have more digits than a float64: whole numbers are read as such.
-    numbers = [int(one) if one.isdigit() else float(one) for one in trimmed.filter(pa.array(is_number)).to_pylist()]
-    seconds[is_number] = seconds_of(np.array(numbers, object)) if numbers else []
-    others = trimmed.filter(pa.array(~is_number)).to_pylist()
-    seconds[~is_number] = seconds_of(np.array(others, object), zone) if others else []
+    is_whole, is_number = _matching(trimmed, _WHOLE), _matching(trimmed, _NUMBER)
+    seconds[is_whole] = seconds_of(trimmed.filter(pa.array(is_whole)).cast(pa.int64()).to_numpy())
+    numbers, others = (trimmed.filter(pa.array(one)).to_pylist() for one in (is_number & ~is_whole, ~is_number))
+    seconds[is_number & ~is_whole] = seconds_of(
+        np.array([int(one) if one.isdigit() else float(one) for one in numbers], object)
+    )
+    seconds[~is_number] = seconds_of(np.array(others, object), zone)
     return pa.array(seconds, mask=seconds < 0)
+
+
+def _matching(texts: pa.Array, pattern: str) -> NDArray[np.bool_]:
+    """Which texts are short enough for a time and match."""
+    found = pc.and_(pc.match_substring_regex(texts, pattern), pc.less_equal(pc.utf8_length(texts), MAX_LENGTH))
+    return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _whole_seconds(array: pa.Array, zone: str | None) -> pa.Array:

@@ -165,7 +165,9 @@ def test_an_empty_cell_is_null_and_an_empty_text_in_quotes_is_text() -> None:
     assert hosts(HEAD + 'r,,m,1,1\nr,"",m,1,1\n') == [None, b""]
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xfe,x", gzip.compress(b"region", mtime=0), gzip.compress(b"x")[:-4]])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xfe,x", gzip.compress(b"region", mtime=0), gzip.compress(b"x", mtime=0)[:-4]]
+)
 def test_what_is_no_csv_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidPoints, match=r"h\.csv: "):
         read(data)

@@ -2,6 +2,7 @@
 
 import click
 
+from myriad import kernels
 from myriad.cli.common import json_option, show_rows
 from myriad.serving.settings import Settings
 
@@ -16,4 +17,6 @@ def settings(*, as_json: bool) -> None:
          "meaning": field.description}
         for name, field in Settings.model_fields.items()
     ]  # fmt: skip
+    meaning = "0 for NumPy in place of compiled loops, in every command"
+    rows.append({"variable": kernels.ENVIRONMENT, "value": kernels.in_use(), "default": "1", "meaning": meaning})
     show_rows(rows, as_json=as_json)

@@ -97,7 +97,7 @@ class Health(BaseModel):
     checked_seconds_ago: float | None = None
     stale: bool = Field(default=False, description="the store could not be asked, or its current release not be had")
     problem: str = Field("", description="why it is stale")
-    kernels: str = Field("", description="compiled, or why NumPy is used")
+    kernels: str | None = Field(None, description="compiled, or why NumPy is used")
 
 
 def create_app(settings: Settings | None = None) -> Dispatcher:

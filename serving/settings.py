@@ -55,7 +55,6 @@ class Settings(BaseSettings):
     tls_key: str = Field("", description="PEM file of its private key")
     tls_client_ca: str = Field("", description="PEM file of the authorities a client's certificate has to be of")
     trust: str = Field("", description="PEM file of public keys; a release has to be signed by one of them")
-    kernels: bool = Field(True, description="Whether compiled loops are used, where there are any; else NumPy's")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged")
     shutdown_seconds: int = Field(20, ge=0, description="How long a stopping worker may finish requests")
 

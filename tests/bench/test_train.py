@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize(("name", "goals"), [("train", 5), ("predict", 2)])

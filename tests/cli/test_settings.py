@@ -1,12 +1,14 @@
 """`myriad settings`."""
 
+from myriad import kernels
 from myriad.serving.settings import Settings
 from tests.cli.conftest import ran, told
 
 
 def test_every_setting_is_listed_with_its_variable_value_and_meaning() -> None:
     rows = {row["variable"]: row for row in told("settings")}
-    assert rows.keys() == {f"MYRIAD_{name.upper()}" for name in Settings.model_fields}
+    assert rows.keys() == {f"MYRIAD_{name.upper()}" for name in (*Settings.model_fields, "kernels")}
+    assert rows["MYRIAD_KERNELS"]["value"] == kernels.in_use()
     assert all(row["meaning"] for row in rows.values())
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from myriad import __version__, cli
 from myriad.models.errors import MyriadError
 
-_NOT_COMMANDS = {"main", "common"}
+_NOT_COMMANDS = {"main", "common", "layout"}
 
 
 class _Commands(click.Group):

@@ -20,16 +20,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from myriad import formats
-from myriad.cli.common import (
-    LAYOUT_FLAGS,
-    history_of,
-    json_option,
-    layout_options,
-    show,
-    store_option,
-    told,
-    validated,
-)
+from myriad.cli.common import json_option, show, store_option
+from myriad.cli.layout import history_of, layout_options, told, validated, with_flags
 from myriad.formats.columns.cells import SCHEMA
 from myriad.formats.columns.table import Grouping, grouping_of, labels_of
 from myriad.formats.columns.timestamps import LATEST
@@ -116,10 +108,7 @@ def _history(file: str, job: str | None, flags: dict[str, Any]) -> History:
     """Where the file has what, from a job or from flags."""
     if job is None:
         return validated(History, history_of([file], flags))
-    if given := [name for name in LAYOUT_FLAGS if flags[name]]:
-        raise click.UsageError(f"the job says in its history what --{given[0]} would")
-    history = JobFile.load(job).history
-    return history if flags["left_out"] is None else history.model_copy(update={"left_out": flags["left_out"]})
+    return with_flags(JobFile.load(job).history, flags, "the job")
 
 
 def _parts(file: str, layout: Layout, left_out: LeftOut, seconds: int) -> Iterator[tuple[pa.Table, int]]:

@@ -9,20 +9,8 @@ import click
 from tqdm import tqdm
 
 from myriad import adapters
-from myriad.cli.common import (
-    LAYOUT_FLAGS,
-    force_option,
-    history_of,
-    json_option,
-    layout_options,
-    show,
-    sign_option,
-    signer_of,
-    told,
-    validated,
-    weight_list,
-    window_list,
-)
+from myriad.cli.common import force_option, json_option, show, sign_option, signer_of, weight_list, window_list
+from myriad.cli.layout import history_of, layout_options, told, validated, with_flags
 from myriad.models.calibration import DEFAULT_RATE
 from myriad.models.windows import MIN_COVERAGE
 from myriad.storage.url import open_store
@@ -163,13 +151,10 @@ def _job(files: tuple[str, ...], flags: dict[str, Any]) -> JobFile:
     if any(name.endswith(JOB_FILES) for name in files):
         if len(files) > 1:
             raise click.UsageError("a job is one YAML file, and names its data itself")
-        if given := [name for name in LAYOUT_FLAGS if flags[name]]:
-            raise click.UsageError(f"a job says in its history what --{given[0]} would")
         job = JobFile.load(files[0], flags["allow_env"])
-        open_store(flags["store"] or job.store)
-        if flags["left_out"] is not None:
-            job = job.model_copy(update={"history": job.history.model_copy(update={"left_out": flags["left_out"]})})
-        return job.model_copy(update={"store": flags["store"]}) if flags["store"] else job
+        store, history = flags["store"] or job.store, with_flags(job.history, flags, "a job")
+        open_store(store)
+        return job.model_copy(update={"store": store, "history": history})
     if not flags["store"]:
         raise click.UsageError("Missing option '--store' (env var: 'MYRIAD_STORE').")
     open_store(flags["store"])

@@ -7,6 +7,7 @@
 `MYRIAD_KERNELS=0` takes the twins, for the process that starts with it.
 """
 
+import functools
 import importlib.util
 import os
 
@@ -16,6 +17,7 @@ ENVIRONMENT = "MYRIAD_KERNELS"
 OFF = ("0", "false", "no", "off")
 
 
+@functools.cache
 def compiled() -> bool:
     """Whether the compiled kernels are to be used: they are there, and not turned off."""
     return not _is_off() and importlib.util.find_spec(f"{__name__}._compiled") is not None

@@ -1,31 +1,12 @@
-from myriad.kernels.arrays import Integers, Matrix, Vector
-
-def by_number(numbers: Integers, size: int) -> tuple[Integers, Integers]: ...
-def one_step(
-    values: Vector,
-    offsets: Integers,
-    levels: Vector,
-    variances: Vector,
-    drifts: Vector,
-    noises: Vector,
-    kept: Vector,
-    added: Vector,
-    clip: float,
-    min_factor: float,
-    max_factor: float,
-) -> tuple[Vector, Vector]: ...
-def relative_average(
-    values: Vector, offsets: Integers, smoothing: Vector, clip: float, low: float, high: float
-) -> Vector: ...
-def clipped_errors(
-    values: Vector, offsets: Integers, first: Vector, limits: Vector, alphas: Matrix
-) -> tuple[Matrix, Matrix]: ...
-def medians(values: Vector, offsets: Integers) -> Vector: ...
-def quantiles(values: Vector, offsets: Integers, levels: Vector) -> Matrix: ...
-def ranked(values: Vector, offsets: Integers, ranks: Integers) -> Vector: ...
-def window_means(
-    times: Integers, values: Vector, offsets: Integers, windows: Integers, needed: Integers, regime: Integers
-) -> Matrix: ...
-def combined(scores: Matrix, weights: Vector, how: int) -> Vector: ...
-def linear_between(profile: Matrix, rows: Integers, times: Integers, apart: int) -> Vector: ...
-def rolling_medians(values: Vector, offsets: Integers, centers: Vector, lookback: int, prior: int) -> Vector: ...
+# What is compiled has the functions of the twins.
+from myriad.kernels._groups_py import by_number as by_number
+from myriad.kernels._levels_py import clipped_errors as clipped_errors
+from myriad.kernels._levels_py import one_step as one_step
+from myriad.kernels._levels_py import relative_average as relative_average
+from myriad.kernels._quantiles_py import medians as medians
+from myriad.kernels._quantiles_py import quantiles as quantiles
+from myriad.kernels._quantiles_py import ranked as ranked
+from myriad.kernels._quantiles_py import rolling_medians as rolling_medians
+from myriad.kernels._windows_py import combined as combined
+from myriad.kernels._windows_py import linear_between as linear_between
+from myriad.kernels._windows_py import window_means as window_means

@@ -3,6 +3,7 @@
     MyriadError
     ├── InvalidKey         a region, host, metric or window that cannot address a model
     ├── InvalidPoints      datapoints that cannot be scored
+    │   └── MissingColumn  a table without a column that is needed
     ├── BadRequest         a body that is not a request
     │   └── Malformed      a body that is not of the type or coding it says it is
     ├── TooLarge           telemetry beyond a bound
@@ -52,6 +53,10 @@ class InvalidPoints(MyriadError, ValueError):
     def __init__(self, why: str, at: int | None = None) -> None:
         super().__init__(why)
         self.at = at
+
+
+class MissingColumn(InvalidPoints):
+    """A table or a file lacks a column."""
 
 
 class BadRequest(MyriadError):

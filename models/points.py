@@ -112,7 +112,10 @@ class Points:
         A counter that overflowed once must not be what all else is measured by. Where all others are 0, it is the
         largest.
         """
-        return _usual_largest(np.abs(self.values), self.offsets)
+        sizes = np.abs(self.values)
+        usual = _but_rare(sizes, self.offsets)
+        largest = usual if usual.all() else ranked(sizes, self.offsets, np.zeros(len(self), np.int64))
+        return np.nan_to_num(np.where(usual > 0, usual, largest))
 
     def tidied(self) -> "Tidied":
         """Each series in time order, with one value for each timestamp: the last one posted."""
@@ -168,12 +171,6 @@ def without_wild(points: Points) -> Points:
     distance = np.abs(points.values - medians(points.values, points.offsets)[points.owner])
     usual = _but_rare(distance, points.offsets)[points.owner]
     return points.where((distance <= WILD * usual) | (usual == 0) | (points.lengths < LEAST_TO_JUDGE)[points.owner])
-
-
-def _usual_largest(sizes: Vector, offsets: NDArray[np.int64]) -> Vector:
-    usual = _but_rare(sizes, offsets)
-    largest = usual if usual.all() else ranked(sizes, offsets, np.zeros(len(usual), np.int64))
-    return np.nan_to_num(np.where(usual > 0, usual, largest))
 
 
 def _but_rare(sizes: Vector, offsets: NDArray[np.int64]) -> Vector:

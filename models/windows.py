@@ -73,7 +73,7 @@ DEFAULT_WINDOWS = (Window(60), Window(900), Window(3600))
 
 def usual_step(points: Points) -> NDArray[np.int64]:
     """The usual time between the latest points of each series, in seconds, at least 1; int64 (series,)."""
-    if len(points) and points.lengths.min() > 1 and (step := _common_step(points)):
+    if step := _common_step(points):
         return np.full(len(points), step)
     firsts = np.maximum(points.offsets[1:] - LATELY, points.offsets[:-1])
     lengths = points.offsets[1:] - firsts
@@ -95,7 +95,7 @@ class Regimes(NamedTuple):
 
 def regimes(points: Points) -> Regimes:
     """A stretch for each `LATELY` points of each series, counted from its last: intervals change over the years."""
-    if len(points) and points.lengths.min() > 1 and (step := _common_step(points)):
+    if step := _common_step(points):
         return Regimes(np.full(len(points), step), points.owner)
     counts = -(-points.lengths // LATELY)
     owner = np.repeat(np.arange(len(points)), counts)
@@ -131,13 +131,14 @@ def aggregate(
 
 
 def _common_step(points: Points) -> int:
-    """The time between consecutive points if it is the same throughout all series, else 0."""
+    """The time between consecutive points if it is the same throughout all series of at least two, else 0."""
+    if not len(points) or points.lengths.min() < 2:
+        return 0
     gaps = points.timestamps[1:] - points.timestamps[:-1]
     same_series = np.ones(len(gaps), bool)
-    inner = points.offsets[1:-1]
-    same_series[inner[(inner > 0) & (inner < len(points.timestamps))] - 1] = False
+    same_series[points.offsets[1:-1] - 1] = False
     gaps = gaps[same_series]
-    return int(gaps[0]) if len(gaps) and (gaps == gaps[0]).all() else 0
+    return int(gaps[0]) if (gaps == gaps[0]).all() else 0
 
 
 def _usual_steps(times: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from myriad.models.ensemble import COMBINES, MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, Malformed
 from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH
 from myriad.models.windows import Window
-from myriad.serving.decode import check_hosts, decode_json, parse_windows, without_nan
+from myriad.serving.decode import check_hosts, decode_json, parse_windows
 from myriad.serving.encode import host_answers
 from myriad.serving.scoring import Scores
 from myriad.serving.tabular import TableQuery, answer_table, is_window
@@ -149,7 +149,7 @@ def accepted_media_type(accept: str, default: str) -> str:
 
 
 def _from_json(body: bytes, bounds: Bounds) -> BulkRequest:
-    fields = decode_json(msgspec.json.Decoder(dict[str, Raw]), without_nan(body))
+    fields = decode_json(msgspec.json.Decoder(dict[str, Raw]), body)
     _check_column_count(len(fields) - len(fields.keys() & {*_Options.__struct_fields__}))
     options = _parse_options({name: fields.pop(name) for name in _Options.__struct_fields__ if name in fields})
     columns = {}

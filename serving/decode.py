@@ -167,7 +167,7 @@ def parse(body: bytes, bounds: Bounds) -> ParsedRequest:
     try:
         request = _decoded(_STRICT, body)
     except msgspec.ValidationError as exc:
-        request, labels, points, bad = _parse_leniently(without_nan(body), exc, bounds)
+        request, labels, points, bad = _parse_leniently(body, exc, bounds)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Malformed(f"the body is not JSON: {exc}") from exc
     else:

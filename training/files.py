@@ -15,9 +15,12 @@ from myriad import formats
 from myriad.formats.base import ROWS, readable
 from myriad.formats.layout import Layout
 from myriad.formats.left_out import Example, LeftOut
-from myriad.models.errors import InvalidPoints, Unavailable
+from myriad.models.errors import InvalidPoints, MissingColumn, Unavailable
 
-COLUMNS_SHOWN = 30
+HOW_TO_NAME = (
+    "Say what it is called (--columns, or columns in a job's history), or, of a label, what it is in every row "
+    "(--region, --host, --metric, or constants)"
+)
 
 
 class File(NamedTuple):
@@ -89,19 +92,16 @@ def batches(
         left_out.add(Example(file.url, row, "", repr(text), why))
 
     with _reachable(file.url), file.system.open_input_file(file.path) as source:
-        demanded = layout.demanded(file.constants)
-        there = kind.column_names(source)
-        if missing := [name for name in demanded if name not in there]:
-            raise InvalidPoints(
-                f"column {missing[0]!r} is missing; the columns are {', '.join(there[:COLUMNS_SHOWN])}. Say what it is "
-                "called (--columns, or columns in a job's history), or, of a label, what it is in every row (--region, "
-                "--host, --metric, or constants)"
-            )
-        valued = layout.values_of(there, file.constants)
-        columns, rows = [*demanded, *valued], max(rows // max(len(valued), 1), 1)
+        columns = layout.demanded(file.constants)
+        if layout.wide:
+            valued = layout.values_of(kind.column_names(source), file.constants)
+            columns, rows = [*columns, *valued], max(rows // max(len(valued), 1), 1)
         parts = kind.batches(source, columns, rows=rows, skipped=skip, time_column=layout.timestamp, wanted=wanted)
-        for part in parts:
-            yield from layout.read(file.url, part, file.constants, left_out)
+        try:
+            for part in parts:
+                yield from layout.read(file.url, part, file.constants, left_out)
+        except MissingColumn as exc:
+            raise InvalidPoints(f"{exc}. {HOW_TO_NAME}") from exc
 
 
 def latest(file: File, time_column: str) -> int:

@@ -156,13 +156,13 @@ class _Files:
         values = [table.column(name).to_numpy() for name in ("timestamp", "value")]
         regions, hosts, _ = labels.parts
         order, ends = grouped_by(labels.codes[0] * len(hosts) + labels.codes[1], len(regions) * len(hosts))
-        first = order[ends[:-1][np.diff(ends) > 0]]  # a row of each host
+        used = np.flatnonzero(np.diff(ends))
+        starts, lengths = ends[used], ends[used + 1] - ends[used]
+        first = order[starts]  # a row of each host
         hashes, region = labels.take(first).host_hashes, labels.codes[0][first]
         shard = np.empty(len(first), np.int64)
         for code in np.unique(region).tolist():
             shard[region == code] = self._shard(regions[code], hashes[region == code])
-        lengths = np.diff(ends)[np.diff(ends) > 0]
-        starts = np.cumsum(lengths) - lengths
         for code, number in sorted(set(zip(region.tolist(), shard.tolist(), strict=True))):
             mine = (region == code) & (shard == number)
             rows = np.sort(order[ranges(starts[mine], lengths[mine])])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from myriad.formats.columns import cells
 from myriad.formats.columns.cells import COLUMNS, LABELS
 from myriad.kernels.groups import by_number
-from myriad.models.errors import InvalidKey, InvalidPoints
+from myriad.models.errors import InvalidKey, InvalidPoints, MissingColumn
 from myriad.models.names import Names
 from myriad.models.points import MAX_MAGNITUDE, Points, ranges
 
@@ -87,11 +87,11 @@ def unscorable(points: Points, *values: NDArray[np.float64]) -> dict[int, Invali
 
 
 def demand(columns: Sequence[str], there: Sequence[str]) -> None:
-    """Raise `InvalidPoints` for a column that is missing among those of a table, or there several times."""
+    """Raise `MissingColumn` for one that is not among those of a table, `InvalidPoints` for one there several times."""
     for name in columns:
         if (count := list(there).count(name)) != 1:
-            what = "is missing" if count == 0 else "is there several times"
-            raise InvalidPoints(f"column {name!r} {what}; the columns are {', '.join(there[:30])}")
+            error, what = (MissingColumn, "is missing") if count == 0 else (InvalidPoints, "is there several times")
+            raise error(f"column {name!r} {what}; the columns are {', '.join(there[:30])}")
 
 
 def labels_of(table: pa.Table) -> Names:

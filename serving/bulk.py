@@ -19,7 +19,7 @@ from myriad.models.ensemble import COMBINES, MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, Malformed
 from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH
 from myriad.models.windows import Window
-from myriad.serving.decode import check_hosts, decode_json, parse_windows
+from myriad.serving.decode import check_hosts, decode_json, echoed, parse_windows
 from myriad.serving.encode import host_answers
 from myriad.serving.scoring import Scores
 from myriad.serving.tabular import TableQuery, answer_table, is_window
@@ -109,7 +109,7 @@ def _reasons(query: TableQuery) -> list[dict[str, Any]]:
     names, grouping = query.grouping.names, query.grouping
     return [
         {
-            **dict(zip(LABELS, [part and part[:MAX_PART_LENGTH] for part in names[i]], strict=True)),
+            **dict(zip(LABELS, [part and echoed(part) for part in names[i]], strict=True)),
             "row": int(grouping.order[grouping.offsets[i]]),
             "detail": str(query.bad[i]),
         }

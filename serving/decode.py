@@ -210,8 +210,13 @@ def parse_windows(texts: Sequence[str] | None) -> tuple[Window, ...] | None:
 
 def _echoed(label: Labels) -> Labels:
     """The labels of a series that cannot be one, as they are repeated in the answer."""
-    region, host, metric = (part if len(part) <= MAX_PART_LENGTH else part[:MAX_ECHO] for part in label)
+    region, host, metric = map(echoed, label)
     return region, host, metric
+
+
+def echoed(part: str) -> str:
+    """A label as it is repeated in an answer: of one that is too long to be any, the beginning."""
+    return part if len(part) <= MAX_PART_LENGTH else part[:MAX_ECHO]
 
 
 def _check_options(request: PredictRequest, windows: tuple[Window, ...] | None, *, single: bool) -> None:

@@ -315,11 +315,11 @@ def _window_values(
     manifest: Manifest, query: Query, windows: tuple[Window, ...], steps: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """The value of each window at each point, float64 (W, n)."""
+    if query.values is None and not manifest.rates:
+        return aggregate(query.points, windows, steps, manifest.coverage)
     missing = np.full(len(query.points.values), np.nan)
     if query.values is not None:
         return np.stack([query.values.get(window, missing) for window in windows])
-    if not manifest.rates:
-        return aggregate(query.points, windows, steps, manifest.coverage)
     is_counter = np.array([manifest.is_counter(metric) for metric in query.names.parts[2]], np.bool_)
     rates, kept = as_rates(query.points, is_counter[query.names.codes[2]])
     values = np.tile(missing, (len(windows), 1))

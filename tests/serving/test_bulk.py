@@ -183,6 +183,12 @@ def test_a_bad_series_is_answered_with_its_reason(media_type: str, service: Serv
     ]
 
 
+def test_no_more_is_repeated_of_a_label_that_is_too_long_than_its_beginning(service: Server) -> None:
+    answer = post(service, json.dumps(ROW | {"host": ["h" * 100 + "x" * 500]}).encode(), JSON).json()
+    assert answer["host"] == ["h" * 100]
+    assert answer["bad_series"][0]["host"] == "h" * 100
+
+
 def test_no_more_than_some_reasons_are_answered(service: Server) -> None:
     columns = {name: column * 50 for name, column in ROW.items()} | {"host": [f"{i}\n" for i in range(50)]}
     answer = post(service, json.dumps(columns).encode(), JSON).json()

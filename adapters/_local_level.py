@@ -16,67 +16,9 @@ The spread is multiplied by `factor`, which grows while innovations are larger t
 while they are smaller.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-from myriad.kernels import levels
-from myriad.models.arrays import Vector
 from myriad.models.points import Points, ranges
-from myriad.models.robust import STD_TO_MEAN_DEVIATION
-
-CLIP = 4.0
-"""Larger innovations count as this many spreads."""
-
-
-class InitialState(NamedTuple):
-    """The state before the first point; every array is float64 (series,).
-
-    Attributes:
-        level: the expected first value.
-        spread: the standard deviation of one-step errors, once the gain has settled.
-        alpha: the gain once settled, which is the smoothing constant of the level.
-        uncertainty: the standard deviation of `level`, in spreads.
-        widening: the smoothing constant of the spread.
-    """
-
-    level: Vector
-    spread: Vector
-    alpha: Vector
-    uncertainty: Vector
-    widening: Vector
-
-
-def one_step(points: Points, start: InitialState, bounds: tuple[float, float]) -> tuple[Vector, Vector]:
-    """One-step predictions and their spreads, both float64 (n,): of each point from those before it.
-
-    Args:
-        points: tidied; values may be NaN.
-        start: of each series.
-        bounds: of the spread, as multiples of the fitted one.
-    """
-    variance, drift, noise = _variances(start)
-    kept, added = 1 - start.widening, start.widening / STD_TO_MEAN_DEVIATION
-    state = (start.level, variance, drift, noise, kept, added)
-    return levels.one_step(points.values, points.offsets, *state, CLIP, *bounds)
-
-
-def relative_average(
-    points: Points, usual: Vector, smoothing: Vector, clip: float, bounds: tuple[float, float]
-) -> Vector:
-    """The exponential moving average, before each point, of values over their usual size; float64 (n,).
-
-        average = average + smoothing * (min(value / usual, clip * average) - average), starting at 1
-
-    Args:
-        points: tidied; values are not negative, and NaN leaves the average as it is.
-        usual: the usual size of the values of each series, positive, float64 (series,).
-        smoothing: the smoothing constant of each series, float64 (series,).
-        clip: a value counts as at most this many times the average.
-        bounds: of the average.
-    """
-    relative = points.values / usual[points.owner]
-    return levels.relative_average(relative, points.offsets, smoothing, clip, *bounds)
 
 
 def latest(points: Points, count: int) -> Points:
@@ -84,10 +26,3 @@ def latest(points: Points, count: int) -> Points:
     lengths = np.minimum(points.lengths, count)
     positions = ranges(points.offsets[1:] - lengths, lengths)
     return Points(points.timestamps[positions], points.values[positions], np.append(0, np.cumsum(lengths)))
-
-
-def _variances(start: InitialState) -> tuple[Vector, Vector, Vector]:
-    """The level's variance and its drift a step, in observation variances, and an observation's standard deviation."""
-    drift = start.alpha**2 / np.maximum(1 - start.alpha, 1e-6)  # the steady state's gain is then alpha
-    noise = start.spread * np.sqrt(1 - start.alpha)  # the settled one-step spread is then `spread`
-    return (start.uncertainty * start.spread / noise) ** 2, drift, noise

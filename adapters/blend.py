@@ -14,37 +14,34 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.adapters._local_level import relative_average
 from myriad.adapters.mad import Mad
 from myriad.adapters.rhythm import Rhythm
 from myriad.adapters.seasonal import Seasonal
+from myriad.kernels import predictors
+from myriad.kernels.predictors import AVERAGE_CLIP as CLIP
+from myriad.kernels.predictors import BLEND_THRESHOLD as THRESHOLD
+from myriad.kernels.predictors import LINEAR
 from myriad.models import calibration
 from myriad.models.arrays import Vector
-from myriad.models.base import Arrays, Fit, Model, Param, Prediction
+from myriad.models.base import Arrays, Fit, Model, Param
 from myriad.models.points import Points
 from myriad.models.windows import usual_step
 
 MEMBERS: tuple[type[Model], ...] = (Rhythm, Mad, Seasonal)
-LINEAR = 2.0
-"""A member's score counts in full up to here and by its logarithm beyond, so that no member outvotes the others."""
 AVERAGE_HALF_LIFE = 86_400
 """Of the moving average of the combined score, in seconds."""
-AVERAGE_BOUNDS = (0.5, 30.0)
-"""Of that average, as multiples of the usual combined score."""
-CLIP = 8.0
-"""A combined score counts as at most this many times the average: an incident raises the average slowly."""
 MIN_USUAL = 1e-6
 MIN_FLOOR = float(np.finfo(np.float64).tiny)
-THRESHOLD = 3.9
-"""The threshold of a member that could not be tuned, in spreads: a normal distribution exceeds it at the default rate.
-
-The spread of the blend is its half band divided by this, so that its own threshold is of the same size.
-"""
 
 
 class Blend(Model):
-    """A row of each member, and the mean of their combined score."""
+    """A row of each member, and the mean of their combined score.
 
+    The score is not proportional to the deviation from the members' weighted mean. So the band depends on the value:
+    its width is the one at which the deviation of this value gives the combined score.
+    """
+
+    kernel = predictors.Blend
     version = sum(100**place * member.version for place, member in enumerate(MEMBERS))
 
     params: ClassVar = {
@@ -90,7 +87,7 @@ class Blend(Model):
             prediction = uncalibrated.predict(rows, held_out)
             thresholds = _thresholds(prediction.score, held_out, rate)
             members.append(member.calibrated(thresholds, floor))
-            half_band = np.maximum(_half_band(prediction) * thresholds[held_out.owner], floor[held_out.owner])
+            half_band = np.maximum(prediction.half_band * thresholds[held_out.owner], floor[held_out.owner])
             scores.append(np.abs(held_out.values - prediction.expected) / half_band)
         combined = _combined(scores)
         owner, count = held_out.owner, np.maximum(held_out.lengths, 1)
@@ -98,22 +95,6 @@ class Blend(Model):
         usual = np.bincount(owner, np.minimum(combined, limit[owner]), self.rows) / count
         common = [{name: member.arrays[name] for name in self.common} for member in members]
         return {**_prefixed(common), "usual": self.params["usual"].cast(np.maximum(usual, MIN_USUAL))}
-
-    def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """The mean of the members' expected values, weighted by the inverse of their bands, and the combined score.
-
-        The score is not proportional to the deviation from that mean. So the band depends on the value: its width is
-        the one at which the deviation of this value gives the combined score.
-        """
-        predictions = [member.predict(rows, points) for member in self._members()]
-        expected, default_spread = _weighted_mean(predictions)
-        combined = _combined([prediction.score for prediction in predictions])
-        usual, smoothing = (self.arrays[name][rows].astype(np.float64) for name in ("usual", "widening"))
-        average = relative_average(points.with_values(combined), usual, smoothing, CLIP, AVERAGE_BOUNDS)
-        deviation = np.abs(points.values - expected)
-        defined = (deviation > 0) & (combined > 0)
-        spread = average / THRESHOLD * np.divide(deviation, combined, out=default_spread, where=defined)
-        return self.banded(points.values, expected, self.half_band(np.repeat(rows, points.lengths), spread))
 
     def _members(self) -> list[Model]:
         members = []
@@ -146,19 +127,3 @@ def _combined(scores: list[Vector]) -> Vector:
     for score in scores:
         total += np.where(score > LINEAR, LINEAR * (1 + np.log(np.maximum(score, LINEAR) / LINEAR)), score)
     return total / len(scores)
-
-
-def _weighted_mean(predictions: list[Prediction]) -> tuple[Vector, Vector]:
-    """The mean of the expected values with weights 1 / half band, and the harmonic mean of the half bands."""
-    half_bands = [_half_band(prediction) for prediction in predictions]
-    narrowest = np.minimum.reduce(half_bands)
-    weights = [narrowest / half_band for half_band in half_bands]
-    total = np.add.reduce(weights)
-    weighted = [prediction.expected * weight for prediction, weight in zip(predictions, weights, strict=True)]
-    return np.add.reduce(weighted) / total, narrowest * len(predictions) / total
-
-
-def _half_band(prediction: Prediction) -> Vector:
-    """Half the width of the band, at least half the distance between neighbouring floats."""
-    width = np.maximum(prediction.upper - prediction.lower, np.spacing(np.abs(prediction.expected)))
-    return width / 2

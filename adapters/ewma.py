@@ -3,12 +3,13 @@
 from typing import ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from myriad.adapters._local_level import CLIP, InitialState, latest, one_step
+from myriad.adapters._local_level import latest
+from myriad.kernels import predictors
 from myriad.kernels.levels import clipped_errors
+from myriad.kernels.predictors import CLIP
 from myriad.kernels.quantiles import medians
-from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
+from myriad.models.base import Fit, Model, Param, split_by_length
 from myriad.models.points import Points, magnitudes
 from myriad.models.robust import MEAN_DEVIATION_TO_STD, ROUNDING
 
@@ -16,14 +17,13 @@ MIN_POINTS = 30
 ALPHAS = (0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
 FIT_POINTS = 3000
 """The smoothing constant is chosen on this many of the latest points."""
-WIDENING = 0.03
-SPREAD_BOUNDS = (0.7, 3.0)
 MIN_SPREAD = 1e-290
 
 
 class Ewma(Model):
     """A local level and the spread of its one-step errors."""
 
+    kernel = predictors.Ewma
     params: ClassVar = {
         "level": Param("<f8", digits=24),
         "spread": Param("<f8", positive=True, digits=10),  # of one-step errors once settled
@@ -54,11 +54,3 @@ class Ewma(Model):
             "uncertainty": np.clip(overall / spread, 0.1, 1e4),
         }
         return Fit(cls.uncalibrated(arrays), kept, refused)
-
-    def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """One-step predictions: of each point from those before it."""
-        fitted = {name: self.arrays[name][rows].astype(np.float64) for name in self.params}
-        start = InitialState(**fitted, widening=np.full(len(rows), WIDENING))
-        expected, spread = one_step(points, start, SPREAD_BOUNDS)
-        half_band = self.half_band(np.repeat(rows, points.lengths), spread)
-        return self.banded(points.values, expected, half_band)

@@ -6,19 +6,16 @@ Neither bursts in the history nor those among the last points widen the band.
 from typing import ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from myriad.kernels import predictors
+from myriad.kernels.predictors import LOOKBACK, PRIOR
 from myriad.kernels.quantiles import rolling_medians
 from myriad.models.arrays import Vector
-from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
+from myriad.models.base import Fit, Model, Param, split_by_length
 from myriad.models.points import Points, magnitudes
 from myriad.models.robust import MAD_TO_STD, ROUNDING
 
 MIN_POINTS = 30
-LOOKBACK = 30
-"""The median is that of this many points."""
-PRIOR = 3
-"""The fitted centre counts as this many points more: at the start of a request there are no others."""
 FIT_POINTS = 3000
 """The spread is estimated from this many of the latest points."""
 MIN_MEAN_SHARE = 0.25
@@ -28,6 +25,7 @@ MIN_MEAN_SHARE = 0.25
 class Mad(Model):
     """A rolling median and the median absolute deviation from it."""
 
+    kernel = predictors.Mad
     params: ClassVar = {
         "center": Param("<f8", digits=24),
         "spread": Param("<f8", positive=True, digits=10),
@@ -44,12 +42,6 @@ class Mad(Model):
         min_spread = np.finfo(np.float64).tiny * 1e15
         arrays = {"center": center * size, "spread": np.maximum(np.maximum(spread, ROUNDING) * size, min_spread)}
         return Fit(cls.uncalibrated(arrays), kept, refused)
-
-    def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """The median of up to 30 points before each, together with the centre."""
-        at = np.repeat(rows, points.lengths)
-        expected = rolling_medians(points.values, points.offsets, self.arrays["center"][rows], LOOKBACK, PRIOR)
-        return self.banded(points.values, expected, self.half_band(at, self.arrays["spread"][at]))
 
 
 def _center_and_spread(values: Vector) -> tuple[float, float]:

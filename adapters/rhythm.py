@@ -12,12 +12,13 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.adapters._local_level import InitialState, latest, one_step
+from myriad.adapters._local_level import latest
+from myriad.kernels import predictors
 from myriad.kernels.levels import clipped_errors
 from myriad.kernels.quantiles import medians
 from myriad.kernels.windows import linear_between
 from myriad.models.arrays import Matrix, Vector
-from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
+from myriad.models.base import Fit, Model, Param, split_by_length
 from myriad.models.points import Points, magnitudes
 from myriad.models.robust import MEAN_DEVIATION_TO_STD, ROUNDING, nan_median
 from myriad.models.windows import usual_step
@@ -35,7 +36,6 @@ MIN_HALF_LIFE = 0.3
 """In points. It gives nearly the last value as the level."""
 SPREAD_HALF_LIFE = 86_400
 """In seconds."""
-SPREAD_BOUNDS = (0.5, 30.0)
 FIRST_POINTS = 100
 """The level starts at their median."""
 CLIP = 6.0
@@ -50,6 +50,7 @@ MAX_EFFECT = 6e4
 class Rhythm(Model):
     """A profile of 48 half hours, a level with its smoothing constant, and the spread of one-step errors."""
 
+    kernel = predictors.Rhythm
     params: ClassVar = {
         "level": Param("<f8", digits=24),
         "spread": Param("<f8", positive=True, digits=10),  # of one-step errors once settled
@@ -80,15 +81,6 @@ class Rhythm(Model):
             "profile": np.clip(profile / spread[:, None], -MAX_EFFECT, MAX_EFFECT),
         }
         return Fit(cls.uncalibrated(arrays), kept, refused)
-
-    def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """One-step predictions: the level after the points before, plus the profile at the time of day."""
-        at = np.repeat(rows, points.lengths)
-        profile = _at(self.arrays["profile"][rows], points.owner, points.timestamps) * self.arrays["spread"][at]
-        names = ("level", "spread", "alpha", "uncertainty", "widening")
-        start = InitialState(*(self.arrays[name][rows].astype(np.float64) for name in names))
-        level, spread = one_step(points.with_values(points.values - profile), start, SPREAD_BOUNDS)
-        return self.banded(points.values, level + profile, self.half_band(at, spread))
 
 
 def _at(profile: NDArray[np.floating], rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Vector:

@@ -11,13 +11,14 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.kernels import predictors
 from myriad.kernels.windows import linear_between
 from myriad.models.arrays import Matrix, Vector
-from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
+from myriad.models.base import Fit, Model, Param, split_by_length
 from myriad.models.points import Points, magnitudes
 from myriad.models.robust import MAD_TO_STD, MEAN_DEVIATION_TO_STD, ROUNDING, nan_median
 
-HOUR, HALF, DAY_HOURS, WEEK_DAYS, WEEK_HOURS = 3600, 1800, 24, 7, 168
+HOUR, DAY_HOURS, WEEK_DAYS, WEEK_HOURS = 3600, 24, 7, 168
 MIN_POINTS = 30
 MAX_WEEKS = 52
 """Older points count as those of the week a year ago."""
@@ -38,6 +39,7 @@ Effects = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]
 class Seasonal(Model):
     """A level for each hour of the week, interpolated between hours, and a spread for each hour of the day."""
 
+    kernel = predictors.Seasonal
     params: ClassVar = {
         "center": Param("<f8", digits=20),
         "unit": Param("<f8", positive=True, digits=10),
@@ -71,31 +73,6 @@ class Seasonal(Model):
             "spread": np.clip(spread / unit[:, None], 0.05, 1e4),
         }
         return Fit(cls.uncalibrated(arrays), kept, refused)
-
-    def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """The interpolated level at each point's time, with the spread of its hour."""
-        starts, lengths = _runs(points)
-        row, halves = np.repeat(rows, points.lengths)[starts], points.timestamps[starts] // HALF
-        # If all points are of one half hour, its effects are one column each, and taking from columns is faster.
-        half = int(halves[0]) if len(halves) and (halves == halves[0]).all() else halves
-        unit = self.arrays["unit"][row]
-        low, rise = _between((self.arrays["hour"], self.arrays["day"], self.arrays["week"]), row, half)
-        spread = unit * _column(self.arrays["spread"], row, half // 2 % DAY_HOURS)
-        level, slope, band = self.arrays["center"][row] + unit * low, unit * rise, self.half_band(row, spread)
-        if len(starts) < len(points.timestamps):
-            level, slope, band = (np.repeat(each, lengths) for each in (level, slope, band))
-        expected = level + slope * ((points.timestamps - HALF) % HOUR / HOUR)
-        return self.banded(points.values, expected, band)
-
-
-def _runs(points: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Runs of points of one series in the same half hour, which share their effects: their first points and lengths."""
-    half = points.timestamps // HALF
-    new = np.ones(len(half) + 1, bool)  # the end too
-    np.not_equal(half[1:], half[:-1], out=new[1:-1])
-    new[points.offsets] = True
-    starts = np.flatnonzero(new)
-    return starts[:-1], starts[1:] - starts[:-1]
 
 
 class _Hourly:
@@ -184,32 +161,6 @@ def _at(effects: Effects, rows: NDArray[np.int64], timestamps: NDArray[np.int64]
     by_hour, by_day, by_week = effects
     of_week = np.tile(by_hour, (1, WEEK_DAYS)) + np.repeat(by_day, DAY_HOURS, axis=1) + by_week
     return linear_between(of_week, rows, timestamps, HOUR)
-
-
-def _between(effects: Effects, rows: NDArray[np.int64], half: "NDArray[np.int64] | int") -> tuple[Vector, Vector]:
-    """The sum of the effects in the last middle of an hour, and the rise to the next middle, both (n,).
-
-    Args:
-        effects: of all rows.
-        rows: of each point.
-        half: half hours since the epoch, of each point or of all.
-    """
-    hour = (half - 1) // 2
-    low = _level(effects, rows, hour)
-    return low, _level(effects, rows, hour + 1) - low
-
-
-def _level(effects: Effects, rows: NDArray[np.int64], hour: "NDArray[np.int64] | int") -> Vector:
-    by_hour, by_day, by_week = effects
-    in_week = hour % WEEK_HOURS
-    level = _column(by_hour, rows, in_week % DAY_HOURS).astype(np.float64)
-    return level + _column(by_day, rows, in_week // DAY_HOURS) + _column(by_week, rows, in_week)
-
-
-def _column(
-    array: NDArray[np.floating], rows: NDArray[np.int64], column: "NDArray[np.int64] | int"
-) -> NDArray[np.floating]:
-    return array[:, column][rows] if isinstance(column, int) else array[rows, column]
 
 
 def _nanmean(values: Matrix, axis: int) -> Matrix:

@@ -52,7 +52,7 @@ def serve(**flags: Any) -> None:
 def _run(settings: Settings) -> None:
     import uvicorn
 
-    from myriad.serving.protocol import BoundedHttpProtocol
+    from myriad.serving.plain import PlainProtocol
 
     # uvicorn finishes what it accepted and then raises the signal anew: that is a good end.
     signal.signal(signal.SIGTERM, lambda *_: None)
@@ -68,7 +68,7 @@ def _run(settings: Settings) -> None:
         access_log=False,
         log_config=_logging(settings.log_level.upper()),
         loop="myriad.serving.event_loop:Loop",
-        http=BoundedHttpProtocol,
+        http=PlainProtocol,
         ws="none",
         timeout_keep_alive=settings.keep_alive_seconds,
         ssl_certfile=settings.tls_cert or None,

@@ -1,12 +1,25 @@
 # What is compiled has the functions of the twins.
+from myriad.kernels._bodies_py import one_series as one_series
 from myriad.kernels._groups_py import by_number as by_number
+from myriad.kernels._json_text_py import columns as columns
+from myriad.kernels._json_text_py import joined as joined
 from myriad.kernels._levels_py import clipped_errors as clipped_errors
 from myriad.kernels._levels_py import one_step as one_step
 from myriad.kernels._levels_py import relative_average as relative_average
+from myriad.kernels._predictors_py import Blend as Blend
+from myriad.kernels._predictors_py import Ewma as Ewma
+from myriad.kernels._predictors_py import Mad as Mad
+from myriad.kernels._predictors_py import Predictor as Predictor
+from myriad.kernels._predictors_py import Rhythm as Rhythm
+from myriad.kernels._predictors_py import Seasonal as Seasonal
 from myriad.kernels._quantiles_py import medians as medians
 from myriad.kernels._quantiles_py import quantiles as quantiles
 from myriad.kernels._quantiles_py import ranked as ranked
 from myriad.kernels._quantiles_py import rolling_medians as rolling_medians
+from myriad.kernels._scoring_py import Table as Table
+from myriad.kernels._scoring_py import find as find
+from myriad.kernels._scoring_py import mixed as mixed
+from myriad.kernels._scoring_py import score as score
 from myriad.kernels._windows_py import combined as combined
 from myriad.kernels._windows_py import linear_between as linear_between
 from myriad.kernels._windows_py import window_means as window_means

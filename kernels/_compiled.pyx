@@ -6,10 +6,14 @@ One extension has them all: what Cython makes for arrays is much longer than the
 
 import numpy as np
 
-from libc.math cimport NAN, fabs, floor, sqrt
-from libc.stdlib cimport free, malloc
+from libc.math cimport NAN, ceil, fabs, floor, fmax, fmin, log, log10, sqrt
+from libc.stdlib cimport calloc, free, malloc
 
 include "_groups.pxi"
 include "_levels.pxi"
 include "_quantiles.pxi"
 include "_windows.pxi"
+include "_predictors.pxi"
+include "_scoring.pxi"
+include "_json_text.pxi"
+include "_bodies.pxi"

@@ -1,6 +1,35 @@
 # Levels, compiled; see `_levels_py` for what each function does.
 
 
+cdef void follow_level(
+    const double* values, Py_ssize_t n, double level, double variance, double drift, double noise, double keep,
+    double add, double clip, double min_factor, double max_factor, double* levels, double* spreads,
+) noexcept nogil:
+    """The level and the spread before each value of one series.
+
+    No step waits for a division: |innovation| * factor is the smaller of |error| / base and clip * factor.
+    """
+    cdef double factor = 1.0, known = -1.0, base = 0, gain = 0, error, limit, value, before, after
+    cdef Py_ssize_t j
+    for j in range(n):
+        if variance != known:  # it settles
+            known = variance
+            base, gain = noise * sqrt(variance + 1), variance / (variance + 1)
+        levels[j], spreads[j] = level, base * factor
+        value = values[j]
+        if value == value:
+            error = value - level
+            limit = clip * (base * factor)
+            before = fabs(error) / base
+            after = clip * factor
+            factor = factor * keep + add * (after if before > after else before)
+            factor = min_factor if factor < min_factor else (max_factor if factor > max_factor else factor)
+            error = limit if error > limit else (-limit if error < -limit else error)
+            level = level + gain * error
+            variance = gain
+        variance = variance + drift
+
+
 def one_step(
     const double[::1] values,
     const long long[::1] offsets,
@@ -14,29 +43,16 @@ def one_step(
     double min_factor,
     double max_factor,
 ):
-    cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i, j
+    cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i
     expected_array, spread_array = np.empty(n), np.empty(n)
     cdef double[::1] expected = expected_array, spreads = spread_array
-    cdef double level, variance, drift, noise, keep, add, factor, total, spread, gain, value, innovation
     with nogil:
         for i in range(series):
-            level, variance, drift, noise = levels[i], variances[i], drifts[i], noises[i]
-            keep, add, factor = kept[i], added[i], 1.0
-            for j in range(offsets[i], offsets[i + 1]):
-                total = variance + 1
-                spread = noise * sqrt(total) * factor
-                gain = variance / total
-                expected[j] = level
-                spreads[j] = spread
-                value = values[j]
-                if value == value:
-                    innovation = (value - level) / spread
-                    innovation = clip if innovation > clip else (-clip if innovation < -clip else innovation)
-                    level = level + gain * spread * innovation
-                    factor = factor * (fabs(innovation) * add + keep)
-                    factor = min_factor if factor < min_factor else (max_factor if factor > max_factor else factor)
-                    variance = gain
-                variance = variance + drift
+            if offsets[i] < offsets[i + 1]:
+                follow_level(
+                    &values[offsets[i]], offsets[i + 1] - offsets[i], levels[i], variances[i], drifts[i], noises[i],
+                    kept[i], added[i], clip, min_factor, max_factor, &expected[offsets[i]], &spreads[offsets[i]],
+                )
     return expected_array, spread_array
 
 

@@ -26,12 +26,14 @@ def one_step(
 ) -> tuple[Vector, Vector]:
     """The level and the spread before each value, both (n,); NaN is a gap.
 
-        innovation = (value - level) / spread                        within ±clip
+        spread     = base * factor                                   where base = noise * sqrt(variance + 1)
+        error      = value - level
         gain       = variance / (variance + 1)
-        level      = level + gain * spread * innovation
-        factor     = factor * (|innovation| * added + kept)          within its bounds, starting at 1
+        level      = level + gain * error                            the error within ±clip * spread
+        factor     = factor * kept + added * |error| / base          at most clip * factor of the last, within bounds
         variance   = gain + drift                                    or variance + drift after a gap
-        spread     = noise * sqrt(variance + 1) * factor
+
+    The factor starts at 1. So |error| / spread, the innovation, moves the factor by added * |innovation| of itself.
 
     Args:
         values: (n,).
@@ -51,14 +53,13 @@ def one_step(
     level, variance, factor = levels.copy(), variances.copy(), np.ones(len(levels))
     with np.errstate(over="ignore", invalid="ignore"):  # infinite innovations are clipped
         for step, value in enumerate(matrix):
-            total = variance + 1
-            spread, gain = noises * np.sqrt(total) * factor, variance / total
-            expected[step], spreads[step] = level, spread
-            known = ~np.isnan(value)
-            innovation = np.minimum(np.maximum((value - level) / spread, -clip), clip)
-            level = np.where(known, level + gain * spread * innovation, level)
-            moved = np.minimum(np.maximum(factor * (np.abs(innovation) * added + kept), min_factor), max_factor)
-            factor = np.where(known, moved, factor)
+            base, gain = noises * np.sqrt(variance + 1), variance / (variance + 1)
+            expected[step], spreads[step] = level, base * factor
+            known, limit = ~np.isnan(value), clip * (base * factor)
+            error = np.minimum(np.maximum(value - level, -limit), limit)
+            level = np.where(known, level + gain * error, level)
+            moved = factor * kept + added * np.minimum(np.abs(value - expected[step]) / base, clip * factor)
+            factor = np.where(known, np.minimum(np.maximum(moved, min_factor), max_factor), factor)
             variance = np.where(known, gain, variance) + drifts
     return expected.T[inside], spreads.T[inside]
 

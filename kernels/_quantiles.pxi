@@ -75,12 +75,12 @@ cdef Py_ssize_t gathered(const double[::1] values, Py_ssize_t first, Py_ssize_t 
     return n
 
 
-cdef double* scratch(const long long[::1] offsets) except NULL:
-    """Room for the longest series."""
+cdef double* scratch(const long long[::1] offsets, Py_ssize_t times=1) except NULL:
+    """Room for so many times the longest series."""
     cdef Py_ssize_t longest = 1, i
     for i in range(offsets.shape[0] - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
-    cdef double* room = <double*>malloc(longest * sizeof(double))
+    cdef double* room = <double*>malloc(times * longest * sizeof(double))
     if room == NULL:
         raise MemoryError
     return room
@@ -151,39 +151,49 @@ def quantiles(const double[::1] values, const long long[::1] offsets, const doub
     return found_array
 
 
+cdef void roll_medians(
+    const double* values, Py_ssize_t n, double center, Py_ssize_t lookback, Py_ssize_t prior, double* found
+) noexcept nogil:
+    """The rolling medians of one series; `lookback` and `prior` are at most 64 together."""
+    cdef Py_ssize_t j, k, size = prior
+    cdef double[64] ordered
+    cdef double value
+    for k in range(prior):
+        ordered[k] = center
+    for j in range(n):
+        found[j] = (ordered[(size - 1) // 2] + ordered[size // 2]) / 2
+        if j >= lookback:
+            value = values[j - lookback]
+            if value == value:
+                k = 0
+                while ordered[k] != value:
+                    k += 1
+                size -= 1
+                while k < size:
+                    ordered[k] = ordered[k + 1]
+                    k += 1
+        value = values[j]
+        if value == value:
+            k = size
+            while k > 0 and ordered[k - 1] > value:
+                ordered[k] = ordered[k - 1]
+                k -= 1
+            ordered[k] = value
+            size += 1
+
+
 def rolling_medians(
     const double[::1] values, const long long[::1] offsets, const double[::1] centers, Py_ssize_t lookback, Py_ssize_t prior
 ):
-    cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i, j, k, size
+    cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i
     found_array = np.empty(n)
     cdef double[::1] found = found_array
-    cdef double[64] ordered
-    cdef double value
     if not 0 < lookback + prior <= 64 or prior < 1:
         raise ValueError("between 1 and 64 values have a median, one of them the centre")
     with nogil:
         for i in range(series):
-            size = prior
-            for k in range(prior):
-                ordered[k] = centers[i]
-            for j in range(offsets[i], offsets[i + 1]):
-                found[j] = (ordered[(size - 1) // 2] + ordered[size // 2]) / 2
-                if j - lookback >= offsets[i]:
-                    value = values[j - lookback]
-                    if value == value:
-                        k = 0
-                        while ordered[k] != value:
-                            k += 1
-                        size -= 1
-                        while k < size:
-                            ordered[k] = ordered[k + 1]
-                            k += 1
-                value = values[j]
-                if value == value:
-                    k = size
-                    while k > 0 and ordered[k - 1] > value:
-                        ordered[k] = ordered[k - 1]
-                        k -= 1
-                    ordered[k] = value
-                    size += 1
+            if offsets[i] < offsets[i + 1]:
+                roll_medians(
+                    &values[offsets[i]], offsets[i + 1] - offsets[i], centers[i], lookback, prior, &found[offsets[i]]
+                )
     return found_array

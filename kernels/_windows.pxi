@@ -1,6 +1,43 @@
 # Windows, compiled; see `_windows_py` for what each function does.
 
 
+cdef void means_of(
+    const long long* times, const double* values, Py_ssize_t n, long long window, const long long* needed,
+    const long long* regime, double* suffix, double* means,
+) noexcept nogil:
+    """The means of one series at one window; `regime` says for each point which of `needed` holds, or is NULL.
+
+    A block is the points whose times have the same quotient by the window. `suffix` is the sum from each point to the
+    last of its block.
+    """
+    cdef Py_ssize_t j, k, start = 0, block_start = 0
+    cdef long long edge = times[n - 1] // window * window
+    cdef double total = values[n - 1], prefix = 0.0
+    suffix[n - 1] = total
+    for j in range(n - 2, -1, -1):
+        if times[j] >= edge:
+            total = values[j] + total
+        else:
+            total = values[j]
+            edge = times[j] // window * window
+        suffix[j] = total
+    edge = (times[0] // window + 1) * window
+    for j in range(n):
+        if times[j] >= edge:
+            edge = (times[j] // window + 1) * window
+            block_start, prefix = j, 0.0
+        prefix = prefix + values[j]
+        while times[start] <= times[j] - window:
+            start += 1
+        k = j - start + 1
+        if k < needed[regime[j] if regime != NULL else 0]:
+            means[j] = NAN
+        elif start < block_start:
+            means[j] = (suffix[start] + prefix) / k
+        else:  # the block begins after the window does, or with it
+            means[j] = prefix / k
+
+
 def window_means(
     const long long[::1] times,
     const double[::1] values,
@@ -9,43 +46,20 @@ def window_means(
     const long long[:, ::1] needed,
     const long long[::1] regime,
 ):
-    cdef Py_ssize_t n = times.shape[0], series = offsets.shape[0] - 1, w, i, j, first, start, end, k, block_start
-    cdef long long window, block
+    cdef Py_ssize_t n = times.shape[0], series = offsets.shape[0] - 1, w, i, first
     means_array = np.empty((windows.shape[0], n))
-    suffix_array = np.empty(n)
     cdef double[:, ::1] means = means_array
-    cdef double[::1] suffix = suffix_array
-    cdef double prefix, total
+    cdef double* suffix = scratch(offsets)
     with nogil:
         for w in range(windows.shape[0]):
-            window = windows[w]
             for i in range(series):
-                first, end = offsets[i], offsets[i + 1]
-                if first == end:
-                    continue
-                # The sums from each point to the last of its block, whose times have the same quotient by the window.
-                total = values[end - 1]
-                suffix[end - 1] = total
-                for j in range(end - 2, first - 1, -1):
-                    if times[j] // window == times[j + 1] // window:
-                        total = values[j] + total
-                    else:
-                        total = values[j]
-                    suffix[j] = total
-                start, prefix, block, block_start = first, 0.0, times[first] // window, first
-                for j in range(first, end):
-                    if times[j] // window != block:
-                        block, block_start, prefix = times[j] // window, j, 0.0
-                    prefix = prefix + values[j]
-                    while times[start] <= times[j] - window:
-                        start += 1
-                    k = j - start + 1
-                    if k < needed[w, regime[j]]:
-                        means[w, j] = NAN
-                    elif start < block_start:
-                        means[w, j] = (suffix[start] + prefix) / k
-                    else:  # the block begins after the window does, or with it
-                        means[w, j] = prefix / k
+                first = offsets[i]
+                if first < offsets[i + 1]:
+                    means_of(
+                        &times[first], &values[first], offsets[i + 1] - first, windows[w], &needed[w, 0],
+                        &regime[first], suffix, &means[w, first],
+                    )
+    free(suffix)
     return means_array
 
 

@@ -1,6 +1,7 @@
 """Model: the base class of adapters. Fitted models of one kind are the rows of its arrays."""
 
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.kernels.predictors import Predictor
+from myriad.kernels.scoring import Predicts
 from myriad.models.arrays import Vector
 from myriad.models.calibration import MAX_THRESHOLD
 from myriad.models.errors import ArtifactCorrupt, HistoryUnusable, NotReducible
@@ -29,7 +32,7 @@ ROUNDED = 1.01
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model expected at each point, its band, and the score; every array is float64 (n,).
+    """What a model expected at each point, half its band, and the score; every array is float64 (n,).
 
         score = |value - expected| / half the band
 
@@ -38,9 +41,18 @@ class Prediction:
     """
 
     expected: Vector
-    lower: Vector
-    upper: Vector
+    half_band: Vector
     score: Vector
+
+    @property
+    def lower(self) -> Vector:
+        """The lower edge of the band."""
+        return self.expected - self.half_band
+
+    @property
+    def upper(self) -> Vector:
+        """The upper edge of the band."""
+        return self.expected + self.half_band
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,9 @@ class Model(ABC):
     fitted_types: ClassVar[tuple[str, ...]] = ()
     """The classes of the library, as `module.Name`, whose fitted objects `reduced` accepts."""
 
+    kernel: ClassVar[type[Predictor] | None] = None
+    """The compiled loop that predicts; where there is none, `predict` is overridden."""
+
     params: ClassVar[Mapping[str, Param]]
     """The arrays of the model, without `threshold` and `floor`, which every model has."""
 
@@ -195,14 +210,22 @@ class Model(ABC):
         """
         raise NotReducible(f"a fitted {type(fitted).__name__} cannot be a row of {cls.name()}")
 
-    @abstractmethod
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
-        """The prediction of row `rows[i]` for the points of series i.
+        """The prediction of row `rows[i]` for the points of series i, by the kernel unless it is overridden.
 
         Args:
             rows: int64 (series,).
             points: tidied; values may be NaN.
         """
+        if self.kernel is None:
+            raise NotImplementedError(f"{self.name()} has neither a kernel nor a `predict` of its own")
+        expected, half_band = self.predictor.predict(rows, points.timestamps, points.values, points.offsets)
+        return self.banded(points.values, expected, half_band)
+
+    @functools.cached_property
+    def predictor(self) -> Predicts:
+        """What predicts, as the scoring kernel calls it: the model's own kernel, or the model."""
+        return _Predictor(self) if self.kernel is None else self.kernel(self.arrays)
 
     def tuned_on_held_out(self, held_out: Points, floor: Vector, rate: float) -> Arrays:  # noqa: ARG002  for overrides
         """New values for the arrays that have to be learnt from points the model was not fitted to.
@@ -254,29 +277,10 @@ class Model(ABC):
         return cls({name: np.concatenate([m.arrays[name] for m in models]) for name in models[0].arrays})
 
     @classmethod
-    def record_type(cls) -> np.dtype[np.void]:
-        """The NumPy type of one row as a single value: a structure of all its arrays."""
-        return _record_type(cls)
-
-    def record(self, row: int) -> bytes:
-        """The bytes of one row, of `record_type`."""
-        record = np.zeros(1, self.record_type())
-        for name, array in self.arrays.items():
-            record[name] = array[row]
-        return record.tobytes()
-
-    @classmethod
-    def of_records(cls, records: Sequence[bytes]) -> Self:
-        """One model of rows that `record` gave; they are not checked again."""
-        rows = np.frombuffer(b"".join(records), cls.record_type())
-        model = cls.__new__(cls)  # without the checks of __init__
-        model.rows, model.arrays = len(records), {name: rows[name] for name in rows.dtype.names or ()}
-        return model
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes a row takes in memory."""
-        return sum(array.nbytes for array in self.arrays.values()) // max(self.rows, 1)
+    def row_bytes(cls) -> int:
+        """Bytes a row takes."""
+        params = [*cls.params.values(), *cls.common.values()]
+        return sum(np.dtype(param.dtype).itemsize * math.prod(param.shape) for param in params)
 
     @classmethod
     def uncalibrated(cls, arrays: Arrays) -> Self:
@@ -304,11 +308,18 @@ class Model(ABC):
 
         Every array is float64 (n,).
         """
-        score = np.abs(values - expected) / half_band
-        return Prediction(expected, expected - half_band, expected + half_band, score)
+        return Prediction(expected, half_band, np.abs(values - expected) / half_band)
 
 
-@functools.cache
-def _record_type(kind: type[Model]) -> np.dtype[np.void]:
-    fields = [(name, param.dtype, param.shape) for name, param in {**kind.params, **kind.common}.items()]
-    return np.dtype(fields, align=True)
+class _Predictor:
+    """A model without a kernel, as the scoring kernel calls it."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def predict(
+        self, rows: NDArray[np.int64], times: NDArray[np.int64], values: Vector, offsets: NDArray[np.int64]
+    ) -> tuple[Vector, Vector]:
+        """The expected value and half the band at each point."""
+        prediction = self._model.predict(rows, Points(times, values, offsets))
+        return prediction.expected, prediction.half_band

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.kernels import scoring
 from myriad.models.errors import InvalidKey
 from myriad.models.windows import Window
 
@@ -67,7 +68,7 @@ class Series(NamedTuple):
     @property
     def host_hash(self) -> int:
         """64 bits shared by all series of the host: they decide the shard."""
-        return mix(part_hash(self.region), part_hash(self.host))
+        return scoring.mixed(part_hash(self.region), part_hash(self.host))
 
 
 class ModelKey(NamedTuple):
@@ -126,7 +127,7 @@ def shard_of(host_hash: _Hash, shards: int) -> _Hash:
     return (upper * shards) >> 32
 
 
-@functools.lru_cache(maxsize=1 << 16)
+@functools.lru_cache(maxsize=1 << 18)
 def quoted(part: str) -> str:
     """A part as it stands in the text of a series or a key: percent-encoded, and never a relative path."""
     return part.replace(".", "%2E") if part in (".", "..") else quote(part, safe=ANY)

@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from myriad import __version__, kernels
+from myriad.kernels.scoring import NO_MODEL
 from myriad.models.key import Series
 from myriad.serving import openapi
 from myriad.serving.auth import Authorizer, JwtRules, read_tokens
@@ -34,7 +35,7 @@ from myriad.serving.metrics import Metrics
 from myriad.serving.predict import PredictEndpoint
 from myriad.serving.predictor import CurrentRelease, Predictor
 from myriad.serving.problems import Problem
-from myriad.serving.scoring import ModelLocation
+from myriad.serving.resolution import Place
 from myriad.serving.settings import Settings
 from myriad.storage.local import LocalTier
 from myriad.storage.release import Manifest
@@ -42,6 +43,7 @@ from myriad.storage.signing import Trust
 from myriad.storage.url import open_store
 
 EXPOSITION_ATTEMPTS = 20
+HAND_OVER_SECONDS = 0.5
 GC_THRESHOLDS = (50_000, 20, 100)
 """Thresholds of the garbage collector. With the usual ones, searching a large answer for cycles took half its time."""
 
@@ -170,24 +172,32 @@ class Service:
             # Workers outlive a supervisor that was killed, and would keep the port.
             asyncio.get_running_loop().add_reader(parent.sentinel, os.kill, os.getpid(), signal.SIGTERM)
         listener = self._health_listener()
-        following = [asyncio.create_task(task) for task in (self._follower.run(), self._follower.watch())]
+        tasks = (self._follower.run(), self._follower.watch(), self._hand_over_metrics())
+        following = [asyncio.create_task(task) for task in tasks]
         yield
         for task in following:
             task.cancel()
         if listener:
             listener.close()
         self._predictor.close()
+        self._metrics.hand_over()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+    async def _hand_over_metrics(self) -> None:
+        """So that whichever worker is asked for metrics has those of all, and recent."""
+        while True:
+            await asyncio.sleep(HAND_OVER_SECONDS)
+            self._metrics.hand_over()
 
     async def models(self, region: str, host: str, metric: str) -> SeriesModels:
         """What is known of the models of a series: its own, or those that stand in for them."""
         series = Series.parse(f"{region}/{host}/{metric}")  # as they stand in the URL, percent-encoded
         current = self._current_release()
-        location = await run_in_threadpool(self._predictor.locate, series)
-        if location is None:
+        place = await run_in_threadpool(self._predictor.locate, series)
+        if place is None:
             raise Problem(404, "no-model", f"there is no model for {series}, nor one to stand in")
-        return _describe_models(current.manifest, location)
+        return _describe_models(current.manifest, series, place)
 
     async def release(self) -> ReleaseServed:
         """The release being served."""
@@ -272,18 +282,21 @@ def _drop_dead_workers(directory: Path) -> None:
             mark_process_dead(int(pid))  # type: ignore[no-untyped-call]
 
 
-def _describe_models(manifest: Manifest, location: ModelLocation) -> SeriesModels:
-    shard, position = location.shard, location.position
+def _describe_models(manifest: Manifest, series: Series, place: Place) -> SeriesModels:
+    shard, position = place.shard, place.position
+    if shard is None:
+        raise ValueError("there is no shard")
     windows = {}
     for at, window in enumerate(shard.windows):
-        if name := location.adapter(window):
-            model = shard.models[at, int(shard.adapter[position, at])]
-            row = int(shard.row[position, at])
+        if (code := int(shard.adapter[position, at])) != NO_MODEL:
+            model, row = shard.models[at, code], int(shard.row[position, at])
             threshold, floor = float(model.arrays["threshold"][row]), float(model.arrays["floor"][row])
-            windows[str(window)] = WindowModel(adapter=name, threshold=threshold, floor=floor, bytes=model.row_bytes)
+            windows[str(window)] = WindowModel(
+                adapter=shard.adapters[code], threshold=threshold, floor=floor, bytes=model.row_bytes()
+            )
     return SeriesModels(
-        series=str(location.series),
-        fallback=location.level > 0,
+        series=str(series.fallback(place.level)),
+        fallback=place.level > 0,
         release=manifest.id,
         artifact=shard.name,
         step_seconds=int(shard.step[position]),

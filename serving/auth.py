@@ -111,10 +111,8 @@ class Authorizer:
         Raises:
             Problem: 401 without a token that is known, 403 with one that may not do this.
         """
-        values = [value for name, value in headers if name == b"authorization"]
-        scheme, _, token = values[0].decode("latin-1").partition(" ") if len(values) == 1 else ("", "", "")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token or len(token) > MAX_TOKEN:
+        token = _bearer(headers)
+        if not token:
             raise _unauthorized("a bearer token is needed in the Authorization header")
         scopes = self._own_scopes(token)
         if scopes is None and self._keys is not None and token.count(".") == 2:
@@ -123,6 +121,15 @@ class Authorizer:
             raise _unauthorized("the token is not known here, or has expired")
         if needed not in scopes and ADMIN not in scopes:
             raise Problem(403, "forbidden", f"the token may not do this; it needs the scope {needed}")
+
+    def knows(self, headers: Iterable[tuple[bytes, bytes]], needed: str) -> bool:
+        """Whether a request has a token that is known to allow this; if not, `check` says why or asks for keys."""
+        if not (token := _bearer(headers)):
+            return False
+        scopes = self._own_scopes(token)
+        if scopes is None and self._keys is not None:
+            scopes = self._keys.known(token)
+        return scopes is not None and (needed in scopes or ADMIN in scopes)
 
     def _own_scopes(self, token: str) -> frozenset[str] | None:
         """Looks at every token, so that the time it takes says nothing of how much of one was right."""
@@ -148,11 +155,16 @@ class _Keys:
             wanted["aud"] = {"essential": True, "value": rules.audience}
         self._claims = jwt.JWTClaimsRegistry(leeway=LEEWAY_SECONDS, **wanted)
 
+    def known(self, token: str) -> frozenset[str] | None:
+        """What a token allows that has been verified and has not expired; None for any other."""
+        known = self._verified.get(_digest(token))
+        return known[1] if known and known[0] > time.time() else None
+
     async def scopes(self, token: str) -> frozenset[str] | None:
         """What a token allows, None where it does not hold."""
+        if (known := self.known(token)) is not None:
+            return known
         digest = _digest(token)
-        if (known := self._verified.get(digest)) and known[0] > time.time():
-            return known[1]
         try:
             await self._fetch(KEYS_SECONDS)
             try:
@@ -199,6 +211,14 @@ class _Keys:
                 log.warning("the keys of JSON Web Tokens cannot be had", extra={"error": str(exc)[:500]})
                 return False
             return True
+
+
+def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The bearer token of a request, empty where there is none."""
+    values = [value for name, value in headers if name == b"authorization"]
+    scheme, _, token = values[0].decode("latin-1").partition(" ") if len(values) == 1 else ("", "", "")
+    token = token.strip()
+    return token if scheme.lower() == "bearer" and len(token) <= MAX_TOKEN else ""
 
 
 def _digest(token: str) -> bytes:

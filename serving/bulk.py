@@ -88,17 +88,17 @@ def write(
     Of the first `REASONS` series that cannot be scored it says why: JSON beside the columns, Arrow in its metadata,
     NDJSON in the first row of each.
     """
-    scored = [str(window) for window, counts in zip(scores.windows, scores.score_counts, strict=True) if counts.any()]
+    scored = [str(window) for window, counts in zip(scores.windows, scores.counts.T, strict=True) if counts.any()]
     columns = [*LABELS, "timestamp", "status", "score", *scored]
     if request.bands:
         columns += [f"{kind}_{window}" for kind in ("expected", "lower", "upper") for window in scored]
     labels, answer = _echoed(request.table.select([*LABELS, "timestamp"])), answer_table(query, scores)
     table = pa.table({name: labels[name] if name in labels.column_names else answer[name] for name in columns})
-    facts = {"release": scores.manifest.id, "windows": scored, **({"stale": True} if stale else {})}
+    facts = {"release": scores.release, "windows": scored, **({"stale": True} if stale else {})}
     if query.bad:
         facts["bad_series"] = _reasons(query)
     if request.hosts:
-        facts["hosts"] = host_answers(scores)
+        facts["hosts"] = host_answers(scores.hosts)
     writers: dict[str, Callable[[pa.Table, dict[str, Any]], Iterator[bytes]]]
     writers = {JSON: _to_json, NDJSON: _to_ndjson, ARROW: _to_arrow}
     return writers[media_type](table, facts)

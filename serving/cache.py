@@ -73,6 +73,8 @@ class ShardCache:
         self._open = _TwoQueues(max_bytes, metrics)
         self._failed: LRUCache[str, _Failure] = LRUCache(MAX_CACHED_FAILURES)
         self._loading: dict[str, Future[Shard]] = {}
+        self._lately: dict[str, Shard] = {}
+        """Shards whose use has been noted a moment ago: noting it each time takes longer than finding them."""
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(loads_at_once, thread_name_prefix="load")
 
@@ -80,7 +82,7 @@ class ShardCache:
         """The open shard, or the future of the one load of it under way; the only exception of that is `LoadFailed`."""
         with self._lock:
             if (shard := self._open.get(artifact.hash)) is not None:
-                self._metrics.hits.inc()
+                self._metrics.count_hit()
                 return shard
             self._metrics.misses.inc()
             if (loading := self._loading.get(artifact.hash)) is not None:
@@ -100,10 +102,21 @@ class ShardCache:
             self._fail_closed(artifact, future)
         return future
 
-    def is_open(self, artifact: Artifact) -> bool:
-        """Whether an artifact's shard is open; not counted as a hit or a miss."""
-        with self._lock:
-            return self._open.get(artifact.hash) is not None
+    def get_open(self, artifact: Artifact) -> Shard | None:
+        """The open shard, None where it is not open: that is no miss yet, as whoever needs it will `get` it."""
+        shard = self._lately.get(artifact.hash)
+        if shard is None:
+            with self._lock:
+                shard = self._open.get(artifact.hash)
+                if shard is None:
+                    return None
+                self._lately[artifact.hash] = shard
+        self._metrics.count_hit()
+        return shard
+
+    def look_again(self) -> None:
+        """Have the next use of each shard count for eviction anew; to be called now and then."""
+        self._lately = {}
 
     def opened(self) -> frozenset[str]:
         """The hashes of the artifacts whose shards are open."""
@@ -118,6 +131,7 @@ class ShardCache:
         """Close those of these shards that are open, with a pause after each: many unmapped at once delay requests."""
         with self._lock:
             closing = self._open.remove(hashes)
+            self._lately = {}
             self._metrics.cache_bytes.set(self._open.bytes)
         while closing:
             closing.pop()
@@ -138,6 +152,7 @@ class ShardCache:
             shard = self._load(artifact)
             with self._lock:
                 self._open.add(artifact.hash, shard)
+                self._lately = {}
         except Exception as exc:  # noqa: BLE001  whatever went wrong, the waiters must get an exception
             with self._lock:
                 failure = self._failed[artifact.hash] = self._failure(artifact, exc)

@@ -13,79 +13,43 @@ from myriad.formats.base import Bounds
 from myriad.formats.columns.cells import LABELS
 from myriad.formats.columns.timestamps import epoch_seconds, seconds_of
 from myriad.models.ensemble import MAX_WINDOWS, Combine
-from myriad.models.errors import BadRequest, InvalidKey, InvalidPoints, Malformed, TooLarge
+from myriad.models.errors import BadRequest, InvalidKey, InvalidPoints, Malformed
 from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH, ModelKey, Series
 from myriad.models.names import Names
 from myriad.models.points import MAX_MAGNITUDE, Points
 from myriad.models.windows import Window
-from myriad.serving.schemas import Datapoint, OneSeries, PredictRequest, SimpleDatapoint, SimpleRequest
-from myriad.serving.scoring import Query
+from myriad.serving.query import Query
+from myriad.serving.schemas import Datapoint, Digits, OneSeries, PredictRequest
 
 Labels = tuple[str, str, str]
-Datapoints = Sequence[Datapoint] | Sequence[SimpleDatapoint]
+Datapoints = Sequence[Datapoint]
 T = TypeVar("T")
 NO_VALUES = "no datapoint has a value"
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedRequest:
-    """A request as decoded from JSON, whose datapoints are not arrays yet.
+class SeriesRequest:
+    """A request about series.
 
     Attributes:
         labels: region, host and metric of each series, as posted.
-        series: the series that have a valid name, by position among the labels.
-        points: the datapoints of each of the labels.
-        bad: why the other series cannot be scored, by position among the labels.
-        windows: to score at, None for all.
-        combine: how the windows' scores become one.
+        good: the positions among the labels of the query's series.
+        bad: why the others cannot be scored, by position among the labels.
+        query: of the good ones.
+        duplicates: how many points of each good series were dropped for a later one with the same timestamp.
+        point_count: how many datapoints the good series were posted with.
         single: whether the request is about one series, so that its answer is not a list.
-        bands: whether the answer is to have the bands.
-        hosts: whether the answer is to have the hosts' scores.
+        digits: significant digits of the answer's numbers; 0 for as many as they have.
     """
 
     labels: list[Labels]
-    series: dict[int, Series]
-    points: Sequence[Datapoints]
-    bad: dict[int, str]
-    windows: tuple[Window, ...] | None
-    combine: Combine
-    single: bool
-    bands: bool
-    hosts: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BatchedRequest:
-    """A request and its place in a batch: its good series are series `first` to `first + len(good)` of the query.
-
-    Attributes:
-        request: the request.
-        bad: why some of its series cannot be scored, by position among the labels.
-        good: the positions of the other series among the labels.
-        first: the position of the first good series among those of the batch's query.
-        point_count: how many datapoints the good series were posted with.
-    """
-
-    request: ParsedRequest
-    bad: dict[int, str]
     good: list[int]
-    first: int
-    point_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Requests that are scored in one call.
-
-    Attributes:
-        query: the good series of all requests, one request's after the other's.
-        duplicates: how many points of each series of the query were dropped for a later one with the same timestamp.
-        requests: each request's place in the batch, or why it cannot be answered.
-    """
-
+    bad: dict[int, str]
     query: Query
     duplicates: list[int]
-    requests: "list[BatchedRequest | BadRequest]"
+    point_count: int
+    single: bool
+    digits: int
 
 
 class _LenientRequest(Struct, forbid_unknown_fields=True):
@@ -95,6 +59,7 @@ class _LenientRequest(Struct, forbid_unknown_fields=True):
     combine: Combine = "weighted"
     bands: bool = False
     hosts: bool = False
+    digits: Digits = 0
 
     region: str | None = None
     host: str | None = None
@@ -111,7 +76,6 @@ class _SeriesLabels(Struct):
 
 
 _TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?Infinity|NaN', re.DOTALL)
-_SIMPLE = msgspec.json.Decoder(SimpleRequest)
 _STRICT = msgspec.json.Decoder(PredictRequest)
 _LENIENT = msgspec.json.Decoder(_LenientRequest)
 _DATAPOINT = msgspec.json.Decoder(Datapoint)
@@ -119,48 +83,12 @@ _SERIES = msgspec.json.Decoder(OneSeries)
 _LABELS = msgspec.json.Decoder(_SeriesLabels)
 
 
-def decode(body: bytes, bounds: Bounds) -> Batch:
-    """The request in a body, as a batch of its own.
-
-    Raises:
-        BadRequest: the request is about one series, and that series is bad.
-        Malformed, InvalidKey, TooLarge: as `parse`.
-    """
-    return single_batch(parse(body, bounds))
-
-
-def single_batch(request: ParsedRequest) -> Batch:
-    """A batch of one request.
-
-    Raises:
-        BadRequest: the request is about one series, and that series is bad.
-    """
-    batch = make_batch([request])
-    (batched,) = batch.requests
-    if isinstance(batched, BadRequest):
-        raise batched
-    return batch
-
-
-def parse_simple(body: bytes, bounds: Bounds) -> ParsedRequest | None:
-    """As `parse` in half the time, for a body that is a valid `SimpleRequest`; None for any other body."""
-    try:
-        request = _SIMPLE.decode(body)
-        series = Series.of(request.region, request.host, request.metric)
-        windows = parse_windows(request.windows)
-        bounds.check(1, len(request.datapoints))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadRequest, InvalidKey, TooLarge):
-        return None
-    points = [request.datapoints]
-    return ParsedRequest([series], {0: series}, points, {}, windows, request.combine, True, request.bands, False)
-
-
-def parse(body: bytes, bounds: Bounds) -> ParsedRequest:
-    """The request in a body.
+def parse(body: bytes, bounds: Bounds) -> SeriesRequest:
+    """The request in a body. An error in one of several series leaves the others alone.
 
     Raises:
         Malformed: it is not JSON.
-        BadRequest: it is not a request.
+        BadRequest: it is not a request, or is about one series whose datapoints are bad.
         InvalidKey: the request is about one series whose name is not valid, or a window is not one.
         TooLarge: it holds more series or datapoints than the bounds allow.
     """
@@ -188,8 +116,20 @@ def parse(body: bytes, bounds: Bounds) -> ParsedRequest:
             if single:
                 raise
             bad[i] = str(exc)
+    arrays, errors = _valid_points([points[i] for i in series])
+    invalid = {i: errors[k] for k, i in enumerate(series) if k in errors}
+    if single and invalid:
+        raise _bad_datapoint(*invalid.values())
+    good = [i for i in series if i not in invalid]
+    bad = {**bad, **{i: _error_text(error) for i, error in invalid.items()}}
+    tidied = arrays.tidied()
+    query = Query(
+        Names.of([series[i] for i in good]), tidied.points, windows, request.combine,
+        bands=request.bands, hosts=request.hosts, models=True,
+    )  # fmt: skip
     labels = [_echoed(label) if i in bad else label for i, label in enumerate(labels)] if bad else labels
-    return ParsedRequest(labels, series, points, bad, windows, request.combine, single, request.bands, request.hosts)
+    point_count = sum(len(points[i]) for i in good)
+    return SeriesRequest(labels, good, bad, query, tidied.duplicates.tolist(), point_count, single, request.digits)
 
 
 def parse_windows(texts: Sequence[str] | None) -> tuple[Window, ...] | None:
@@ -227,28 +167,6 @@ def check_hosts(*, hosts: bool, windows: tuple[Window, ...] | None, combine: Com
     """Raise `BadRequest` where hosts' scores are asked for that there are not."""
     if hosts and (single or windows is not None or combine != "weighted"):
         raise BadRequest("a host's score is of several series, all windows and their weighted combination", "$.hosts")
-
-
-def make_batch(requests: Sequence[ParsedRequest]) -> Batch:
-    """A batch of requests for the same windows and combination; an error in one request leaves the others alone."""
-    points = [request.points[i] for request in requests for i in request.series]
-    arrays, errors = _valid_points(points)
-    at, first, series, batched = 0, 0, list[Series](), list[BatchedRequest | BadRequest]()
-    for request in requests:
-        invalid = {i: errors[k] for k, i in enumerate(request.series, at) if k in errors}
-        at += len(request.series)
-        if request.single and invalid:
-            batched.append(_bad_datapoint(*invalid.values()))
-            continue
-        good = [i for i in request.series if i not in invalid]
-        bad = {**request.bad, **{i: _error_text(error) for i, error in invalid.items()}}
-        batched.append(BatchedRequest(request, bad, good, first, sum(len(request.points[i]) for i in good)))
-        series += [request.series[i] for i in good]
-        first += len(good)
-    tidied = arrays.tidied()
-    bands = any(request.bands for request in requests)
-    query = Query(Names.of(series), tidied.points, requests[0].windows, requests[0].combine, bands=bands)
-    return Batch(query, tidied.duplicates.tolist(), batched)
 
 
 def _bad_datapoint(error: InvalidPoints) -> BadRequest:
@@ -331,7 +249,8 @@ def _parse_leniently(
     one_series = lenient.region is not None or lenient.model_id is not None
     if one_series or (lenient.series is UNSET) == (lenient.datapoints is UNSET):
         raise _bad_request(error) from error
-    request = PredictRequest(windows=lenient.windows, combine=lenient.combine, bands=lenient.bands, hosts=lenient.hosts)
+    options = {name: getattr(lenient, name) for name in ("windows", "combine", "bands", "hosts", "digits")}
+    request = PredictRequest(**options)
     if isinstance(lenient.series, UnsetType):
         bounds.check(0, len(lenient.datapoints or ()))
         rows = [_decode_row(raw, f"$.datapoints[{at}]") for at, raw in enumerate(lenient.datapoints or ())]
@@ -411,7 +330,7 @@ def _bad_request(error: msgspec.ValidationError, within: str = "$") -> BadReques
 
 def _valid_points(points: Sequence[Datapoints]) -> tuple[Points, dict[int, InvalidPoints]]:
     """The datapoints of the valid series as arrays, and by position why those of the others are left out."""
-    flat = points[0] if len(points) == 1 else [point for series in points for point in series]
+    flat = [point for series in points for point in series]
     offsets = np.cumsum([0, *map(len, points)], dtype=np.int64)
     stamps = [point.timestamp for point in flat]
     times, values = seconds_of(stamps), np.array([point.value for point in flat], np.float64)  # None is NaN

@@ -3,19 +3,23 @@
 host score = (mean of the host's metrics' scores) / (the mean that is exceeded at the release's target rate)
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.kernels.scoring import NO_MODEL
+from myriad.models.arrays import Vector
 from myriad.models.ensemble import COMBINES
 from myriad.models.host_scores import host_key, slot_means
 from myriad.models.key import Series
 from myriad.models.names import Names
-from myriad.serving.scoring import Scores, Status
-from myriad.storage.shard import NO_MODEL, Shard
+from myriad.models.points import Points
+from myriad.serving.resolution import NOT_FOUND, Resolution
+from myriad.serving.status import Status
+from myriad.storage.shard import Shard
 
 WEIGHTED = COMBINES.index("weighted")
 MIN_METRIC_SHARE = 0.5
@@ -60,30 +64,42 @@ class _HostEntry(NamedTuple):
     metrics_with_models: int
 
 
-def host_scores(scores: Scores, series: Iterable[int] | None = None) -> list[HostScores]:
+def host_scores(
+    names: Names, points: Points, score: Vector, resolution: Resolution, shards: Mapping[int, Shard]
+) -> list[HostScores]:
     """A score for each host, in the order in which the hosts first occur.
 
     Args:
-        scores: of all windows in their weighted combination, which is what a host's threshold was fitted to.
-        series: positions of the query's series to use; all where None.
+        names: of the series.
+        points: theirs.
+        score: of all windows in their weighted combination, which is what a host's threshold was fitted to, (n,).
+        resolution: where the series' models are.
+        shards: those that could be opened, by position among the resolution's artifacts.
     """
     members: dict[Series, list[int]] = {}
-    for i in range(len(scores.names)) if series is None else series:
-        members.setdefault(host_key(scores.names[i]), []).append(i)
-    return [_score_host(scores, host, positions) for host, positions in members.items()]
+    for i in range(len(names)):
+        members.setdefault(host_key(names[i]), []).append(i)
+    return [_score_host(points, score, resolution, shards, *host) for host in members.items()]
 
 
-def _score_host(scores: Scores, host: Series, series: list[int]) -> HostScores:
-    own = [i for i in series if scores.resolution.level[i] == 0 and scores.location(i)]
-    entry = _host_entry(scores.shards[int(scores.resolution.artifact[own[0]])], host) if own else None
+def _score_host(
+    points: Points,
+    score: Vector,
+    resolution: Resolution,
+    shards: Mapping[int, Shard],
+    host: Series,
+    series: list[int],
+) -> HostScores:
+    own = [i for i in series if resolution.level[i] == 0 and resolution.position[i] != NOT_FOUND]
+    entry = _host_entry(shards[int(resolution.artifact[own[0]])], host) if own else None
     if entry is None:
         empty: NDArray[Any] = np.empty(0, np.int64)
-        failed = any(scores.status(i) == Status.LOAD_FAILED for i in series)
+        failed = any(resolution.artifact[i] != NOT_FOUND and resolution.position[i] == NOT_FOUND for i in series)
         status = Status.LOAD_FAILED if failed else Status.NO_MODEL
         return HostScores(host.region, host.host, status, empty, empty.astype(np.float64), empty, 0)
-    spans = [slice(*scores.points.offsets[i : i + 2].tolist()) for i in own]
-    timestamps = np.concatenate([scores.points.timestamps[span] for span in spans])
-    mean = slot_means(timestamps, np.concatenate([scores.score[span] for span in spans]), entry.step)
+    spans = [slice(*points.offsets[i : i + 2].tolist()) for i in own]
+    timestamps = np.concatenate([points.timestamps[span] for span in spans])
+    mean = slot_means(timestamps, np.concatenate([score[span] for span in spans]), entry.step)
     enough = mean.metrics >= MIN_METRIC_SHARE * entry.metrics_with_models
     values = np.where(enough, mean.scores / entry.threshold, np.nan)
     status = Status.OK if np.isfinite(values).any() else Status.INSUFFICIENT_DATA
@@ -92,7 +108,7 @@ def _score_host(scores: Scores, host: Series, series: list[int]) -> HostScores:
 
 def _host_entry(shard: Shard, host: Series) -> _HostEntry | None:
     """A host's entry in a shard; None where it has none."""
-    (position,) = shard.find(Names.of([host])).tolist()
+    position = shard.position_of(host, host.host_hash)
     if position < 0 or (shard.adapter[position] != NO_MODEL).any():  # a metric of that name has been fitted
         return None
     threshold = float(shard.combined[position, WEIGHTED, -1])

@@ -1,27 +1,34 @@
 """The `/predict` endpoint. It is no FastAPI route, so that the hot path pays only for what it uses."""
 
 import asyncio
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from starlette.types import Receive, Scope, Send
 
 from myriad.formats.base import Bounds
-from myriad.models.errors import BadRequest, TooLarge
-from myriad.models.key import MAX_ECHO
+from myriad.kernels.bodies import one_series
+from myriad.models.ensemble import COMBINES
+from myriad.models.errors import BadRequest, InvalidKey, TooLarge
+from myriad.models.key import MAX_ECHO, Series
+from myriad.models.points import Points
 from myriad.models.windows import Window
 from myriad.serving import answer_size, bulk, coding
 from myriad.serving.admission import Admission
 from myriad.serving.bodies import BodyReader
-from myriad.serving.decode import Batch, ParsedRequest, parse, parse_simple, single_batch
-from myriad.serving.micro_batching import MicroBatcher, answers_of
+from myriad.serving.decode import SeriesRequest, parse, parse_windows
+from myriad.serving.encode import encode, encode_one
 from myriad.serving.predictor import Predictor
 from myriad.serving.problems import Problem
 from myriad.serving.scoring import Scores
 from myriad.serving.settings import Settings
+from myriad.serving.status import STATUSES
 from myriad.serving.tabular import TableQuery
 
 _SHAPE_KEY = re.compile(rb'"(?:(datapoints|series)|region|host|metric|timestamp|value|[0-9]+[smhd])"\s*:\s*(\[)?')
@@ -47,6 +54,8 @@ VALUES_PER_POINT = 12
 """Values that JSON may have for each datapoint allowed: as many as a table can have columns, and some."""
 BYTES_PER_VALUE = 64
 """What decoding a value of JSON takes, however short it is."""
+ANSWER_BYTES_PER_POINT, LARGEST_REST = 1000, 64 << 10
+"""An answer about one series is smaller than that, with all windows and bands; only near the bound is it worked out."""
 BYTES_PER_POINT = 100
 """What scoring a datapoint takes."""
 
@@ -90,7 +99,6 @@ class PredictEndpoint:
             settings.max_body_bytes, settings.max_bodies_bytes, settings.body_seconds, settings.min_body_rate
         )
         self.admission = Admission(settings.max_requests, settings.worker_bytes, settings.cache_bytes)
-        self._batcher = MicroBatcher(predictor)
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer | None:
         """The answer to one request; None where the client went away.
@@ -108,17 +116,40 @@ class PredictEndpoint:
         with self.admission.request():
             return await self._answer(body, media_type, encoding, headers, scope)
 
+    def answer_at_once(self, body: bytes) -> bytes | None:
+        """The answer to the usual request, JSON about one series whose shard is open; None for any other."""
+        predictor = self._predictor
+        parsed = one_series(body, self._settings.max_points) if predictor.current else None
+        if parsed is None:
+            return None
+        region, host, metric, times, values, windows, combine, bands, digits = parsed
+        if combine not in COMBINES:
+            return None
+        series, points = Series(region, host, metric), Points(times, values, _offsets(len(times)))
+        try:
+            asked = parse_windows(windows)
+            scores = predictor.score_one(series, points, asked, combine, bands=bands)
+        except (BadRequest, InvalidKey):  # the usual way says what is wrong
+            return None
+        if scores is None:
+            return None
+        self._check_one(series, len(times), len(scores.windows), bands=bands)
+        predictor.metrics.count_series({STATUSES[scores.status[0]]: 1}, len(times))
+        return encode_one(series, points, scores, digits=digits, stale=predictor.stale)
+
     async def _answer(
         self, body: bytes, media_type: str, encoding: str, headers: dict[bytes, bytes], scope: Scope
     ) -> Answer:
-        if media_type == bulk.JSON and encoding == "identity" and len(body) <= self._settings.inline_bytes:
-            request = parse_simple(body, self._bounds)
-            if request or not _has_columns(body):
-                _refuse_url_query(scope)
-                request = request or parse(body, self._bounds)
-                if len(request.labels) <= MAX_INLINE_SERIES:
-                    self._check_answer(request)
-                    return Answer([await self._batcher.answer(request, self.admission.loading)])
+        small = media_type == bulk.JSON and encoding == "identity" and len(body) <= self._settings.inline_bytes
+        if small and not scope["query_string"] and (answer := self.answer_at_once(body)):
+            return Answer([answer])
+        if small and not _has_columns(body):
+            _refuse_url_query(scope)
+            request = parse(body, self._bounds)
+            if len(request.labels) <= MAX_INLINE_SERIES:
+                self._check_answer(request)
+                scores = await self._predictor.score_async(request.query, self.admission.loading)
+                return Answer([self._encode(request, scores)])
         # Twice what was sent, until it is known what that becomes: most bodies are not compressed a thousandfold.
         with self.admission.memory(BYTES_PER_BODY_BYTE * min(2 * len(body), self._settings.max_body_bytes)):
             body, needed = await asyncio.to_thread(self._decompress, body, encoding, media_type)
@@ -145,13 +176,10 @@ class PredictEndpoint:
 
     async def _score_series(self, body: bytes, more: Callable[[int], None]) -> list[bytes]:
         """The answer to a request of rows or a list of series, decoded, scored and encoded in threads."""
-        batch, needed = await asyncio.to_thread(self._decode, body)
+        request, needed = await asyncio.to_thread(self._decode, body)
         more(needed)
-        scores = await self._predictor.score_in_threads(batch.query, self.admission.loading)
-        (answer,) = await asyncio.to_thread(answers_of, self._predictor, batch, scores)
-        if isinstance(answer, BadRequest):
-            raise answer
-        return [answer]
+        scores = await self._predictor.score_async(request.query, self.admission.loading, in_thread=True)
+        return [await asyncio.to_thread(self._encode, request, scores)]
 
     async def _score_table(
         self, body: bytes, media_type: str, answer_type: str, query_string: bytes, more: Callable[[int], None]
@@ -165,18 +193,22 @@ class PredictEndpoint:
             raise BadRequest(f"the URL has more than {MAX_OPTIONS} options", "$") from exc
         request, needed = await asyncio.to_thread(self._read_table, body, media_type, answer_type, options)
         more(needed)
-        scores, query = await self._predictor.score_table_in_threads(
-            request.table, request.windows, request.combine, bands=request.bands, bounds=self._bounds,
-            loading=self.admission.loading,
+        scores, query = await self._predictor.score_table_async(
+            request.table, request.windows, request.combine, bands=request.bands, hosts=request.hosts,
+            bounds=self._bounds, loading=self.admission.loading,
         )  # fmt: skip
         self._predictor.metrics.count_series(scores.tally(len(query.bad)), len(query.rows))
         return await asyncio.to_thread(self._write_table, request, query, scores, answer_type)
 
-    def _decode(self, body: bytes) -> tuple[Batch, int]:
-        """The batch in a body, and the bytes that scoring and answering it take."""
+    def _decode(self, body: bytes) -> tuple[SeriesRequest, int]:
+        """The request in a body, and the bytes that scoring and answering it take."""
         request = parse(body, self._bounds)
         most = self._check_answer(request)
-        return single_batch(request), most + BYTES_PER_POINT * sum(map(len, request.points))
+        return request, most + BYTES_PER_POINT * request.point_count
+
+    def _encode(self, request: SeriesRequest, scores: Scores) -> bytes:
+        self._predictor.metrics.count_series(scores.tally(len(request.bad)), request.point_count)
+        return encode(request, scores, stale=self._predictor.stale)
 
     def _read_table(
         self, body: bytes, media_type: str, answer_type: str, options: dict[str, str]
@@ -201,13 +233,19 @@ class PredictEndpoint:
         except (pa.ArrowException, OverflowError) as exc:
             raise BadRequest(f"the table cannot be answered: {str(exc)[:MAX_ECHO]}") from exc
 
-    def _check_answer(self, request: ParsedRequest) -> int:
+    def _check_answer(self, request: SeriesRequest) -> int:
         """The most bytes the answer may have; raise `TooLarge` where these are more than allowed."""
-        points = sum(map(len, request.points))
-        windows = self._windows(request.windows)
-        most = answer_size.of_series(request.labels, points, windows, bands=request.bands, hosts=request.hosts)
+        query = request.query
+        points, windows = len(query.points.values), self._windows(query.windows)
+        most = answer_size.of_series(request.labels, points, windows, bands=query.bands, hosts=query.hosts)
         answer_size.check(most, self._settings.max_answer_bytes)
         return most
+
+    def _check_one(self, series: Series, points: int, windows: int, *, bands: bool) -> None:
+        """Raise `TooLarge` where the answer about one series may have more bytes than allowed."""
+        if points * ANSWER_BYTES_PER_POINT + LARGEST_REST > self._settings.max_answer_bytes:
+            most = answer_size.of_series([series], points, windows, bands=bands)
+            answer_size.check(most, self._settings.max_answer_bytes)
 
     def _windows(self, asked: tuple[Window, ...] | None) -> int:
         return len(self._predictor.manifest.windows if asked is None else asked)
@@ -229,6 +267,12 @@ class PredictEndpoint:
             known = ", ".join(coding.ENCODINGS)
             raise Problem(415, "unsupported-media-type", f"the body is encoded as {encoding[:60]}; send one of {known}")
         return media_type, encoding
+
+
+@functools.lru_cache(maxsize=1024)
+def _offsets(count: int) -> NDArray[np.int64]:
+    """Of one series."""
+    return np.array([0, count])
 
 
 def _has_columns(body: bytes) -> bool:

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +18,13 @@ from myriad.formats.columns.table import labels_of
 from myriad.models.ensemble import Combine
 from myriad.models.errors import ArtifactCorrupt, InvalidPoints, LoadFailed, MyriadError
 from myriad.models.key import Series
-from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.models.windows import Window
 from myriad.serving.cache import ShardCache
-from myriad.serving.host_scores import host_scores
 from myriad.serving.metrics import Metrics
-from myriad.serving.resolution import OpenedShards, Resolution, ResolutionCache
-from myriad.serving.scoring import MAX_GATHERED_SERIES, ModelLocation, Query, Scores, score_steps
+from myriad.serving.query import Query
+from myriad.serving.resolution import Get, Place, Resolution, ResolutionCache, place_of
+from myriad.serving.scoring import Scores, score, score_one
 from myriad.serving.settings import Settings
 from myriad.serving.tabular import TableQuery, answer_table, is_window, table_query
 from myriad.storage.base import ObjectStore
@@ -36,6 +35,8 @@ from myriad.storage.signing import Trust
 from myriad.storage.url import open_store
 
 T = TypeVar("T")
+Step = Callable[[Manifest, Get], T | None]
+"""Gives a result, or None while shards that it needs are being loaded."""
 Loading = Callable[[], AbstractContextManager[None]]
 """What is entered while a query waits for loads."""
 
@@ -192,47 +193,29 @@ class Predictor:
         Raises:
             InvalidKey: a window is not one of the release's.
         """
-        return self._run(self._steps(query))
+        return self._run(lambda manifest, get: _first(score(manifest, query, get)))
 
-    async def score_async(self, query: Query, loading: Loading = nullcontext) -> Scores:
-        """As `score`; where every shard is open it never yields to the event loop.
+    async def score_async(self, query: Query, loading: Loading = nullcontext, *, in_thread: bool = False) -> Scores:
+        """As `score`; where every shard is open and it needs no thread it never yields to the event loop.
 
         Args:
             query: what to score.
             loading: entered while shards are being loaded.
+            in_thread: whether it runs in a thread, as what is large should. None of these waits for a load.
         """
-        steps = self._steps(query)
-        try:
-            needed = next(steps)
-            while True:
-                needed = steps.send(await self._open_async(needed, loading))
-        except StopIteration as done:
-            scores: Scores = done.value
-            return scores
+        return await self._run_async(
+            lambda manifest, get: _first(score(manifest, query, get)), loading, in_thread=in_thread
+        )
 
-    async def score_in_threads(self, query: Query, loading: Loading) -> Scores:
-        """As `score_async` for large queries: what takes long runs in threads, none of which waits for a load."""
-        return await self._run_in_threads(self._steps(query), loading)
+    def score_one(
+        self, series: Series, points: Points, windows: tuple[Window, ...] | None, combine: Combine, *, bands: bool
+    ) -> Scores | None:
+        """The scores of one series, with the models that are used; None unless its shard is open.
 
-    def is_cached(self, series: Iterable[Series]) -> bool:
-        """Whether the models of all these series are cached and the shards they are from are open."""
-        cached = self._resolutions.get_models(self.manifest.id, series)
-        return cached is not None and all(self._cache.is_open(models.artifact) for models in cached)
-
-    def _steps(self, query: Query) -> Generator[list[Artifact], OpenedShards, Scores]:
-        """As `score_steps`; the models of a query of few series are cached."""
-        manifest = self.manifest
-        if len(query.names) > MAX_GATHERED_SERIES:
-            return (yield from score_steps(manifest, query))
-        series = query.names.series
-        cached = self._resolutions.get_models(manifest.id, series)
-        if cached is not None:
-            query = replace(query, cached_models=cached, resolution=Resolution.of(cached))
-        scores = yield from score_steps(manifest, query)
-        if cached is None:
-            gathered = zip(series, scores.cached_models or (), strict=True)
-            self._resolutions.put_models(manifest.id, {one: models for one, models in gathered if models})
-        return scores
+        Raises:
+            InvalidKey: a window is not one of the release's.
+        """
+        return score_one(self.manifest, series, points, windows, combine, self._cache.get_open, bands=bands)
 
     def predict(
         self, frame: "pd.DataFrame", windows: list[str] | None = None, combine: Combine = "weighted"
@@ -270,8 +253,8 @@ class Predictor:
         Raises:
             InvalidPoints: a column is missing or of the wrong type.
         """
-        scores, _ = self.score_table(_table(frame), None, "weighted")
-        hosts = host_scores(scores)
+        scores, _ = self.score_table(_table(frame), None, "weighted", hosts=True)
+        hosts = scores.hosts
         lengths = [len(host.timestamps) for host in hosts]
         columns = {
             "region": np.repeat(np.array([host.region for host in hosts], object), lengths),
@@ -295,18 +278,25 @@ class Predictor:
         return answer_table(query, scores)
 
     def score_table(
-        self, table: pa.Table, windows: tuple[Window, ...] | None, combine: Combine, *, bands: bool = False
+        self,
+        table: pa.Table,
+        windows: tuple[Window, ...] | None,
+        combine: Combine,
+        *,
+        bands: bool = False,
+        hosts: bool = False,
     ) -> tuple[Scores, TableQuery]:
         """The scores of a table's points, and which rows of the table those are of."""
-        return self._run(self._table_steps(table, windows, combine, None, bands=bands))
+        return self._run(self._table_step(table, windows, combine, None, bands=bands, hosts=hosts))
 
-    async def score_table_in_threads(
+    async def score_table_async(
         self,
         table: pa.Table,
         windows: tuple[Window, ...] | None,
         combine: Combine,
         *,
         bands: bool,
+        hosts: bool,
         bounds: Bounds,
         loading: Loading,
     ) -> tuple[Scores, TableQuery]:
@@ -315,9 +305,10 @@ class Predictor:
         Raises:
             TooLarge: the table has more series than the bounds allow.
         """
-        return await self._run_in_threads(self._table_steps(table, windows, combine, bounds, bands=bands), loading)
+        step = self._table_step(table, windows, combine, bounds, bands=bands, hosts=hosts)
+        return await self._run_async(step, loading, in_thread=True)
 
-    def _table_steps(
+    def _table_step(
         self,
         table: pa.Table,
         windows: tuple[Window, ...] | None,
@@ -325,32 +316,43 @@ class Predictor:
         bounds: Bounds | None,
         *,
         bands: bool,
-    ) -> Generator[list[Artifact], OpenedShards, tuple[Scores, TableQuery]]:
-        key, grouping = self._resolutions.grouping(labels_of(table))
-        if bounds:
-            bounds.check(len(grouping.names), 0)
-        manifest = self.manifest
-        cached = self._resolutions.get_table(manifest.id, key)
-        query = table_query(table, windows, combine, grouping, cached, bands=bands)
-        scores = yield from score_steps(manifest, query.query)
-        if cached is None and len(query.bad) == len(grouping.bad):
-            self._resolutions.put_table(manifest.id, key, scores.resolution)
-        return scores, query
+        hosts: bool,
+    ) -> "Step[tuple[Scores, TableQuery]]":
+        made: list[tuple[bytes, TableQuery]] = []
 
-    def locate(self, series: Series) -> ModelLocation | None:
+        def step(manifest: Manifest, get: Get) -> tuple[Scores, TableQuery] | None:
+            if not made:
+                key, grouping = self._resolutions.grouping(labels_of(table))
+                if bounds:
+                    bounds.check(len(grouping.names), 0)
+                cached = self._resolutions.get_table(manifest.id, key)
+                query = table_query(table, windows, combine, grouping, cached, bands=bands, hosts=hosts)
+                made.append((key, query))
+            key, query = made[0]
+            scored = score(manifest, query.query, get)
+            if scored is None:
+                return None
+            scores, resolution = scored
+            if query.query.resolution is None and len(query.bad) == len(query.grouping.bad):
+                self._resolutions.put_table(manifest.id, key, resolution)
+            return scores, query
+
+        return step
+
+    def locate(self, series: Series) -> Place | None:
         """Where the models of a series are, its own or a fallback's; None where there are none.
 
         Raises:
             LoadFailed: the shard that they would be in could not be loaded.
         """
-        no_points = Points.of(((), ()))
-        scores = self.score(Query(Names.of([series]), no_points))
-        for failure in scores.resolution.failed.values():
-            raise failure
-        return scores.location(0)
+        place = self._run(lambda manifest, get: place_of(manifest, series, get))
+        if place.failure:
+            raise place.failure
+        return place if place.shard else None
 
     def drop_changed(self) -> None:
         """Close the open shards whose local files somebody changes; to be called every second."""
+        self._cache.look_again()
         if self._local is not None:
             self._cache.drop(self._local.changed())
 
@@ -358,42 +360,27 @@ class Predictor:
         """Start no more loads."""
         self._cache.close()
 
-    def _run(self, steps: Generator[list[Artifact], OpenedShards, T]) -> T:
-        """Run the steps to their end, opening the shards that they ask for and blocking while these load."""
-        try:
-            needed = next(steps)
-            while True:
-                opening = {artifact.hash: self._cache.get(artifact) for artifact in needed}
-                wait([shard for shard in opening.values() if isinstance(shard, Future)], self._load_seconds)
-                needed = steps.send({name: self._shard_or_failure(name, shard) for name, shard in opening.items()})
-        except StopIteration as done:
-            result: T = done.value
-            return result
+    def _run(self, step: "Step[T]") -> T:
+        """The result of a step, blocking while shards it needs are being loaded."""
+        manifest, shards = self.manifest, _Shards(self._cache)
+        while (result := step(manifest, shards.get)) is None:
+            wait(shards.loading, self._load_seconds)
+            shards.settle(self._load_seconds)
+        return result
 
-    async def _run_in_threads(self, steps: Generator[list[Artifact], OpenedShards, T], loading: Loading) -> T:
-        opened: OpenedShards | None = None
+    async def _run_async(self, step: "Step[T]", loading: Loading, *, in_thread: bool) -> T:
+        """As `_run`, awaiting the loads."""
+        manifest, shards = self.manifest, _Shards(self._cache)
         while True:
-            needed, result = await asyncio.to_thread(_advance, steps, opened)
-            if needed is None:
-                return cast(T, result)
-            opened = await self._open_async(needed, loading)
-
-    async def _open_async(self, needed: list[Artifact], loading: Loading) -> OpenedShards:
-        opening = {artifact.hash: self._cache.get(artifact) for artifact in needed}
-        if loads := [asyncio.wrap_future(shard) for shard in opening.values() if isinstance(shard, Future)]:
+            result = await asyncio.to_thread(step, manifest, shards.get) if in_thread else step(manifest, shards.get)
+            if result is not None:
+                return result
+            loads = [asyncio.wrap_future(load) for load in shards.loading]
             with loading():
                 finished, _ = await asyncio.wait(loads, timeout=self._load_seconds)
             for done in finished:
-                done.exception()  # retrieved here, or asyncio logs it; `_shard_or_failure` handles the original
-        return {name: self._shard_or_failure(name, shard) for name, shard in opening.items()}
-
-    def _shard_or_failure(self, name: str, shard: "Shard | Future[Shard]") -> Shard | LoadFailed:
-        if isinstance(shard, Shard):
-            return shard
-        if not shard.done():
-            return LoadFailed(name, f"it is still loading after {self._load_seconds:g} seconds")
-        error = shard.exception()
-        return error if isinstance(error, LoadFailed) else shard.result()
+                done.exception()  # retrieved here, or asyncio logs it; `settle` takes it from the original
+            shards.settle(self._load_seconds)
 
     def _load(self, artifact: Artifact) -> Shard:
         fetch = self._fetcher(artifact)
@@ -411,14 +398,40 @@ class Predictor:
         return fetch
 
 
-def _advance(
-    steps: Generator[list[Artifact], OpenedShards, T], opened: OpenedShards | None
-) -> tuple[list[Artifact] | None, T | None]:
-    """The artifacts that the steps need next, or None and their result."""
-    try:
-        return (next(steps) if opened is None else steps.send(opened)), None
-    except StopIteration as done:
-        return None, done.value
+class _Shards:
+    """The shards that one query needs, each asked for once."""
+
+    def __init__(self, cache: ShardCache) -> None:
+        self._cache = cache
+        self._asked: dict[str, Shard | LoadFailed | Future[Shard]] = {}
+
+    def get(self, artifact: Artifact) -> Shard | LoadFailed | None:
+        """The open shard, why it could not be opened, or None while it is being loaded."""
+        if (found := self._asked.get(artifact.hash)) is None:
+            found = self._asked[artifact.hash] = self._cache.get(artifact)
+        return None if isinstance(found, Future) else found
+
+    @property
+    def loading(self) -> list["Future[Shard]"]:
+        """What is being loaded."""
+        return [one for one in self._asked.values() if isinstance(one, Future)]
+
+    def settle(self, seconds: float) -> None:
+        """Take what has been loaded; what has not counts as failed after so many seconds."""
+        for name, one in self._asked.items():
+            if isinstance(one, Future):
+                self._asked[name] = _settled(name, one, seconds)
+
+
+def _settled(name: str, load: "Future[Shard]", seconds: float) -> Shard | LoadFailed:
+    if not load.done():
+        return LoadFailed(name, f"it is still loading after {seconds:g} seconds")
+    error = load.exception()
+    return error if isinstance(error, LoadFailed) else load.result()
+
+
+def _first(scored: tuple[Scores, Resolution] | None) -> Scores | None:
+    return scored[0] if scored else None
 
 
 def _table(frame: "pd.DataFrame") -> pa.Table:

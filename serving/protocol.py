@@ -120,14 +120,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._state, self._parsing_bytes = _State.BODY, 0
         self._cancel_deadline()
         self._send_refusal()
-        is_first = self.cycle is None or self.cycle.response_complete
-        if self.url == b"/predict" and is_first and (refusal := self.app.refuse_if_full()):
+        if self.url == b"/predict" and self.is_first and (refusal := self.app.refuse_if_full()):
             self.cycle = _Refused()  # type: ignore[assignment]
             self._refusal, seconds = refusal, REFUSAL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311  to spread tries
             self._refusing = self.loop.call_later(seconds, self._send_refusal)
             self.flow.pause_reading()
         else:
-            super().on_headers_complete()
+            self.begin()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether no earlier request of the connection is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def begin(self) -> None:
+        """Take a request on: its head is there."""
+        super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """The parser has a header; those after the body are none that anybody has looked at."""
@@ -142,13 +150,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._parsing_bytes = 0
         super().on_body(body)
 
-    def on_message_complete(self) -> None:
-        """The parser has a whole request."""
+    def end_of_message(self) -> None:
+        """The next bytes are those of another request."""
         self._state, self._head = _State.HEAD, b""
         if self._refusing is None and isinstance(self.cycle, _Refused):
             self._set_deadline(settings().keep_alive_seconds)
         else:
             self._cancel_deadline()
+
+    def on_message_complete(self) -> None:
+        """The parser has a whole request."""
+        self.end_of_message()
         if self.url == b"/predict" and not isinstance(self.cycle, _Refused):
             self.app.arrived()
         super().on_message_complete()

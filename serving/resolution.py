@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from myriad.models.errors import LoadFailed
 from myriad.models.key import Series, shard_of
 from myriad.models.names import Names
 from myriad.storage.release import Artifact, Manifest
-from myriad.storage.shard import NO_MODEL, Shard
+from myriad.storage.shard import Shard
 
 LEVELS = 3
 """Fallback levels: 0 is the series' own models, 1 its region's, 2 those of all regions."""
@@ -26,45 +26,28 @@ NOT_FOUND = -1
 
 MAX_CACHED_GROUPING_BYTES = 256 << 20
 MAX_CACHED_TABLES = 16
-MAX_CACHED_SERIES = 10_000
-"""Series whose models are cached, about 3 kB each."""
 
-OpenedShards = Mapping[str, Shard | LoadFailed]
-"""By artifact hash the open shard, or why it could not be opened."""
+Get = Callable[[Artifact], Shard | LoadFailed | None]
+"""Gives the open shard of an artifact, why it could not be opened, or None while it is being loaded."""
 
 
-class CachedModels(NamedTuple):
-    """The models of one series, copied out of its shard to score small requests with, and where they are.
+class Place(NamedTuple):
+    """Where the models of one series are.
 
     Attributes:
-        artifact: the artifact that holds them.
-        position: of the series in the index of that shard.
+        shard: the open shard that holds them, None where there is none.
+        position: of the series in its index; `NOT_FOUND` where there is none.
         level: 0 for the series' own models, above that for a fallback's.
-        step: seconds between the points of its history.
-        combined: for each `Combine` the divisors of all subsets of the windows, float16 (2^W), as bytes.
-        adapters: the adapter of the model at each of the release's windows, None where there is no model.
-        records: the model at each window as `Model.record`, empty where there is none.
+        failure: why the shard that may hold them could not be opened.
     """
 
-    artifact: Artifact
+    shard: Shard | None
     position: int
     level: int
-    step: int
-    combined: tuple[bytes, ...]
-    adapters: tuple[str | None, ...]
-    records: tuple[bytes, ...]
+    failure: LoadFailed | None = None
 
-    @classmethod
-    def of(cls, artifact: Artifact, shard: Shard, position: int, level: int) -> "CachedModels":
-        """The models at a position of a shard."""
-        codes, rows = shard.adapter[position].tolist(), shard.row[position].tolist()
-        adapters = tuple(None if code == NO_MODEL else shard.adapters[code] for code in codes)
-        records = tuple(
-            b"" if code == NO_MODEL else shard.models[window, code].record(row)
-            for window, (code, row) in enumerate(zip(codes, rows, strict=True))
-        )
-        combined = tuple(row.tobytes() for row in shard.combined[position])
-        return cls(artifact, position, level, int(shard.step[position]), combined, adapters, records)
+
+NOWHERE = Place(None, NOT_FOUND, 0)
 
 
 @dataclass(frozen=True)
@@ -85,27 +68,10 @@ class Resolution:
     level: NDArray[np.uint8]
     failed: Mapping[int, LoadFailed]
 
-    @classmethod
-    def of(cls, cached: Sequence[CachedModels]) -> "Resolution":
-        """The resolution of series whose models are cached."""
-        codes: dict[str, int] = {}
-        artifact = [codes.setdefault(models.artifact.hash, len(codes)) for models in cached]
-        artifacts = {models.artifact.hash: models.artifact for models in cached}
-        position, level = [models.position for models in cached], [models.level for models in cached]
-        resolution = cls(
-            tuple(artifacts.values()),
-            np.array(artifact, np.int64),
-            np.array(position, np.int64),
-            np.array(level, np.uint8),
-            {},
-        )
-        resolution.__dict__["opened"] = range(len(artifacts))
-        return resolution
-
     @cached_property
-    def opened(self) -> Iterable[int]:
+    def opened(self) -> list[int]:
         """The positions of the artifacts that could be opened and hold some of the series."""
-        return self.members.keys()
+        return np.flatnonzero(np.bincount(self.artifact[self.position != NOT_FOUND])).tolist()
 
     @cached_property
     def members(self) -> dict[int, NDArray[np.int64]]:
@@ -121,44 +87,61 @@ class Resolution:
         return replace(self, position=position, failed={**self.failed, **failed})
 
 
-def resolve(
-    manifest: Manifest, names: Names
-) -> Generator[list[Artifact], OpenedShards, tuple[Resolution, OpenedShards]]:
-    """Where the models of each series are, and the shards that were opened to find out.
+def place_of(manifest: Manifest, series: Series, get: Get) -> Place | None:
+    """Where the models of one series are; None while the shard that may hold them is being loaded."""
+    for level in range(LEVELS):
+        candidate = series.fallback(level)
+        host_hash = candidate.host_hash
+        artifact = manifest.artifact(candidate.region, host_hash)
+        if artifact is None:
+            continue
+        shard = get(artifact)
+        if shard is None:
+            return None
+        if isinstance(shard, LoadFailed):
+            return Place(None, NOT_FOUND, 0, shard)
+        if (position := shard.position_of(candidate, host_hash)) != NOT_FOUND:
+            if shard.windows != manifest.parsed_windows:
+                why = f"it has the windows {shard.windows}, its release {manifest.windows}"
+                return Place(None, NOT_FOUND, 0, LoadFailed(shard.name, why))
+            return Place(shard, position, level)
+    return NOWHERE
 
-    Yields the artifacts that it has to look into and is sent their shards. A series that is not found is looked for at
-    the next fallback level; one whose shard could not be opened is not, as its own models may be there.
+
+def resolve(manifest: Manifest, names: Names, get: Get) -> Resolution | None:
+    """Where the models of many series are; None while shards that may hold some are being loaded.
+
+    A series that is not found is looked for at the next fallback level; one whose shard could not be opened is not, as
+    its own models may be there.
     """
     n = len(names)
     artifacts, at_of_hash = list[Artifact](), dict[str, int]()
     artifact, position = np.full(n, NOT_FOUND), np.full(n, NOT_FOUND)
     level_found, failed = np.zeros(n, np.uint8), dict[int, LoadFailed]()
-    pending, all_opened = np.arange(n), dict[str, Shard | LoadFailed]()
+    pending = np.arange(n)
     for level in range(LEVELS):
         candidates = names.take(pending).fallback(level)
-        by_artifact = _by_artifact(manifest, candidates)
-        if not by_artifact:
-            continue
-        opened = yield [candidate_artifact for candidate_artifact, _ in by_artifact]
-        all_opened |= opened
+        shards = [(one, get(one), members) for one, members in _by_artifact(manifest, candidates)]
+        if any(shard is None for _, shard, _ in shards):
+            return None
         unresolved = np.ones(len(pending), bool)
-        for candidate_artifact, members in by_artifact:
-            shard, at = opened[candidate_artifact.hash], at_of_hash.setdefault(candidate_artifact.hash, len(artifacts))
+        for one, shard, members in shards:
+            at = at_of_hash.setdefault(one.hash, len(artifacts))
             if at == len(artifacts):
-                artifacts.append(candidate_artifact)
-            if isinstance(shard, LoadFailed):
-                failed[at] = shard
-                resolved, positions = members, np.full(len(members), NOT_FOUND)
-            else:
+                artifacts.append(one)
+            if isinstance(shard, Shard):
                 positions = shard.find(candidates.take(members))
                 resolved, positions = members[positions != NOT_FOUND], positions[positions != NOT_FOUND]
+            elif shard is not None:
+                failed[at] = shard
+                resolved, positions = members, np.full(len(members), NOT_FOUND)
             series = pending[resolved]
             artifact[series], position[series], level_found[series] = at, positions, level
             unresolved[resolved] = False
         pending = pending[unresolved]
         if not len(pending):
             break
-    return Resolution(tuple(artifacts), artifact, position, level_found, failed), all_opened
+    return Resolution(tuple(artifacts), artifact, position, level_found, failed)
 
 
 def _by_artifact(manifest: Manifest, names: Names) -> list[tuple[Artifact, NDArray[np.int64]]]:
@@ -188,14 +171,13 @@ def _positions_by_key(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
 class ResolutionCache:
     """Caches what a query would resolve anew, as a fleet posts the same series every minute; safe to use from threads.
 
-    It holds how the rows of recent tables fall into series, where the series of recent tables are, and the models of
-    recent series of small requests. What belongs to a release is looked up by the release, so that a new one misses.
+    It holds how the rows of recent tables fall into series, and where the series of recent tables are. What belongs to
+    a release is looked up by the release, so that a new one misses.
     """
 
     def __init__(self) -> None:
         self._groupings: LRUCache[bytes, Grouping] = LRUCache(MAX_CACHED_GROUPING_BYTES, getsizeof=_size)
         self._tables: LRUCache[tuple[str, bytes], Resolution] = LRUCache(MAX_CACHED_TABLES)
-        self._models: LRUCache[tuple[str, Series], CachedModels] = LRUCache(MAX_CACHED_SERIES)
         self._lock = threading.Lock()
 
     def grouping(self, labels: Names) -> tuple[bytes, Grouping]:
@@ -221,22 +203,6 @@ class ResolutionCache:
         if not resolution.failed:
             with self._lock:
                 self._tables[release, key] = resolution
-
-    def get_models(self, release: str, series: Iterable[Series]) -> list[CachedModels] | None:
-        """The models of each series in a release; None unless those of all of them are cached."""
-        cached = []
-        with self._lock:
-            for one in series:
-                if (models := self._models.get((release, one))) is None:
-                    return None
-                cached.append(models)
-        return cached
-
-    def put_models(self, release: str, models: Mapping[Series, CachedModels]) -> None:
-        """Cache the models of some series in a release."""
-        with self._lock:
-            for series, of_series in models.items():
-                self._models[release, series] = of_series
 
 
 def _size(grouping: Grouping) -> int:

@@ -1,10 +1,13 @@
 """Schemas: what `/predict` is sent and what it answers."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from myriad.models.ensemble import Combine
+
+Digits = Annotated[int, Meta(ge=0, le=17)]
+"""Significant digits of an answer's numbers; 0 for as many as each has."""
 
 
 class Datapoint(Struct, gc=False):
@@ -18,25 +21,6 @@ class Datapoint(Struct, gc=False):
     region: str | None = None
     host: str | None = None
     metric: str | None = None
-
-
-class SimpleDatapoint(Struct, gc=False, forbid_unknown_fields=True):
-    """A datapoint without labels, as most are. It takes half as long to decode as a `Datapoint`."""
-
-    timestamp: int | float | str
-    value: float | None
-
-
-class SimpleRequest(Struct, forbid_unknown_fields=True):
-    """The most frequent request: one series by region, host and metric, its datapoints without labels."""
-
-    region: str
-    host: str
-    metric: str
-    datapoints: list[SimpleDatapoint]
-    windows: list[str] | None = None
-    combine: Combine = "weighted"
-    bands: bool = False
 
 
 class OneSeries(Struct, forbid_unknown_fields=True):
@@ -61,6 +45,7 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
     combine: Combine = "weighted"
     bands: bool = False
     hosts: bool = False
+    digits: Digits = 0
 
 
 class ModelUsed(Struct):

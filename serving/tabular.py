@@ -12,8 +12,10 @@ from myriad.models.ensemble import Combine
 from myriad.models.errors import InvalidKey, InvalidPoints
 from myriad.models.points import Points
 from myriad.models.windows import Window
+from myriad.serving.query import Query
 from myriad.serving.resolution import Resolution
-from myriad.serving.scoring import STATUSES, Query, Scores, Status
+from myriad.serving.scoring import Scores
+from myriad.serving.status import STATUSES, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ def table_query(
     resolution: Resolution | None = None,
     *,
     bands: bool = False,
+    hosts: bool = False,
 ) -> TableQuery:
     """The query of a table.
 
@@ -59,6 +62,7 @@ def table_query(
         grouping: of the table's rows.
         resolution: where the models of the grouping's good series are, where that is cached.
         bands: whether the bands are wanted.
+        hosts: whether the scores of hosts are.
 
     Raises:
         InvalidPoints: a column is missing or of the wrong type, or a timestamp is not one.
@@ -88,7 +92,7 @@ def table_query(
     values = {window: column[row_of_point] for window, column in aggregated.items()} or None
     # A cached resolution leaves out the series of bad names, and no others.
     usable_resolution = resolution if len(bad) == len(grouping.bad) else None
-    query = Query(names, tidy.points, windows, combine, values, bands, usable_resolution)
+    query = Query(names, tidy.points, windows, combine, values, bands=bands, hosts=hosts, resolution=usable_resolution)
     return TableQuery(query, grouping, good, bad, rows, tidy.place)
 
 
@@ -119,7 +123,7 @@ def answer_table(query: TableQuery, scores: Scores) -> pa.Table:
         for edge, values in zip(("lower", "upper"), scores.bands, strict=True):
             columns |= {f"{edge}_{w}": by_row(values[k]) for k, w in enumerate(scores.windows)}
     codes = np.full(len(query.grouping.names), STATUSES.index(Status.BAD_SERIES), np.int8)
-    codes[query.good] = scores.statuses
+    codes[query.good] = scores.status
     status = np.empty(total, np.int8)
     status[query.grouping.order] = np.repeat(codes, np.diff(query.grouping.offsets))
     statuses = pa.DictionaryArray.from_arrays(status, pa.array([str(s) for s in STATUSES]))

@@ -20,24 +20,26 @@ Tensors of a shard's safetensors file, for n series and W windows, series in ord
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.kernels import scoring
+from myriad.kernels.scoring import NO_MODEL as NO_MODEL
 from myriad.models.base import ROUNDED, Model
 from myriad.models.calibration import MIN_EFFECT
 from myriad.models.ensemble import COMBINES, MAX_WINDOWS
 from myriad.models.errors import ArtifactCorrupt, InvalidKey, MyriadError
-from myriad.models.key import Series
+from myriad.models.key import Series, part_hash
 from myriad.models.names import Names
 from myriad.models.points import ranges
 from myriad.models.windows import Window
 from myriad.storage.artifact import pack, views
 
 FORMAT = 1
-NO_MODEL = 255
 
 LATEST = 7_258_118_400
 """The year 2200: no history ends later."""
@@ -223,6 +225,17 @@ class Shard:
         for i, position, text in zip(likely.tolist(), at.tolist(), texts, strict=True):
             found[i] = self._named(position, text.encode())
         return found
+
+    def position_of(self, series: Series, host_hash: int) -> int:
+        """The position of one series, whose `Series.host_hash` is given, in the index; -1 where it is not in it."""
+        metric_hash, text = part_hash(series.metric), str(series).encode()
+        return scoring.find(self.hashes, self._names, self._name_offsets, host_hash, metric_hash, text)
+
+    @cached_property
+    def table(self) -> scoring.Table:
+        """The rows, as the scoring kernel reads them."""
+        predictors = {at: model.predictor for at, model in self.models.items()}
+        return scoring.Table(self.adapter, self.row, self.step, self.combined, predictors)
 
     def metrics_of(self, host: Series) -> int:
         """How many series of a host have models; those of a host whose hash begins alike count too."""

@@ -74,7 +74,7 @@ def recorded(exported: Sequence[Exported]) -> pa.Table:
             "threshold": [float(one.model.arrays["threshold"][0]) for one in exported],
             "held_out": [len(one.calibration.values) for one in exported],
             "realised_rate": [one.realised_rate for one in exported],
-            "bytes": [one.model.row_bytes for one in exported],
+            "bytes": [one.model.row_bytes() for one in exported],
             "versions": [one.versions for one in exported],
             "job": [JOB] * len(exported),
         }

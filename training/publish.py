@@ -159,7 +159,7 @@ def shards_for(series: int, series_bytes: float) -> int:
 
 def _shards(entries: Entries) -> int:
     rows = [
-        model.row_bytes * int((entries.adapter[:, window] == code).sum())
+        model.row_bytes() * int((entries.adapter[:, window] == code).sum())
         for (window, code), model in entries.models.items()
     ]
     return shards_for(len(entries.series), sum(rows) / max(len(entries.series), 1))

@@ -153,7 +153,7 @@ class Sharding:
     def __init__(self, job: JobFile, base: Manifest | None) -> None:
         self._job, self._base = job, base
         kinds = {one.adapter for rule in job.metrics for one in rule.candidates}
-        row = max(adapters.get(name).record_type().itemsize for name in kinds)
+        row = max(adapters.get(name).row_bytes() for name in kinds)
         self._series_bytes = row * len(job.windows)
 
     def given(self, region: str) -> int | None:

@@ -130,7 +130,7 @@ def recorded(
         chosen[some] = at
     rows = [candidates[at] if at != NONE else None for at in chosen.tolist()]
     names = [_named(candidate) for candidate in candidates]
-    weighed = [model.row_bytes for model in fit.models]
+    weighed = [model.row_bytes() for model in fit.models]
     last = np.maximum(history.offsets[1:] - 1, 0)
     tried = [dict(zip(names, one, strict=True)) for one in np.round(fit.errors.T, 6).tolist()]
     return records.table(
@@ -174,7 +174,7 @@ def _tried(
     prediction = fit.model.with_arrays(tuned).predict(np.arange(len(fit.kept)), rest)
     strayed, half = np.full((2, len(late.values)), np.nan)
     strayed[asked] = np.abs(rest.values - prediction.expected)
-    half[asked] = (prediction.upper - prediction.lower) / 2
+    half[asked] = prediction.half_band
     steps = np.minimum(strayed[asked] / typical[fit.kept][rest.owner], MOST_STEPS)
     error = np.full(len(history), np.inf)
     error[fit.kept] = np.bincount(rest.owner, steps, len(fit.kept)) / np.maximum(rest.lengths, 1)
@@ -203,7 +203,7 @@ def _chained(plan: Plan, candidates: Sequence[Candidate], history: Points, typic
 
 def _cheapest(plan: Plan, candidates: Sequence[Candidate], errors: Vector) -> NDArray[np.int64]:
     """The candidate with the smallest error for each history, larger models weighing more; int64 (S,)."""
-    kilobytes = np.array([adapters.get(one.adapter).record_type().itemsize / 1024 for one in candidates])
+    kilobytes = np.array([adapters.get(one.adapter).row_bytes() / 1024 for one in candidates])
     weighed = np.maximum(errors, ROUNDING) * (1 + plan.cost_per_kilobyte * kilobytes)[:, None]
     return np.where(np.isfinite(errors).any(axis=0), weighed.argmin(axis=0), NONE)
 

@@ -19,9 +19,9 @@ from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.models.windows import Window, usual_step
-from myriad.serving.host_scores import host_scores
 from myriad.serving.predictor import Predictor
-from myriad.serving.scoring import Query, Scores
+from myriad.serving.query import Query
+from myriad.serving.scoring import Scores
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
 from myriad.storage.shard import concatenated
@@ -104,17 +104,17 @@ class Scorer:
 
     def host(self) -> HostScores:
         """The scores of the host as a service would return them; NaN where there is none."""
-        scores = self._score("weighted")
+        scores = self._score("weighted", hosts=True)
         if scores is None:
             return HostScores(np.empty(0, np.int64), np.empty(0))
-        (host,) = host_scores(scores)
+        (host,) = scores.hosts
         new = host.timestamps >= self._points.timestamps[self._new].min()
         return HostScores(host.timestamps[new], host.scores[new])
 
-    def _score(self, combine: Combine) -> Scores | None:
+    def _score(self, combine: Combine, *, hosts: bool = False) -> Scores | None:
         if self._predictor is None:
             return None
-        return self._predictor.score(Query(self._names, self._points, combine=combine))
+        return self._predictor.score(Query(self._names, self._points, combine=combine, hosts=hosts))
 
 
 def held_out(

@@ -3,10 +3,9 @@
 It runs in this process and compares `ShardCache` with a plain LRU cache.
 """
 
-import contextlib
 import random
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -18,8 +17,8 @@ from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.serving.cache import ShardCache
 from myriad.serving.metrics import Metrics
-from myriad.serving.resolution import OpenedShards
-from myriad.serving.scoring import Query, Scores, score_steps
+from myriad.serving.query import Query
+from myriad.serving.scoring import score
 from myriad.storage.release import Artifact
 from myriad.storage.shard import Shard
 from myriad.training.fleets.reference import FITTED_AT
@@ -108,23 +107,14 @@ def _replay(
     for number, access in enumerate(sequence):
         if number == warm_up:
             started = time.perf_counter()
-        misses_before, artifact = cache.misses, fleet.artifacts[access.shard]
-        steps = score_steps(fleet.manifest, queries[access.shard])
-        next(steps)
-        shard = cache.get(artifact)
-        _finish(steps, {artifact.hash: shard})
+        misses_before = cache.misses
+        score(fleet.manifest, queries[access.shard], cache.get)
         if number >= warm_up:
             hits.setdefault(access.client, []).append(cache.misses == misses_before)
     seconds = time.perf_counter() - started
     series = sum(len(queries[access.shard].names) for access in sequence[warm_up:])
     rates = {f"{client}_hit_rate": sum(flags) / len(flags) for client, flags in hits.items()}
     return {**rates, "series_a_second": series / seconds}
-
-
-def _finish(steps: Generator[list[Artifact], OpenedShards, Scores], opened: OpenedShards) -> None:
-    with contextlib.suppress(StopIteration):
-        while True:
-            steps.send(opened)
 
 
 def _traffic_kinds(shards: int, accesses: int) -> dict[str, list[Access]]:

@@ -24,15 +24,11 @@ from myriad.serving.app import create_app
 from myriad.serving.settings import Settings
 
 STAGES: Mapping[str, Sequence[str]] = {
-    "decode": ("predict:parse_simple", "predict:parse", "predict:single_batch", "micro_batching:make_batch",
-               "coding:decompress", "bulk:read", "predictor:table_query"),
-    "resolve": ("resolution:ResolutionCache.grouping", "predictor:labels_of", "scoring:resolve",
-                "resolution:Resolution.of"),
-    "aggregate": ("scoring:_window_values",),
-    "predict": ("scoring:_predict_gathered", "scoring:_predict_from_shards"),
-    "combine": ("scoring:_compute_scores",),
-    "encode": ("micro_batching:encode", "bulk:write", "bulk:_to_json", "bulk:_to_ndjson", "bulk:_to_arrow",
-               "coding:compress"),
+    "decode": ("predict:one_series", "predict:parse", "coding:decompress", "bulk:read", "predictor:table_query"),
+    "resolve": ("resolution:ResolutionCache.grouping", "predictor:labels_of", "scoring:resolve", "scoring:place_of"),
+    "score": ("scoring:_scored", "predictor:score_one"),
+    "encode": ("predict:encode", "predict:encode_one", "bulk:write", "bulk:_to_json", "bulk:_to_ndjson",
+               "bulk:_to_arrow", "coding:compress"),
 }  # fmt: skip
 """The functions of `myriad.serving` that are timed, as module:name, by stage."""
 APP = "app"

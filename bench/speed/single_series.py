@@ -19,7 +19,7 @@ from bench.speed.bare_asgi import serving_bare
 from bench.speed.wrk import Wrk, WrkResult, missing
 from myriad.formats.base import Bounds
 from myriad.models.key import Series
-from myriad.serving.decode import decode
+from myriad.serving.decode import parse
 from myriad.serving.encode import encode
 from myriad.serving.predictor import Predictor
 
@@ -196,16 +196,16 @@ def _check(service: Service, predictor: Predictor, bodies: Sequence[bytes]) -> C
     wrong, sizes = 0, []
     with service.client() as client:
         for body in bodies:
-            batch = decode(body, BOUNDS)
+            request = parse(body, BOUNDS)
             answer = client.predict(body)
-            wrong += [answer] != encode(batch, predictor.score(batch.query))
+            wrong += answer != encode(request, predictor.score(request.query))
             sizes.append(len(answer))
     return Check(wrong, int(np.median(sizes)))
 
 
 def _in_process_rate(predictor: Predictor, bodies: Sequence[bytes]) -> float:
     """Decoded requests scored per processor second in this process."""
-    queries = [decode(body, BOUNDS).query for body in bodies]
+    queries = [parse(body, BOUNDS).query for body in bodies]
     for query in queries:  # opens every shard
         predictor.score(query)
     with running_on(SERVER_CORE):

@@ -4,7 +4,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -154,9 +154,8 @@ def _measure_in_process(predictor: Predictor, ticks: Ticks) -> InProcess:
     with running_on(SERVER_CORE):
         _, first_seconds = _time(lambda: predictor.predict_table(ticks.first))
         answer, following_seconds = _time_repeatedly(lambda: predictor.predict_table(ticks.following))
-        scores, asked = predictor.score_table(ticks.following, None, "weighted")
-        query = replace(asked.query, resolution=scores.resolution)
-        _, kernel_seconds = _time_repeatedly(lambda: predictor.score(query))
+        _, asked = predictor.score_table(ticks.following, None, "weighted")
+        _, kernel_seconds = _time_repeatedly(lambda: predictor.score(asked.query))
     figures = {
         "first_seconds": first_seconds,
         "following_seconds": following_seconds,

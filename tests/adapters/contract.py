@@ -23,7 +23,7 @@ from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.models.windows import Window
 from myriad.serving.predictor import Predictor
-from myriad.serving.scoring import Query
+from myriad.serving.query import Query
 from myriad.storage.artifact import compress, content_hash, decompress, pack, views
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
@@ -178,7 +178,7 @@ def check_corrupt_arrays_are_refused(kind: type[Model]) -> None:
 
 
 def check_a_row_is_small(kind: type[Model]) -> None:
-    assert fitted(kind).row_bytes <= ROW_BYTES.get(kind.name(), USUAL_ROW_BYTES)
+    assert fitted(kind).row_bytes() <= ROW_BYTES.get(kind.name(), USUAL_ROW_BYTES)
 
 
 def check_windows_alarm_at_the_target_rate_under_normal_noise(kind: type[Model]) -> None:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from myriad.adapters.blend import LINEAR, MEMBERS, Blend
+from myriad.adapters.blend import MEMBERS, Blend
+from myriad.kernels.predictors import LINEAR
 from myriad.models import calibration
 from myriad.models.key import Series
 from myriad.models.points import Points

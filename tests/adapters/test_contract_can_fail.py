@@ -33,13 +33,13 @@ class ScoresWhatHasNoValue(Level):
 class HasNoBandWhereThereIsNoValue(Level):
     def predict(self, rows: Rows, points: Points) -> Prediction:
         prediction = super().predict(rows, points)
-        return replace(prediction, upper=prediction.upper + 0 * points.values)
+        return replace(prediction, half_band=prediction.half_band + 0 * points.values)
 
 
 class HasItsBandUpsideDown(Level):
     def predict(self, rows: Rows, points: Points) -> Prediction:
         prediction = super().predict(rows, points)
-        return replace(prediction, lower=prediction.upper, upper=prediction.lower)
+        return replace(prediction, half_band=-prediction.half_band)
 
 
 class ScoresAgainstAnotherBand(Level):

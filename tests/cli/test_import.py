@@ -153,7 +153,7 @@ def test_it_has_its_row_in_the_records(fleet: str, tmp_path: Path) -> None:
     (row,) = [row for row in rows if row["job"] == "import"]
     assert [row[part] for part in (*Series._fields, "window", "adapter")] == [*SERIES, "15m", "regressor"]
     assert (row["parameters"], row["refused"], row["error"], row["points"]) == ("{}", "", None, one.points)
-    assert (row["realised_rate"], row["bytes"]) == (one.realised_rate, one.model.row_bytes)
+    assert (row["realised_rate"], row["bytes"]) == (one.realised_rate, one.model.row_bytes())
     assert row["threshold"] == one.model.arrays["threshold"][0]
 
 

@@ -23,8 +23,8 @@ from myriad.models.key import Series, shard_of
 from myriad.models.points import Points
 from myriad.serving.metrics import Metrics
 from myriad.serving.predictor import Predictor
-from myriad.serving.scoring import Status
 from myriad.serving.settings import Settings
+from myriad.serving.status import Status
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
 from myriad.storage.url import open_store

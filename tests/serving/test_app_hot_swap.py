@@ -77,9 +77,10 @@ def test_what_takes_the_place_of_open_shards_is_open_before_the_switch(published
     second = retrained(published, store, ("us-east-1",))
     assert predictor.refresh()
     after = predictor.metrics.registry.get_sample_value("myriad_cache_misses_total")
-    location = predictor.locate(SERIES)
-    assert location
-    assert location.shard.name in {artifact.hash for artifact in second.artifacts}
+    place = predictor.locate(SERIES)
+    assert place
+    assert place.shard
+    assert place.shard.name in {artifact.hash for artifact in second.artifacts}
     assert after == (misses or 0) + 1
     assert predictor.metrics.registry.get_sample_value("myriad_cache_misses_total") == after
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from myriad.serving.scoring import MAX_GATHERED_SERIES
 from tests.conftest import Published, Server
 from tests.serving.bodies import answered, frame, many
 
@@ -44,11 +43,8 @@ def test_a_file_harmed_while_it_is_mapped_is_fetched_again_and_no_answer_is_wron
     harm: str, published: Published, serve: Callable[..., Server]
 ) -> None:
     points = frame(published.fleet, *published.fleet.series)
-    strangers = [
-        points[points.host == "web-000"].assign(host=f"unknown-{i}") for i in range(1 + MAX_GATHERED_SERIES // 4)
-    ]
+    strangers = [points[points.host == "web-000"].assign(host=f"unknown-{i}") for i in range(17)]
     asked = [many(part) for part in (points, *strangers[:1])]
-    # So many that their models are read from the shards at each request.
     asked.append({"series": [one for part in (points, *strangers) for one in many(part)["series"]]})
     server = serve(published.url)
     before = scored(server, asked)

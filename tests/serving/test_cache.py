@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from myriad import adapters
 from myriad.models.errors import LoadFailed, Unavailable
@@ -66,19 +65,17 @@ def loads() -> Loads:
 
 
 @pytest.fixture
-def registry() -> CollectorRegistry:
-    return CollectorRegistry()
+def metrics() -> Metrics:
+    return Metrics()
 
 
 @pytest.fixture
-def make(loads: Loads, registry: CollectorRegistry) -> Make:
+def make(loads: Loads, metrics: Metrics) -> Make:
     """Makes a cache, by default of five shards."""
 
     def cache(*, shards: float = 5, loads_at_once: int = 4, failure_seconds: float = 60) -> ShardCache:
         size = int(shards * SIZE)
-        return ShardCache(
-            loads, Metrics(registry), max_bytes=size, loads_at_once=loads_at_once, failure_seconds=failure_seconds
-        )
+        return ShardCache(loads, metrics, max_bytes=size, loads_at_once=loads_at_once, failure_seconds=failure_seconds)
 
     return cache
 
@@ -89,21 +86,21 @@ def got(cache: ShardCache, *names: str) -> list[Shard]:
     return [outcome.result(WAIT) if isinstance(outcome, Future) else outcome for outcome in outcomes]
 
 
-def test_a_shard_is_loaded_once_and_then_there(make: Make, loads: Loads, registry: CollectorRegistry) -> None:
+def test_a_shard_is_loaded_once_and_then_there(make: Make, loads: Loads, metrics: Metrics) -> None:
     cache = make()
     (first,) = got(cache, "a")
     assert cache.get(artifact("a")) is first
     assert loads.names == ["a"]
-    assert (count(registry, "hits"), count(registry, "misses")) == (1, 1)
+    assert (count(metrics, "hits"), count(metrics, "misses")) == (1, 1)
 
 
-def test_open_shards_never_take_more_bytes_than_allowed(make: Make, loads: Loads, registry: CollectorRegistry) -> None:
+def test_open_shards_never_take_more_bytes_than_allowed(make: Make, loads: Loads, metrics: Metrics) -> None:
     cache = make(shards=3.5)
     for name in "abcdefabcabcdd":
         got(cache, name)
         assert len(cache.opened()) <= 3
-        assert registry.get_sample_value("myriad_cache_bytes") == len(cache.opened()) * SIZE
-    assert count(registry, "evictions") == len(loads.names) - len(cache.opened())
+        assert metrics.registry.get_sample_value("myriad_cache_bytes") == len(cache.opened()) * SIZE
+    assert count(metrics, "evictions") == len(loads.names) - len(cache.opened())
 
 
 def test_what_comes_first_stays_and_what_is_seen_once_after_it_passes_through(make: Make) -> None:
@@ -183,9 +180,7 @@ def test_a_failure_says_which_artifact_and_why_and_its_neighbours_are_there(make
     assert got(cache, "b")[0].name == "b"
 
 
-def test_a_failure_is_remembered_for_a_while_and_then_tried_again(
-    make: Make, loads: Loads, registry: CollectorRegistry
-) -> None:
+def test_a_failure_is_remembered_for_a_while_and_then_tried_again(make: Make, loads: Loads, metrics: Metrics) -> None:
     cache = make(failure_seconds=0.2)
     loads.failing = True
     failed_at = time.monotonic()
@@ -197,8 +192,8 @@ def test_a_failure_is_remembered_for_a_while_and_then_tried_again(
     loads.failing = False
     time.sleep(0.25)
     assert got(cache, "a")[0].name == "a"
-    assert registry.get_sample_value("myriad_loads_total", {"outcome": "failed"}) == 1
-    assert registry.get_sample_value("myriad_loads_total", {"outcome": "ok"}) == 1
+    assert metrics.registry.get_sample_value("myriad_loads_total", {"outcome": "failed"}) == 1
+    assert metrics.registry.get_sample_value("myriad_loads_total", {"outcome": "ok"}) == 1
 
 
 def test_a_failure_that_is_not_remembered_is_tried_again_at_once(make: Make, loads: Loads) -> None:
@@ -210,11 +205,11 @@ def test_a_failure_that_is_not_remembered_is_tried_again_at_once(make: Make, loa
     assert loads.names == ["a"] * 3
 
 
-def test_whatever_a_load_raises_is_a_failed_load(registry: CollectorRegistry) -> None:
+def test_whatever_a_load_raises_is_a_failed_load(metrics: Metrics) -> None:
     def load(_: Artifact) -> Shard:
         raise ZeroDivisionError("by chance")
 
-    cache = ShardCache(load, Metrics(registry), max_bytes=SIZE, loads_at_once=1, failure_seconds=1)
+    cache = ShardCache(load, metrics, max_bytes=SIZE, loads_at_once=1, failure_seconds=1)
     with pytest.raises(LoadFailed, match="by chance"):
         got(cache, "a")
 
@@ -228,12 +223,12 @@ def test_only_what_is_retained_stays_open(make: Make, loads: Loads) -> None:
     assert loads.names == ["a", "b", "c", "a"]
 
 
-def test_a_shard_that_is_dropped_is_loaded_again(make: Make, loads: Loads, registry: CollectorRegistry) -> None:
+def test_a_shard_that_is_dropped_is_loaded_again(make: Make, loads: Loads, metrics: Metrics) -> None:
     cache = make()
     first = got(cache, "a", "b", "c")
     cache.drop({"a", "c", "z"})
     assert cache.opened() == {"b"}
-    assert registry.get_sample_value("myriad_cache_bytes") == SIZE
+    assert metrics.registry.get_sample_value("myriad_cache_bytes") == SIZE
     again = got(cache, "a", "b")
     assert again[0] is not first[0]
     assert again[1] is first[1]
@@ -258,9 +253,9 @@ def test_who_asks_a_closed_cache_does_not_wait_for_ever(make: Make, loads: Loads
         queued.result(1)
 
 
-def count(registry: CollectorRegistry, name: str) -> float | None:
+def count(metrics: Metrics, name: str) -> float | None:
     """The value of one of the cache's counters."""
-    return registry.get_sample_value(f"myriad_cache_{name}_total")
+    return metrics.registry.get_sample_value(f"myriad_cache_{name}_total")
 
 
 def eventually(condition: Callable[[], bool]) -> None:

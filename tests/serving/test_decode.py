@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myriad.formats.base import Bounds
+from myriad.kernels.bodies import one_series
 from myriad.models.errors import BadRequest, InvalidKey, Malformed, MyriadError, TooLarge
 from myriad.models.windows import Window
-from myriad.serving.decode import BatchedRequest, decode, make_batch, parse, parse_simple
-from myriad.serving.scoring import Query
+from myriad.serving.decode import SeriesRequest, parse
 
 BOUNDS = Bounds(points=100, series=10)
 POINTS = [{"timestamp": 60, "value": 1.0}, {"timestamp": 120, "value": 2.0}]
@@ -23,39 +22,12 @@ SINGLE: dict[str, Any] = {**NAMED, "datapoints": POINTS}
 NEIGHBOUR = {**NAMED, "host": "neighbour", "datapoints": POINTS}
 
 
-class Decoded(NamedTuple):
+def decoded(body: Any) -> SeriesRequest:
     """What a body is decoded to."""
-
-    labels: list[tuple[str, str, str]]
-    bad: dict[int, str]
-    good: list[int]
-    query: Query
-    duplicates: list[int]
-    point_count: int
-    single: bool
-    bands: bool
+    return parse(body if isinstance(body, bytes) else json.dumps(body).encode(), BOUNDS)
 
 
-def decoded(body: Any) -> Decoded:
-    """What a body is decoded to."""
-    batch = decode(body if isinstance(body, bytes) else json.dumps(body).encode(), BOUNDS)
-    (batched,) = batch.requests
-    assert isinstance(batched, BatchedRequest)
-    assert batched.first == 0
-    request = batched.request
-    return Decoded(
-        request.labels,
-        batched.bad,
-        batched.good,
-        batch.query,
-        batch.duplicates,
-        batched.point_count,
-        request.single,
-        request.bands,
-    )
-
-
-def hosts(request: Decoded) -> list[str]:
+def hosts(request: SeriesRequest) -> list[str]:
     """The host of each series to score."""
     return [request.query.names[i].host for i in range(len(request.query.names))]
 
@@ -71,7 +43,7 @@ def test_one_series_is_posted_by_itself() -> None:
     assert (got.single, got.labels, got.bad, got.good) == (True, [("r", "h", "m")], {}, [0])
     assert got.query.points.timestamps.tolist() == [60, 120]
     assert got.query.points.values.tolist() == [1.0, 2.0]
-    assert (got.query.windows, got.query.combine, got.bands) == (None, "weighted", False)
+    assert (got.query.windows, got.query.combine, got.query.bands) == (None, "weighted", False)
 
 
 def test_rows_are_grouped_in_the_order_of_their_first() -> None:
@@ -100,7 +72,7 @@ def test_a_model_id_names_a_series_and_perhaps_a_window(model_id: str, windows: 
 
 def test_windows_combine_and_bands_are_taken_over() -> None:
     got = decoded({**SINGLE, "windows": ["1h", "1m"], "combine": "min", "bands": True})
-    assert (got.query.windows, got.query.combine, got.bands) == ((Window(3600), Window(60)), "min", True)
+    assert (got.query.windows, got.query.combine, got.query.bands) == ((Window(3600), Window(60)), "min", True)
 
 
 @pytest.mark.parametrize(
@@ -364,40 +336,30 @@ def test_a_damaged_request_is_a_request_or_refused(body: Any, data: st.DataObjec
         return
 
 
-def test_requests_of_a_batch_are_each_what_they_are_alone() -> None:
-    bodies: list[Any] = [SINGLE, {"series": [NEIGHBOUR, {**NEIGHBOUR, "datapoints": []}]}, {**NAMED, "datapoints": []}]
-    requests = [parse(json.dumps(body).encode(), BOUNDS) for body in [*bodies, NEIGHBOUR]]
-    batch = make_batch(requests)
-    first, several, empty, last = batch.requests
-    assert isinstance(first, BatchedRequest)
-    assert isinstance(several, BatchedRequest)
-    assert isinstance(last, BatchedRequest)
-    assert [one.first for one in (first, several, last)] == [0, 1, 2]
-    assert (several.good, several.bad) == ([0], {1: "there are no datapoints"})
-    assert isinstance(empty, BadRequest)
-    assert (str(empty), empty.field) == ("there are no datapoints", "$.datapoints")
-    assert [series.host for series in batch.query.names.series] == ["h", "neighbour", "neighbour"]
-    assert batch.query.points.values.tolist() == [1.0, 2.0] * 3
-
-
 @given(_one | st.builds(dict, st.just(SINGLE), windows=st.just(["1m"]) | _junk, bands=_junk, combine=_words))
 @settings(max_examples=400, deadline=None)
-def test_a_simple_request_is_the_same_whichever_way_it_is_parsed(body: Any) -> None:
+def test_the_usual_request_is_the_same_whichever_way_it_is_parsed(body: Any) -> None:
     text = json.dumps(body).encode()
-    simple = parse_simple(text, BOUNDS)
-    if simple is None:
+    parsed = one_series(text, 100)
+    if parsed is None or parsed[6] not in ("weighted", "min", "max"):
         return
+    *labels, times, values, windows, combine, bands, digits = parsed
     general = parse(text, BOUNDS)
-    assert replace(simple, points=[]) == replace(general, points=[])
-    assert [(p.timestamp, p.value) for p in simple.points[0]] == [(p.timestamp, p.value) for p in general.points[0]]
+    assert (general.labels, general.bad, general.single, general.digits) == ([tuple(labels)], {}, True, digits)
+    assert general.query.points.timestamps.tolist() == times.tolist()
+    assert general.query.points.values.tolist() == values.tolist()
+    asked = None if windows is None else tuple(map(Window.parse, windows))
+    assert (general.query.windows, general.query.combine, general.query.bands) == (asked, combine, bands)
 
 
-def test_a_simple_request_is_recognised_and_left_to_the_general_parser_where_it_is_wrong() -> None:
-    assert parse_simple(json.dumps({**SINGLE, "windows": ["1m"], "combine": "max"}).encode(), BOUNDS)
+def test_the_usual_request_is_recognised_and_left_to_the_general_parser_where_it_is_wrong() -> None:
+    assert one_series(json.dumps({**SINGLE, "windows": ["1m"], "combine": "max"}).encode(), 100)
     point = POINTS[0]
     several: list[dict[str, Any]] = [
-        {"windows": []}, {"windows": ["x"]}, {"host": "a\nb"}, {"hosts": True}, {"datapoints": [point] * 101},
+        {"host": "a\nb"}, {"host": ""}, {"metric": "m" * 201}, {"region": "*"}, {"hosts": True},
+        {"datapoints": [{**point, "timestamp": 60 * i} for i in range(101)]}, {"datapoints": []},
         {"datapoints": [{**point, "region": "r"}]}, {"datapoints": [{**point, "value": "1"}]},
+        {"datapoints": [point, point]}, {"datapoints": [{**point, "value": 1e151}]}, {"digits": 18}, {"digits": -1},
     ]  # fmt: skip
     for wrong in several:
-        assert parse_simple(json.dumps({**SINGLE, **wrong}).encode(), BOUNDS) is None
+        assert one_series(json.dumps({**SINGLE, **wrong}).encode(), 100) is None

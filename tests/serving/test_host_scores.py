@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from myriad.kernels.scoring import NO_MODEL
 from myriad.models.key import Series
 from myriad.serving.predictor import Predictor
 from myriad.storage.memory import MemoryStore
@@ -101,9 +102,10 @@ def test_a_notebook_gets_what_the_service_answers(published: Published, service:
 
 def test_the_host_s_entry_is_no_series_to_be_scored(published: Published) -> None:
     predictor = Predictor.open(published.url)
-    location = predictor.locate(Series("us-east-1", HOST, "*"))
-    assert location is not None
-    assert all(location.adapter(window) is None for window in predictor.manifest.parsed_windows)
+    place = predictor.locate(Series("us-east-1", HOST, "*"))
+    assert place
+    assert place.shard
+    assert (place.shard.adapter[place.position] == NO_MODEL).all()
 
 
 def test_a_metric_named_as_hosts_are_is_not_taken_for_one() -> None:

@@ -1,6 +1,6 @@
 """Metrics: their own registry each, bounded labels."""
 
-from prometheus_client import CollectorRegistry
+import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from myriad.serving.metrics import Metrics
@@ -15,10 +15,22 @@ def test_each_metrics_has_a_registry_of_its_own() -> None:
     assert other.registry.get_sample_value("myriad_points_total") == 0
 
 
-def test_metrics_are_kept_in_the_registry_they_are_given() -> None:
-    registry = CollectorRegistry()
-    Metrics(registry).loads.labels("ok").inc()
-    assert registry.get_sample_value("myriad_loads_total", {"outcome": "ok"}) == 1
+def test_what_is_counted_is_in_the_registry_when_it_is_looked_at() -> None:
+    metrics = Metrics()
+    for seconds in (0.0004, 0.0005, 0.3, 60):
+        metrics.count_request("predict", 200, seconds)
+    metrics.count_series({"ok": 2, "no_model": 1}, 180)
+    metrics.count_hit()
+    for _ in range(2):  # nothing is counted twice
+        sample = metrics.registry.get_sample_value
+        assert sample("myriad_requests_total", {"route": "predict", "status": "200"}) == 4
+        assert sample("myriad_request_seconds_count", {"route": "predict"}) == 4
+        assert sample("myriad_request_seconds_bucket", {"route": "predict", "le": "0.0005"}) == 2
+        assert sample("myriad_request_seconds_bucket", {"route": "predict", "le": "0.5"}) == 3
+        assert sample("myriad_request_seconds_sum", {"route": "predict"}) == pytest.approx(60.3009)
+        assert sample("myriad_series_total", {"status": "ok"}) == 2
+        assert sample("myriad_points_total") == 180
+        assert sample("myriad_cache_hits_total") == 1
 
 
 def test_every_metric_is_named_for_myriad_has_help_and_no_unbounded_label() -> None:

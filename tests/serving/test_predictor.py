@@ -20,7 +20,7 @@ from myriad.models.points import Points
 from myriad.models.windows import Window
 from myriad.serving.metrics import Metrics
 from myriad.serving.predictor import Predictor
-from myriad.serving.scoring import Query
+from myriad.serving.query import Query
 from myriad.storage.local import LocalTier
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases

@@ -8,8 +8,7 @@ from myriad import adapters
 from myriad.models.errors import LoadFailed
 from myriad.models.key import Series
 from myriad.models.names import Names
-from myriad.serving import resolution as resolution_module
-from myriad.serving.resolution import NOT_FOUND, CachedModels, OpenedShards, Resolution, ResolutionCache, resolve
+from myriad.serving.resolution import NOT_FOUND, Get, Resolution, ResolutionCache, place_of, resolve
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Artifact, Releases
 from myriad.storage.shard import Shard
@@ -26,24 +25,31 @@ def releases() -> Releases:
     return releases
 
 
-def resolved(releases: Releases, *names: str, broken: str = "") -> tuple[Resolution, OpenedShards]:
-    """The resolution of series, where the artifacts of the region `broken` cannot be opened."""
+Opened = dict[str, Shard | LoadFailed]
+
+
+def getter(releases: Releases, opened: Opened, broken: str = "") -> Get:
+    """Opens shards; those of the region `broken` cannot be opened."""
     manifest = releases.manifest(releases.head().release)
     lost = {artifact.hash for artifact in manifest.regions.get(broken, ()) if artifact}
 
-    def opened(artifact: Artifact) -> Shard | LoadFailed:
+    def get(artifact: Artifact) -> Shard | LoadFailed:
         if artifact.hash in lost:
             return LoadFailed(artifact.hash, "broken")
-        return Shard(artifact.hash, releases.get_artifact(artifact), adapters.get)
+        if artifact.hash not in opened:
+            opened[artifact.hash] = Shard(artifact.hash, releases.get_artifact(artifact), adapters.get)
+        return opened[artifact.hash]
 
-    steps = resolve(manifest, Names.of([Series.parse(name) for name in names]))
-    try:
-        needed = next(steps)
-        while True:
-            needed = steps.send({artifact.hash: opened(artifact) for artifact in needed})
-    except StopIteration as done:
-        result: tuple[Resolution, OpenedShards] = done.value
-        return result
+    return get
+
+
+def resolved(releases: Releases, *names: str, broken: str = "") -> tuple[Resolution, Opened]:
+    """The resolution of series, and the shards that were opened for it."""
+    opened: Opened = {}
+    manifest = releases.manifest(releases.head().release)
+    resolution = resolve(manifest, Names.of([Series.parse(name) for name in names]), getter(releases, opened, broken))
+    assert resolution
+    return resolution, opened
 
 
 def test_a_series_without_models_of_its_own_has_its_regions_then_those_of_all_regions(releases: Releases) -> None:
@@ -80,46 +86,23 @@ def test_more_failures_take_the_series_of_their_artifacts_out(releases: Releases
     assert list(without.opened) == [int(resolution.artifact[1])]
 
 
-def models_of(releases: Releases, *names: str) -> list[CachedModels]:
-    """The models of some series."""
-    resolution, opened = resolved(releases, *names)
-    models = []
-    for at, position, level in zip(resolution.artifact, resolution.position, resolution.level, strict=True):
-        artifact = resolution.artifacts[at]
-        shard = opened[artifact.hash]
-        assert isinstance(shard, Shard)
-        models.append(CachedModels.of(artifact, shard, int(position), int(level)))
-    return models
+@pytest.mark.parametrize("name", [OWN, OTHER_REGION, "r/new/cpu", "new/new/cpu", NOBODY])
+@pytest.mark.parametrize("broken", ["", "r", "*"])
+def test_one_series_is_found_where_it_is_among_others(releases: Releases, name: str, broken: str) -> None:
+    resolution, opened = resolved(releases, name, broken=broken)
+    place = place_of(releases.manifest(releases.head().release), Series.parse(name), getter(releases, opened, broken))
+    assert place
+    assert (place.position, place.level) == (resolution.position[0], resolution.level[0])
+    if place.shard:
+        assert place.shard is opened[resolution.artifacts[resolution.artifact[0]].hash]
+    assert (place.failure is None) == (not resolution.failed)
 
 
-def test_the_resolution_of_cached_models_is_that_of_their_series(releases: Releases) -> None:
-    names = (OWN, "r/new/cpu", OTHER_REGION, OWN)
-    resolution, of_cached = resolved(releases, *names)[0], Resolution.of(models_of(releases, *names))
-    for i in range(len(names)):
-        assert of_cached.artifacts[of_cached.artifact[i]] == resolution.artifacts[resolution.artifact[i]]
-    assert of_cached.position.tolist() == resolution.position.tolist()
-    assert of_cached.level.tolist() == resolution.level.tolist()
-    assert set(of_cached.opened) == set(of_cached.members)
-
-
-def test_models_are_cached_by_release_and_given_only_for_all_series_asked_for(releases: Releases) -> None:
-    cache = ResolutionCache()
-    first, second = Series.parse(OWN), Series.parse(OTHER_REGION)
-    (models,) = models_of(releases, OWN)
-    cache.put_models("release", {first: models})
-    assert cache.get_models("release", [first, first]) == [models, models]
-    assert cache.get_models("release", [first, second]) is None
-    assert cache.get_models("another", [first]) is None
-
-
-def test_the_least_recently_used_models_are_dropped(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolution_module, "MAX_CACHED_SERIES", 2)
-    cache, (models,) = ResolutionCache(), models_of(releases, OWN)
-    a, b, c = (Series("r", host, "cpu") for host in "abc")
-    cache.put_models("release", {a: models, b: models})
-    assert cache.get_models("release", [a])
-    cache.put_models("release", {c: models})
-    assert [cache.get_models("release", [one]) is not None for one in (a, b, c)] == [True, False, True]
+def test_there_is_no_resolution_while_a_shard_is_being_loaded(releases: Releases) -> None:
+    manifest = releases.manifest(releases.head().release)
+    series = Series.parse(OWN)
+    assert resolve(manifest, Names.of([series]), lambda _: None) is None
+    assert place_of(manifest, series, lambda _: None) is None
 
 
 def test_tables_are_cached_by_release_unless_a_shard_could_not_be_opened(releases: Releases) -> None:

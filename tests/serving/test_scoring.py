@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from myriad.kernels.scoring import NO_MODEL
 from myriad.models.ensemble import Combine
 from myriad.models.errors import InvalidKey
 from myriad.models.key import Series
@@ -14,10 +15,12 @@ from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.models.windows import Window
 from myriad.serving.predictor import Predictor
-from myriad.serving.scoring import STATUSES, Query, Scores, Status
+from myriad.serving.query import Query
+from myriad.serving.scoring import Scores
+from myriad.serving.status import STATUSES, Status
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
-from myriad.storage.shard import NO_MODEL, Entries, concatenated
+from myriad.storage.shard import Entries, concatenated
 from tests.conftest import history
 from tests.training.small import PLAN, fitted, released
 
@@ -51,12 +54,20 @@ def asked(
     given = points or history(1 / 24, series=len(names), seed=3)
     chosen = None if windows is None else tuple(windows)
     series = Names.of([Series.parse(name) for name in names])
-    return predictor.score(Query(series, given, chosen, combine, bands=bands))
+    return predictor.score(Query(series, given, chosen, combine, bands=bands, models=True))
+
+
+def combined(predictor: Predictor, name: str) -> NDArray[np.float64]:
+    """What combinations of a series' windows are divided by, (3, 4)."""
+    place = predictor.locate(Series.parse(name))
+    assert place
+    assert place.shard
+    return place.shard.combined[place.position].astype(np.float64)
 
 
 def status(scores: Scores, i: int = 0) -> Status:
     """What became of a series."""
-    return STATUSES[int(scores.statuses[i])]
+    return STATUSES[int(scores.status[i])]
 
 
 def every(step: int, count: int) -> Points:
@@ -77,15 +88,13 @@ def every(step: int, count: int) -> Points:
 )
 def test_the_nearest_models_answer(predictor: Predictor, name: str, stands_in: str, expected: Status) -> None:
     scores, direct = asked(predictor, name), asked(predictor, stands_in)
-    location = scores.location(0)
-    assert location
-    assert (str(location.series), status(scores)) == (stands_in, expected)
+    assert (str(Series.parse(name).fallback(int(scores.level[0]))), status(scores)) == (stands_in, expected)
     np.testing.assert_array_equal(scores.score, direct.score)
 
 
 def test_a_metric_nobody_has_has_no_model(predictor: Predictor) -> None:
     scores = asked(predictor, "r/a/gpu")
-    assert (status(scores), scores.location(0)) == (Status.NO_MODEL, None)
+    assert status(scores) is Status.NO_MODEL
     assert scores.missing(0) == dict.fromkeys(WINDOWS, "there is no model")
     assert np.isnan(scores.score).all()
     assert np.isnan(scores.by_window).all()
@@ -106,11 +115,10 @@ def test_too_few_points_are_said_to_be(predictor: Predictor) -> None:
 
 def test_weights_are_renewed_over_the_windows_there_are(predictor: Predictor) -> None:
     scores = asked(predictor, "r/a/cpu")
-    location = scores.location(0)
-    assert location
+    divisors = combined(predictor, "r/a/cpu")
     first, later = scores.by_window[:, 0], scores.by_window[:, -1]
     assert np.isnan(first).tolist() == [False, True]
-    weighted = location.shard.combined[location.position, 0].astype(float)
+    weighted = divisors[0]
     assert scores.score[0] == first[0] / weighted[0b01]
     assert scores.score[-1] == pytest.approx((later[0] + 2 * later[1]) / 3 / weighted[0b11])
 
@@ -118,11 +126,10 @@ def test_weights_are_renewed_over_the_windows_there_are(predictor: Predictor) ->
 @pytest.mark.parametrize(("combine", "mode"), [("weighted", 0), ("min", 1), ("max", 2)])
 def test_each_combination_has_its_own_calibration(predictor: Predictor, combine: Combine, mode: int) -> None:
     scores = asked(predictor, "r/a/cpu", combine=combine)
-    location = scores.location(0)
-    assert location
+    divisors = combined(predictor, "r/a/cpu")
     both = scores.by_window[:, 10:]
     uncalibrated = [np.average(both, axis=0, weights=(1, 2)), both.min(axis=0), both.max(axis=0)][mode]
-    divisor = float(location.shard.combined[location.position, mode, 0b11])
+    divisor = divisors[mode, 0b11]
     np.testing.assert_allclose(scores.score[10:], uncalibrated / divisor)
 
 
@@ -130,9 +137,8 @@ def test_only_the_windows_asked_for_are_scored(predictor: Predictor) -> None:
     whole, some = asked(predictor, "r/a/cpu"), asked(predictor, "r/a/cpu", windows=[FIVE])
     assert some.windows == (FIVE,)
     np.testing.assert_array_equal(some.by_window, whole.by_window[1:])
-    location = some.location(0)
-    assert location
-    assert some.score[-1] == some.by_window[0, -1] / float(location.shard.combined[location.position, 0, 0b10])
+    divisors = combined(predictor, "r/a/cpu")
+    assert some.score[-1] == some.by_window[0, -1] / divisors[0, 0b10]
 
 
 def test_windows_are_answered_in_the_releases_order_and_once(predictor: Predictor) -> None:
@@ -173,10 +179,11 @@ def test_a_series_asked_for_twice_is_answered_twice(predictor: Predictor) -> Non
 def test_answers_do_not_depend_on_neighbours_to_the_last_bit(predictor: Predictor) -> None:
     names = ["r/b/cpu", "r/a/cpu", "r/a/gpu", "q/z/cpu", "r/a/cpu"]
     parts = [history(hours / 24, seed=seed).series(0) for seed, hours in enumerate((1.0, 0.5, 2.0, 0.05, 3.0))]
-    together = asked(predictor, *names, points=Points.of(*parts), bands=True)
+    given = Points.of(*parts)
+    together = asked(predictor, *names, points=given, bands=True)
     for i, (name, part) in enumerate(zip(names, parts, strict=True)):
         alone = asked(predictor, name, points=Points.of(part), bands=True)
-        span = slice(together.points.offsets[i], together.points.offsets[i + 1])
+        span = slice(given.offsets[i], given.offsets[i + 1])
         assert status(together, i) == status(alone)
         for field in ("score", "by_window", "expected", "bands"):
             assert _bytes(getattr(together, field)[..., span]) == _bytes(getattr(alone, field))
@@ -186,12 +193,16 @@ def _bytes(values: NDArray[np.float64]) -> bytes:
     return np.ascontiguousarray(values).tobytes()
 
 
-def test_few_series_score_as_they_would_among_many_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ["r/a/cpu", "r/b/cpu", "q/a/cpu", "r/a/nothing"]
-    few = asked(serving(OWN, REGION, GLOBAL), *names, bands=True)
-    for module in ("myriad.serving.scoring", "myriad.serving.predictor"):
-        monkeypatch.setattr(f"{module}.MAX_GATHERED_SERIES", 0)
-    many = asked(serving(OWN, REGION, GLOBAL), *names, bands=True)
-    assert (many.cached_models, few.cached_models is not None) == (None, True)
-    for part in ("score", "by_window", "expected", "bands", "score_counts", "statuses"):
-        assert getattr(few, part).tobytes() == getattr(many, part).tobytes()
+@pytest.mark.parametrize("name", ["r/a/cpu", "r/b/cpu", "q/a/cpu", "r/a/nothing"])
+def test_one_series_scores_as_it_does_among_others_to_the_last_bit(predictor: Predictor, name: str) -> None:
+    points = history(1 / 24, seed=3)
+    query = asked(predictor, name, points=points, bands=True)
+    one = predictor.score_one(Series.parse(name), points, None, "weighted", bands=True)
+    assert one
+    assert _bytes(one.block) == _bytes(query.block)
+    assert (status(one), one.level.tolist(), one.missing(0)) == (status(query), query.level.tolist(), query.missing(0))
+    names = []
+    for scores in (one, query):
+        assert scores.adapter is not None
+        names.append([scores.adapters[code] for code in scores.adapter[0] if code != NO_MODEL])
+    assert names[0] == names[1]

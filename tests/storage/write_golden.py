@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from myriad import adapters
+from myriad.kernels.scoring import NO_MODEL
 from myriad.models.errors import ArtifactCorrupt
 from myriad.models.key import Series
 from myriad.models.windows import Window
-from myriad.storage.shard import FORMAT, NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
+from myriad.storage.shard import FORMAT, Entries, Shard, concatenated, entries_of, pack_shard
 from myriad.training.fit import fit
 from myriad.training.fleets.synthetic import DAY
 from myriad.training.job.candidate import only

@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from myriad.kernels.scoring import NO_MODEL
 from myriad.models.calibration import EFFECT_SHARE
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.models.windows import Window
 from myriad.serving.predictor import Predictor
-from myriad.serving.scoring import Query, Scores
+from myriad.serving.query import Query
+from myriad.serving.scoring import Scores
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
-from myriad.storage.shard import NO_MODEL, Entries
+from myriad.storage.shard import Entries
 from myriad.training.fit import Refusal, fit, fit_pooled
 from myriad.training.hierarchy import POOLED_SERIES, pools
 from myriad.training.job.candidate import only

@@ -15,7 +15,7 @@ from myriad.models.key import ANY, Series
 from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.serving.predictor import Predictor
-from myriad.serving.scoring import Query
+from myriad.serving.query import Query
 from myriad.storage.artifact import views
 from myriad.storage.release import Manifest, Releases
 from myriad.storage.url import open_store

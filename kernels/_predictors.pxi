@@ -1,0 +1,264 @@
+# Predictors, compiled; see `_predictors_py` for what each does.
+
+from myriad.kernels import _predictors_py as twins
+
+cdef double STD_TO_MEAN_DEVIATION = twins.STD_TO_MEAN_DEVIATION
+cdef double CLIP = twins.CLIP
+cdef double RHYTHM_LOW = twins.RHYTHM_BOUNDS[0], RHYTHM_HIGH = twins.RHYTHM_BOUNDS[1]
+cdef double EWMA_LOW = twins.EWMA_BOUNDS[0], EWMA_HIGH = twins.EWMA_BOUNDS[1]
+cdef double EWMA_WIDENING = twins.EWMA_WIDENING
+cdef Py_ssize_t LOOKBACK = twins.LOOKBACK, PRIOR = twins.PRIOR
+cdef double LINEAR = twins.LINEAR, AVERAGE_CLIP = twins.AVERAGE_CLIP, BLEND_THRESHOLD = twins.BLEND_THRESHOLD
+cdef double AVERAGE_LOW = twins.AVERAGE_BOUNDS[0], AVERAGE_HIGH = twins.AVERAGE_BOUNDS[1]
+
+cdef enum:
+    ARRAYS = 8
+    MEMBERS = 3
+    SCRATCH = 8  # arrays as long as the longest series that a prediction needs
+
+cdef struct Rows
+
+ctypedef void (*Predict)(
+    const Rows*, Py_ssize_t, const long long*, const double*, Py_ssize_t, double*, double*, double*
+) noexcept nogil
+
+cdef struct Rows:
+    Predict predict
+    Py_ssize_t count
+    const float* threshold
+    const double* floor
+    const void* array[ARRAYS]
+    const Rows* member[MEMBERS]
+
+
+cdef inline double half_float(unsigned short bits) noexcept nogil:
+    """A float16 that is finite."""
+    cdef unsigned int wide = (<unsigned int>(bits & 0x7FFF)) << 13
+    cdef float value = (<float*>&wide)[0]
+    return -(<double>value * 5.192296858534828e33) if bits & 0x8000 else <double>value * 5.192296858534828e33  # 2^112
+
+
+cdef inline double half_band(const Rows* rows, Py_ssize_t row, double spread) noexcept nogil:
+    return fmax(spread * rows.threshold[row], rows.floor[row])
+
+
+cdef void follow(
+    const Rows* rows, Py_ssize_t row, const double* values, Py_ssize_t n, double widening, double low, double high,
+    double* levels, double* half,
+) noexcept nogil:
+    """The level and half the band before each value."""
+    cdef double level = (<const double*>rows.array[0])[row], fitted = (<const double*>rows.array[1])[row]
+    cdef double alpha = (<const float*>rows.array[2])[row], uncertainty = (<const float*>rows.array[3])[row]
+    cdef double drift = alpha * alpha / fmax(1 - alpha, 1e-6)
+    cdef double noise = fitted * sqrt(1 - alpha)
+    cdef double uncertain = uncertainty * fitted / noise
+    follow_level(
+        values, n, level, uncertain * uncertain, drift, noise, 1 - widening, widening / STD_TO_MEAN_DEVIATION,
+        CLIP, low, high, levels, half,
+    )
+    cdef double threshold = rows.threshold[row], floor_ = rows.floor[row]
+    cdef Py_ssize_t j
+    for j in range(n):
+        half[j] = fmax(half[j] * threshold, floor_)
+
+
+cdef void predict_rhythm(
+    const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
+    double* expected, double* half, double* scratch,
+) noexcept nogil:
+    cdef const unsigned short* profile = <const unsigned short*>rows.array[5] + row * 48
+    cdef double spread = (<const double*>rows.array[1])[row], widening = (<const float*>rows.array[4])[row]
+    cdef double* without = scratch
+    cdef double* effect = scratch + n
+    cdef double before = 0, rise = 0
+    cdef long long since, low, last = -1
+    cdef Py_ssize_t j
+    for j in range(n):
+        since = (times[j] - 900) % 86400
+        since = since + 86400 if since < 0 else since
+        low = since // 1800
+        if low != last:
+            last = low
+            before = half_float(profile[low])
+            rise = half_float(profile[low + 1 if low < 47 else 0]) - before
+        effect[j] = (before + rise * (<double>(since - low * 1800) / 1800)) * spread
+        without[j] = values[j] - effect[j]
+    follow(rows, row, without, n, widening, RHYTHM_LOW, RHYTHM_HIGH, expected, half)
+    for j in range(n):
+        expected[j] = expected[j] + effect[j]
+
+
+cdef void predict_ewma(
+    const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
+    double* expected, double* half, double* scratch,
+) noexcept nogil:
+    follow(rows, row, values, n, EWMA_WIDENING, EWMA_LOW, EWMA_HIGH, expected, half)
+
+
+cdef void predict_mad(
+    const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
+    double* expected, double* half, double* scratch,
+) noexcept nogil:
+    cdef double band = half_band(rows, row, (<const double*>rows.array[1])[row])
+    cdef Py_ssize_t j
+    roll_medians(values, n, (<const double*>rows.array[0])[row], LOOKBACK, PRIOR, expected)
+    for j in range(n):
+        half[j] = band
+
+
+cdef inline double hour_effect(const Rows* rows, Py_ssize_t row, long long hour) noexcept nogil:
+    """The sum of a seasonal row's effects in the middle of an hour since the epoch."""
+    cdef long long in_week = hour % 168
+    in_week = in_week + 168 if in_week < 0 else in_week
+    return (
+        half_float((<const unsigned short*>rows.array[2])[row * 24 + in_week % 24])
+        + half_float((<const unsigned short*>rows.array[3])[row * 7 + in_week // 24])
+        + half_float((<const unsigned short*>rows.array[4])[row * 168 + in_week])
+    )
+
+
+cdef void predict_seasonal(
+    const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
+    double* expected, double* half, double* scratch,
+) noexcept nogil:
+    cdef double center = (<const double*>rows.array[0])[row], unit = (<const double*>rows.array[1])[row]
+    cdef double low = 0, rise = 0, band = 0
+    cdef long long since, hour, of_spread, last = -2, last_of_spread = -2
+    cdef Py_ssize_t j
+    for j in range(n):
+        since = times[j] - 1800
+        hour = since // 3600 if since >= 0 else -1
+        if hour != last:
+            last = hour
+            low = hour_effect(rows, row, hour)
+            rise = unit * (hour_effect(rows, row, hour + 1) - low)
+            low = center + unit * low
+        of_spread = times[j] // 3600
+        if of_spread != last_of_spread:
+            last_of_spread = of_spread
+            band = unit * half_float((<const unsigned short*>rows.array[5])[row * 24 + of_spread % 24])
+            band = half_band(rows, row, band)
+        expected[j] = low + rise * (<double>(since - hour * 3600) / 3600)
+        half[j] = band
+
+
+cdef void predict_blend(
+    const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
+    double* expected, double* half, double* scratch,
+) noexcept nogil:
+    cdef double* member_expected[MEMBERS]
+    cdef double* member_half[MEMBERS]
+    cdef double usual = (<const float*>rows.array[0])[row], smoothing = (<const float*>rows.array[1])[row]
+    cdef double combined, score, narrowest, total, weight, weighted, relative, deviation, width, average = 1.0
+    cdef const Rows* member
+    cdef Py_ssize_t j
+    cdef int k
+    for k in range(MEMBERS):
+        member_expected[k], member_half[k] = scratch + (2 + 2 * k) * n, scratch + (3 + 2 * k) * n
+        member = rows.member[k]
+        member.predict(member, row, times, values, n, member_expected[k], member_half[k], scratch)
+    for j in range(n):
+        narrowest = fmin(fmin(member_half[0][j], member_half[1][j]), member_half[2][j])
+        total, weighted, combined = 0.0, 0.0, 0.0
+        for k in range(MEMBERS):
+            weight = narrowest / member_half[k][j]
+            total += weight
+            weighted += member_expected[k][j] * weight
+            score = fabs(values[j] - member_expected[k][j]) / member_half[k][j]
+            combined += LINEAR * (1 + log(score / LINEAR)) if score > LINEAR else score
+        combined = combined / MEMBERS
+        expected[j] = weighted / total
+        deviation = fabs(values[j] - expected[j])
+        width = deviation / combined if deviation > 0 and combined > 0 else narrowest * MEMBERS / total
+        half[j] = half_band(rows, row, average / BLEND_THRESHOLD * width)
+        relative = combined / usual
+        if relative == relative:
+            average = average + smoothing * (fmin(relative, AVERAGE_CLIP * average) - average)
+            average = fmin(fmax(average, AVERAGE_LOW), AVERAGE_HIGH)
+
+
+cdef const void* address(object array) except? NULL:
+    """Where the bytes of a contiguous array are."""
+    cdef const unsigned char[::1] view
+    if array.size == 0:
+        return NULL
+    view = array.reshape(-1).view(np.uint8)
+    return &view[0]
+
+
+cdef class Predictor:
+    cdef Rows rows
+    cdef list kept
+
+    cdef void bind(self, object arrays, Predict predict, object names):
+        """Point at the arrays of these names, which are kept alive."""
+        self.kept = [np.ascontiguousarray(arrays[name]) for name in ("threshold", "floor", *names)]
+        self.rows.predict, self.rows.count = predict, len(self.kept[0])
+        self.rows.threshold = <const float*>address(self.kept[0])
+        self.rows.floor = <const double*>address(self.kept[1])
+        for i in range(len(names)):
+            self.rows.array[i] = address(self.kept[i + 2])
+
+    def predict(
+        self,
+        const long long[::1] rows,
+        const long long[::1] times,
+        const double[::1] values,
+        const long long[::1] offsets,
+    ):
+        cdef Py_ssize_t series = offsets.shape[0] - 1, i, n = values.shape[0]
+        expected_array, half_array = np.empty(n), np.empty(n)
+        cdef double[::1] expected = expected_array, half = half_array
+        cdef const Rows* mine = &self.rows
+        cdef double* room
+        for i in range(series):
+            if not 0 <= rows[i] < mine.count:
+                raise IndexError("there is no such row")
+        if n == 0:
+            return expected_array, half_array
+        room = scratch(offsets, SCRATCH)
+        with nogil:
+            for i in range(series):
+                if offsets[i] < offsets[i + 1]:
+                    mine.predict(
+                        mine, rows[i], &times[offsets[i]], &values[offsets[i]], offsets[i + 1] - offsets[i],
+                        &expected[offsets[i]], &half[offsets[i]], room,
+                    )
+        free(room)
+        return expected_array, half_array
+
+
+cdef class Rhythm(Predictor):
+    def __init__(self, arrays):
+        self.bind(arrays, predict_rhythm, ("level", "spread", "alpha", "uncertainty", "widening", "profile"))
+
+
+cdef class Ewma(Predictor):
+    def __init__(self, arrays):
+        self.bind(arrays, predict_ewma, ("level", "spread", "alpha", "uncertainty"))
+
+
+cdef class Mad(Predictor):
+    def __init__(self, arrays):
+        self.bind(arrays, predict_mad, ("center", "spread"))
+
+
+cdef class Seasonal(Predictor):
+    def __init__(self, arrays):
+        self.bind(arrays, predict_seasonal, ("center", "unit", "hour", "day", "week", "spread"))
+
+
+cdef class Blend(Predictor):
+    cdef list members
+
+    def __init__(self, arrays):
+        cdef Predictor member
+        cdef int k = 0
+        self.bind(arrays, predict_blend, ("usual", "widening"))
+        self.members = [
+            kind(twins.member_arrays(arrays, name))
+            for kind, name in zip((Rhythm, Mad, Seasonal), twins.MEMBERS, strict=True)
+        ]
+        for member in self.members:
+            self.rows.member[k] = &member.rows
+            k += 1

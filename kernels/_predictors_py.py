@@ -1,0 +1,181 @@
+"""Predictors: what fitted rows of the in-house models expect of each point; the twins of `_predictors.pxi`.
+
+A predictor is made of the arrays of a model, a row each. It gives what is expected of each point and half the band:
+how far from that the score is 1, max(threshold * spread, floor). Series are ragged: series i owns
+`offsets[i]:offsets[i + 1]` of the points. Values may be NaN.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myriad.kernels._levels_py import one_step, relative_average
+from myriad.kernels._quantiles_py import rolling_medians
+from myriad.kernels._windows_py import linear_between
+from myriad.kernels.arrays import Integers, Vector
+
+Arrays = Mapping[str, NDArray[Any]]
+
+STD_TO_MEAN_DEVIATION = float(np.sqrt(2 / np.pi))
+HOUR, DAY, BIN = 3600, 86400, 1800
+DAY_HOURS, WEEK_HOURS = 24, 168
+CLIP = 4.0
+"""Larger innovations of a level count as this many spreads."""
+RHYTHM_BOUNDS = (0.5, 30.0)
+"""Of the spread, as multiples of the fitted one."""
+EWMA_BOUNDS = (0.7, 3.0)
+EWMA_WIDENING = 0.03
+LOOKBACK = 30
+"""A rolling median is that of this many points."""
+PRIOR = 3
+"""The fitted centre counts as this many points more: at the start of a request there are no others."""
+LINEAR = 2.0
+"""A member's score counts in full up to here and by its logarithm beyond, so that no member outvotes the others."""
+AVERAGE_BOUNDS = (0.5, 30.0)
+"""Of the moving average of a blend's combined score, as multiples of the usual one."""
+AVERAGE_CLIP = 8.0
+"""A combined score counts as at most this many times the average: an incident raises the average slowly."""
+BLEND_THRESHOLD = 3.9
+"""The spread of a blend is its half band divided by this, so that its own threshold is of the size of a member's."""
+MEMBERS = ("rhythm", "mad", "seasonal")
+
+
+class Predictor:
+    """Rows of one model."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays = arrays
+
+    def predict(self, rows: Integers, times: Integers, values: Vector, offsets: Integers) -> tuple[Vector, Vector]:
+        """The expected value and half the band at each point, both (n,).
+
+        Args:
+            rows: of each series, (series,).
+            times: rising within each series, epoch seconds, (n,).
+            values: (n,), NaN where there is none.
+            offsets: (series + 1,).
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._arrays["threshold"]):
+            raise IndexError("there is no such row")
+        return self._predict(rows, np.repeat(rows, np.diff(offsets)), times, values, offsets)
+
+    def _predict(
+        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+    ) -> tuple[Vector, Vector]:
+        """As `predict`; `at` is the row of each point."""
+        raise NotImplementedError
+
+    def _half_band(self, at: Integers, spread: Vector) -> Vector:
+        return np.maximum(spread * self._arrays["threshold"][at], self._arrays["floor"][at])
+
+    def _level(
+        self, rows: Integers, values: Vector, offsets: Integers, widening: Vector, bounds: tuple[float, float]
+    ) -> tuple[Vector, Vector]:
+        """The level and the spread of its errors before each point; see `adapters._local_level`."""
+        names = ("level", "spread", "alpha", "uncertainty")
+        level, spread, alpha, uncertainty = (self._arrays[name][rows].astype(np.float64) for name in names)
+        drift = alpha**2 / np.maximum(1 - alpha, 1e-6)  # the steady state's gain is then alpha
+        noise = spread * np.sqrt(1 - alpha)  # the settled one-step spread is then `spread`
+        variance = (uncertainty * spread / noise) ** 2
+        state = (level, variance, drift, noise, 1 - widening, widening / STD_TO_MEAN_DEVIATION)
+        return one_step(values, offsets, *state, CLIP, *bounds)
+
+
+class Rhythm(Predictor):
+    """A level that follows, and a profile of the day's half hours on it; see `adapters.rhythm`."""
+
+    def _predict(
+        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+    ) -> tuple[Vector, Vector]:
+        profile = linear_between(self._arrays["profile"].astype(np.float64), at, times, BIN)
+        profile = profile * self._arrays["spread"][at]
+        widening = self._arrays["widening"][rows].astype(np.float64)
+        level, spread = self._level(rows, values - profile, offsets, widening, RHYTHM_BOUNDS)
+        return level + profile, self._half_band(at, spread)
+
+
+class Ewma(Predictor):
+    """A level that follows; see `adapters.ewma`."""
+
+    def _predict(
+        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+    ) -> tuple[Vector, Vector]:
+        del times
+        level, spread = self._level(rows, values, offsets, np.full(len(rows), EWMA_WIDENING), EWMA_BOUNDS)
+        return level, self._half_band(at, spread)
+
+
+class Mad(Predictor):
+    """The median of the last points; see `adapters.mad`."""
+
+    def _predict(
+        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+    ) -> tuple[Vector, Vector]:
+        del times
+        expected = rolling_medians(values, offsets, self._arrays["center"][rows], LOOKBACK, PRIOR)
+        return expected, self._half_band(at, self._arrays["spread"][at])
+
+
+class Seasonal(Predictor):
+    """A level for each hour of the week and a spread for each hour of the day; see `adapters.seasonal`."""
+
+    def _predict(
+        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+    ) -> tuple[Vector, Vector]:
+        del rows, values, offsets
+        hour, second = np.divmod(times - HOUR // 2, HOUR)
+        low = self._effect(at, hour)
+        unit = self._arrays["unit"][at]
+        rise = unit * (self._effect(at, hour + 1) - low)
+        expected = self._arrays["center"][at] + unit * low + rise * (second / HOUR)
+        return expected, self._half_band(at, unit * self._arrays["spread"][at, times // HOUR % DAY_HOURS])
+
+    def _effect(self, at: Integers, hour: Integers) -> Vector:
+        """The sum of the effects in the middle of an hour since the epoch, in units, (n,)."""
+        in_week = hour % WEEK_HOURS
+        effect = self._arrays["hour"][at, in_week % DAY_HOURS].astype(np.float64)
+        effect = effect + self._arrays["day"][at, in_week // DAY_HOURS] + self._arrays["week"][at, in_week]
+        return np.asarray(effect)
+
+
+class Blend(Predictor):
+    """Three members and their combined score; see `adapters.blend`."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        super().__init__(arrays)
+        kinds = (Rhythm, Mad, Seasonal)
+        self._members = [kind(member_arrays(arrays, name)) for kind, name in zip(kinds, MEMBERS, strict=True)]
+
+    def _predict(
+        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+    ) -> tuple[Vector, Vector]:
+        predicted = [member.predict(rows, times, values, offsets) for member in self._members]
+        half_bands = [half for _, half in predicted]
+        narrowest = np.minimum.reduce(half_bands)
+        weights = [narrowest / half for half in half_bands]
+        total = np.add.reduce(weights)
+        weighted = [each * weight for (each, _), weight in zip(predicted, weights, strict=True)]
+        expected = np.asarray(np.add.reduce(weighted) / total)
+        combined = np.zeros(len(values))
+        for each, half in predicted:
+            score = np.abs(values - each) / half
+            combined += np.where(score > LINEAR, LINEAR * (1 + np.log(np.maximum(score, LINEAR) / LINEAR)), score)
+        combined /= len(predicted)
+        relative = combined / self._arrays["usual"][at].astype(np.float64)
+        smoothing = self._arrays["widening"][rows].astype(np.float64)
+        average = relative_average(relative, offsets, smoothing, AVERAGE_CLIP, *AVERAGE_BOUNDS)
+        deviation = np.abs(values - expected)
+        defined = (deviation > 0) & (combined > 0)
+        width = np.divide(deviation, combined, out=narrowest * len(predicted) / total, where=defined)
+        return expected, self._half_band(at, average / BLEND_THRESHOLD * width)
+
+
+def member_arrays(arrays: Arrays, name: str) -> dict[str, NDArray[Any]]:
+    """The arrays of one member of a blend, under the names they have in a model of their own."""
+    prefix = f"{name}_"
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}

@@ -1,0 +1,204 @@
+"""Scoring: from points and the rows of open shards to scores; the twin of `_scoring.pxi`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myriad.kernels._windows_py import combined, window_means
+from myriad.kernels.arrays import Integers, Matrix, Vector
+
+UPPER, LOWER, _MASK = 0xFFFF_FFFF_0000_0000, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
+NO_MODEL = 255
+"""In place of the code of an adapter."""
+
+
+class Predicts(Protocol):
+    """What predicts: a predictor of the kernels, or any model."""
+
+    def predict(self, rows: Integers, times: Integers, values: Vector, offsets: Integers) -> tuple[Vector, Vector]:
+        """The expected value and half the band at each point."""
+
+
+class Table:
+    """The series of one open shard, n of them at W windows: which predictor each has and in which row."""
+
+    def __init__(
+        self,
+        adapter: NDArray[np.uint8],
+        row: NDArray[np.uint32],
+        step: NDArray[np.uint32],
+        divisors: NDArray[np.float16],
+        predictors: Mapping[tuple[int, int], Predicts],
+    ) -> None:
+        """A table.
+
+        Args:
+            adapter: a code or `NO_MODEL`, (n, W).
+            row: the row of the predictor of that window and code, (n, W); there has to be one.
+            step: seconds between points, (n,).
+            divisors: what a combined score is divided by, of each way to combine and subset of windows, (n, 3, 2^W).
+            predictors: by position of the window and code.
+        """
+        self.adapter, self.row, self.step, self.divisors = adapter, row, step, divisors
+        self.predictors = dict(predictors)
+
+
+def score(
+    tables: Sequence[Table],
+    table: Integers,
+    position: Integers,
+    times: Integers,
+    values: Vector,
+    offsets: Integers,
+    columns: Integers,
+    windows: Integers,
+    weights: Vector,
+    coverage: float,
+    how: int,
+    means: Matrix | None,
+    bands: bool,
+) -> tuple[Matrix, NDArray[np.int64], NDArray[np.uint8]]:
+    """The scores of the points of some series.
+
+        window's score = |mean of the window - expected| / half the band
+        score          = combination of the windows' scores / the divisor of the windows that have one
+
+    Args:
+        tables: where the series' models are.
+        table: of each series, (series,); negative for one without models.
+        position: of each series in its table, (series,).
+        times: rising within each series, epoch seconds, (n,).
+        values: finite, (n,).
+        offsets: series i owns `offsets[i]:offsets[i + 1]`, (series + 1,).
+        columns: the positions of the windows asked for among the tables' windows, (windows,).
+        windows: their seconds, (windows,).
+        weights: theirs, (windows,).
+        coverage: the share of the expected points that a window needs.
+        how: 0 for the weighted mean of the windows' scores, 1 for the smallest, 2 for the largest.
+        means: of the windows at each point, where they are known already, (windows, n).
+        bands: whether the bands are wanted.
+
+    Returns:
+        Rows of n: the score, each window's score, each window's expected value, and with bands each window's lower and
+        then upper edge; NaN where there is none, (1 + 2 or 4 x windows, n). How many points of each series have a score
+        at each window, int64 (series, windows). And the code of each series and window, u1 (series, windows).
+    """
+    count, n, series = len(columns), len(times), len(offsets) - 1
+    block = np.full((1 + count * (4 if bands else 2), n), np.nan)
+    by_window, expected, edges = block[1 : 1 + count], block[1 + count : 1 + 2 * count], block[1 + 2 * count :]
+    divisors, owner = np.ones(block.shape[1]), np.repeat(np.arange(series), np.diff(offsets))
+    subset = np.zeros(n, np.int64)
+    if means is None:
+        means = _means(tables, table, position, times, values, offsets, windows, coverage)
+    for t, here in enumerate(tables):
+        members = np.flatnonzero(table == t)
+        for k, column in enumerate(columns.tolist()):
+            codes = here.adapter[position[members], column]
+            for code in np.unique(codes[codes != NO_MODEL]).tolist():
+                mine = members[codes == code]
+                rows = here.row[position[mine], column].astype(np.int64)
+                predict_group(here.predictors[column, code], rows, mine, times, means[k], offsets, k, block, count)
+    present = ~np.isnan(by_window)
+    expected[~present] = np.nan
+    edges[~np.tile(present, (len(edges) // count, 1))] = np.nan
+    for bit, here_present in zip(columns.tolist(), present, strict=True):
+        subset += here_present.astype(np.int64) << bit
+    for t, here in enumerate(tables):
+        mine = (table == t)[owner]
+        divisors[mine] = here.divisors[position[owner[mine]], how, subset[mine]]
+    block[0] = combined(by_window, weights, how) / divisors
+    counts = [np.bincount(owner[here_present], minlength=series) for here_present in present]
+    codes = np.full((series, count), NO_MODEL, np.uint8)
+    for t, here in enumerate(tables):
+        codes[table == t] = here.adapter[position[table == t]][:, columns]
+    return block, np.ascontiguousarray(np.array(counts).T), codes
+
+
+def predict_group(
+    predictor: Predicts,
+    rows: Integers,
+    members: Integers,
+    times: Integers,
+    means: Vector,
+    offsets: Integers,
+    k: int,
+    block: Matrix,
+    count: int,
+) -> None:
+    """Write into a block what a predictor says of some series at window k.
+
+    Args:
+        predictor: of all of them.
+        rows: of each member, (members,).
+        members: positions of the series, rising, (members,).
+        times: of all series, (n,).
+        means: of the window at each point, (n,).
+        offsets: of all series.
+        k: position of the window among those asked for.
+        block: as `score` gives it.
+        count: how many windows are asked for.
+    """
+    starts, lengths = offsets[members], offsets[members + 1] - offsets[members]
+    of_members = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    place = np.arange(of_members[-1]) + np.repeat(starts - of_members[:-1], lengths)
+    expected, half = predictor.predict(rows, times[place], means[place], of_members)
+    block[1 + k, place] = np.abs(means[place] - expected) / half
+    block[1 + count + k, place] = expected
+    if len(block) > 1 + 2 * count:
+        block[1 + 2 * count + k, place], block[1 + 3 * count + k, place] = expected - half, expected + half
+
+
+def _means(
+    tables: Sequence[Table],
+    table: Integers,
+    position: Integers,
+    times: Integers,
+    values: Vector,
+    offsets: Integers,
+    windows: Integers,
+    coverage: float,
+) -> Matrix:
+    series = len(offsets) - 1
+    steps = np.ones(series, np.int64)
+    for t, here in enumerate(tables):
+        members = np.flatnonzero(table == t)
+        steps[members] = here.step[position[members]]
+    needed = np.ceil(coverage * windows[:, None] / steps).astype(np.int64)
+    return window_means(times, values, offsets, windows, needed, np.repeat(np.arange(series), np.diff(offsets)))
+
+
+def find(
+    hashes: NDArray[np.uint64],
+    names: NDArray[np.uint8],
+    ends: NDArray[np.uint32],
+    host_hash: int,
+    metric_hash: int,
+    text: bytes,
+) -> int:
+    """The position of a series in an index by its hash, -1 where it is not in it.
+
+    Args:
+        hashes: rising, (n,).
+        names: the texts of all series, one after the other.
+        ends: text i is `names[ends[i]:ends[i + 1]]`, (n + 1,).
+        host_hash: of the series' region and host.
+        metric_hash: of its metric; see `models.key` for both and for what becomes of them.
+        text: its name; several series may have the same hash.
+    """
+    hash_ = host_hash & UPPER | mixed(host_hash, metric_hash) & LOWER
+    at = int(np.searchsorted(hashes, np.uint64(hash_)))
+    while at < len(hashes) and int(hashes[at]) == hash_:
+        if names[ends[at] : ends[at + 1]].tobytes() == text:
+            return at
+        at += 1
+    return -1
+
+
+def mixed(first: int, second: int) -> int:
+    """An order-dependent hash of two hashes of 64 bits; see `models.key.mix`."""
+    h = (first * 0x9E37_79B9_7F4A_7C15 + second) & _MASK
+    h = ((h ^ (h >> 30)) * 0xBF58_476D_1CE4_E5B9) & _MASK
+    h = ((h ^ (h >> 27)) * 0x94D0_49BB_1331_11EB) & _MASK
+    return h ^ (h >> 31)

@@ -1,0 +1,187 @@
+"""Scoring: what is predicted and combined is the twin's, for every kind of row and ragged points."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from myriad import adapters
+from myriad.models.base import Model, Param
+
+KINDS = ("rhythm", "ewma", "mad", "seasonal", "blend")
+ROWS = 7
+Ragged = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+
+
+def arrays_of(kind: type[Model], seed: int) -> dict[str, NDArray[Any]]:
+    """Rows as fitting may give them."""
+    rng = np.random.default_rng(seed)
+    return {name: _values(name, param, rng) for name, param in {**kind.params, **kind.common}.items()}
+
+
+def _values(name: str, param: Param, rng: np.random.Generator) -> NDArray[Any]:
+    shape = (ROWS, *param.shape)
+    if name.endswith(("alpha", "widening")):
+        return rng.uniform(0.001, 0.9, shape).astype(param.dtype)
+    if param.positive:
+        return rng.uniform(0.05, 3, shape).astype(param.dtype)
+    return (rng.normal(size=shape) * 5).astype(param.dtype)
+
+
+def points(lengths: list[int], seed: int, gaps: float = 0.0) -> Ragged:
+    """Ragged points: some seconds apart, some a day."""
+    rng = np.random.default_rng(seed)
+    times = [rng.integers(0, 3000) + np.cumsum(rng.choice([1, 7, 60, 60, 60, 900, 86_400], n)) for n in lengths]
+    values = rng.normal(size=sum(lengths)) * 10.0 ** rng.integers(-2, 3)
+    values[rng.random(len(values)) < gaps] = np.nan
+    flat = np.concatenate([np.empty(0, np.int64), *times]).astype(np.int64)
+    return flat, values, np.cumsum([0, *lengths], dtype=np.int64)
+
+
+def same(one: Any, other: Any) -> None:
+    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def modules() -> tuple[Any, Any, Any]:
+    """What is compiled, and the twins of predictors and of scoring."""
+    names = ("_compiled", "_predictors_py", "_scoring_py")
+    compiled, predictors, scoring = (importlib.import_module(f"myriad.kernels.{name}") for name in names)
+    return compiled, predictors, scoring
+
+
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(lengths=st.lists(st.integers(0, 60), max_size=5), seed=st.integers(0, 10_000))
+def test_rows_predict_as_their_twin(name: str, lengths: list[int], seed: int) -> None:
+    compiled, predictors, _ = modules()
+    arrays, (times, values, offsets) = arrays_of(adapters.get(name), seed), points(lengths, seed, gaps=0.1)
+    rows = np.random.default_rng(seed).integers(0, ROWS, len(lengths))
+    expected, half = getattr(compiled, name.title())(arrays).predict(rows, times, values, offsets)
+    twin_expected, twin_half = getattr(predictors, name.title())(arrays).predict(rows, times, values, offsets)
+    same(expected, twin_expected)
+    same(half, twin_half)
+
+
+@pytest.mark.parametrize("row", [-1, ROWS])
+def test_a_row_that_there_is_not_is_refused(row: int) -> None:
+    compiled, predictors, _ = modules()
+    arrays, given_ = arrays_of(adapters.get("mad"), 0), points([3], 0)
+    for module in (compiled, predictors):
+        with pytest.raises(IndexError, match="no such row"):
+            module.Mad(arrays).predict(np.array([row]), *given_)
+
+
+class Constant:
+    """What is not compiled: expects 1 with half a band of the row."""
+
+    def predict(
+        self, rows: NDArray[np.int64], times: NDArray[np.int64], values: NDArray[np.float64], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        assert len(times) == len(values) == offsets[-1]
+        return np.ones(len(values)), np.repeat(rows, np.diff(offsets)).astype(np.float64) + 1
+
+
+def tables(module: Any, kinds: Mapping[str, Any], seed: int) -> list[Any]:
+    """Two shards at three windows, with all kinds, and some series without a model at some window."""
+    made = []
+    for shard in range(2):
+        rng = np.random.default_rng(seed + shard)
+        codes = rng.choice([*range(len(KINDS) + 1), 255], (9, 3)).astype(np.uint8)
+        predictors: dict[tuple[int, int], Any] = {(w, len(KINDS)): Constant() for w in range(3)}
+        for w in range(3):
+            for code, name in enumerate(KINDS):
+                predictors[w, code] = kinds[name](arrays_of(adapters.get(name), seed + w))
+        made.append(
+            module.Table(
+                codes,
+                rng.integers(0, ROWS, (9, 3)).astype(np.uint32),
+                rng.choice([1, 60], 9).astype(np.uint32),
+                rng.uniform(0.5, 2, (9, 3, 8)).astype(np.float16),
+                predictors,
+            )
+        )
+    return made
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 40), max_size=8),
+    seed=st.integers(0, 10_000),
+    how=st.integers(0, 2),
+    bands=st.booleans(),
+    given_means=st.booleans(),
+    columns=st.sampled_from([(0, 1, 2), (0, 2), (1,)]),
+)
+def test_scores_are_those_of_the_twin(
+    lengths: list[int], seed: int, how: int, bands: bool, given_means: bool, columns: tuple[int, ...]
+) -> None:
+    compiled, predictors, scoring = modules()
+    times, values, offsets = points(lengths, seed)
+    rng = np.random.default_rng(seed)
+    table, position = rng.integers(-1, 2, len(lengths)), rng.integers(0, 9, len(lengths))
+    chosen, windows, weights = np.array(columns), np.array([60, 900, 3600]), np.array([1.0, 2.0, 4.0])
+    means = rng.normal(size=(len(columns), len(values))) if given_means else None
+    if means is not None:
+        means[rng.random(means.shape) < 0.2] = np.nan
+    asked = (chosen, windows[chosen], weights[chosen], 0.5, how, means, bands)
+    results = []
+    for module, kinds in ((compiled, compiled), (scoring, predictors)):
+        of_kind = {name: getattr(kinds, name.title()) for name in KINDS}
+        made = tables(module, of_kind, seed)
+        results.append(module.score(made, table, position, times, values, offsets, *asked))
+    (block, counts, codes), (twin_block, twin_counts, twin_codes) = results
+    same(block, twin_block)
+    assert counts.tolist() == twin_counts.tolist()
+    assert codes.tolist() == twin_codes.tolist()
+
+
+def test_a_row_beyond_a_model_is_no_model_rather_than_memory_of_others() -> None:
+    compiled, _, _ = modules()
+    mad = compiled.Mad(arrays_of(adapters.get("mad"), 0))
+    ones = np.ones((1, 3, 2), np.float16)
+    table = compiled.Table(
+        np.zeros((1, 1), np.uint8), np.full((1, 1), 10**6, np.uint32), np.ones(1, np.uint32), ones, {(0, 0): mad}
+    )
+    zero, one, seconds = np.zeros(1, np.int64), np.ones(1), np.array([60])
+    block, counts, _ = compiled.score(
+        [table], zero, zero, np.array([60]), one, np.array([0, 1]), zero, seconds, one, 0.5, 0, None, False
+    )
+    assert np.isnan(block).all()
+    assert counts.tolist() == [[0]]
+
+
+@pytest.mark.parametrize(("table", "position"), [(2, 0), (0, 9), (0, -1)])
+def test_places_that_there_are_not_are_refused(table: int, position: int) -> None:
+    compiled, _, _ = modules()
+    made = tables(compiled, {name: getattr(compiled, name.title()) for name in KINDS}, 0)
+    times, values, offsets = points([3], 0)
+    with pytest.raises(IndexError, match="there is no such"):
+        compiled.score(
+            made, np.array([table]), np.array([position]), times, values, offsets,
+            np.array([0]), np.array([60]), np.ones(1), 0.5, 0, None, False,
+        )  # fmt: skip
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=30), st.integers(0, 3))
+def test_series_are_found_by_hash_and_name(metrics: list[int], same_hash: int) -> None:
+    compiled, _, scoring = modules()
+    host_hash = 0x0123_4567_89AB_CDEF
+    hashes = [(host_hash & scoring.UPPER) | (scoring.mixed(host_hash, m) & scoring.LOWER) for m in metrics]
+    entries = sorted(
+        (h, m, f"r/h/{m}-{k}".encode()) for h, m in zip(hashes, metrics, strict=True) for k in range(1 + same_hash)
+    )
+    index = np.array([h for h, _, _ in entries], np.uint64)
+    names = np.frombuffer(b"".join(name for _, _, name in entries), np.uint8)
+    ends = np.cumsum([0, *(len(name) for _, _, name in entries)]).astype(np.uint32)
+    for module in (compiled, scoring):
+        for _, metric, name in entries:
+            found = module.find(index, names, ends, host_hash, metric, name)
+            assert entries[found][2] == name
+        assert module.find(index, names, ends, host_hash, metrics[0], b"r/h/none") == -1
+        assert module.find(index, names, ends, host_hash ^ 1 << 40, metrics[0], entries[0][2]) == -1
+        assert module.mixed(host_hash, metrics[0]) == scoring.mixed(host_hash, metrics[0])

@@ -256,7 +256,7 @@ cdef class Blend(Predictor):
         cdef int k = 0
         self.bind(arrays, predict_blend, ("usual", "widening"))
         self.members = [
-            kind(twins.member_arrays(arrays, name))
+            kind(twins._member_arrays(arrays, name))
             for kind, name in zip((Rhythm, Mad, Seasonal), twins.MEMBERS, strict=True)
         ]
         for member in self.members:

@@ -149,7 +149,7 @@ class Blend(Predictor):
     def __init__(self, arrays: Arrays) -> None:
         super().__init__(arrays)
         kinds = (Rhythm, Mad, Seasonal)
-        self._members = [kind(member_arrays(arrays, name)) for kind, name in zip(kinds, MEMBERS, strict=True)]
+        self._members = [kind(_member_arrays(arrays, name)) for kind, name in zip(kinds, MEMBERS, strict=True)]
 
     def _predict(
         self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
@@ -175,7 +175,7 @@ class Blend(Predictor):
         return expected, self._half_band(at, average / BLEND_THRESHOLD * width)
 
 
-def member_arrays(arrays: Arrays, name: str) -> dict[str, NDArray[Any]]:
+def _member_arrays(arrays: Arrays, name: str) -> dict[str, NDArray[Any]]:
     """The arrays of one member of a blend, under the names they have in a model of their own."""
     prefix = f"{name}_"
     return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}

@@ -21,13 +21,13 @@ cdef class Table:
     cdef Series series
     cdef list kept
     cdef readonly dict predictors
-    cdef readonly object adapter, row
+    cdef readonly object adapter, row, step
     cdef bint has_others
 
     def __init__(self, adapter, row, step, divisors, predictors):
         cdef Predictor predictor
         self.kept = [np.ascontiguousarray(array) for array in (adapter, row, step, divisors)]
-        self.adapter, self.row, self.predictors = adapter, row, dict(predictors)
+        self.adapter, self.row, self.step, self.predictors = adapter, row, step, dict(predictors)
         self.series.adapter = <const unsigned char*>address(self.kept[0])
         self.series.row = <const unsigned int*>address(self.kept[1])
         self.series.step = <const unsigned int*>address(self.kept[2])
@@ -264,7 +264,7 @@ def _ask_others(tables, table, position, times, offsets, columns, block):
                 if not isinstance(here.predictors[column, code], Predictor):
                     mine = members[codes == code]
                     rows = here.row[position[mine], column].astype(np.int64)
-                    scoring_twin.predict_group(
+                    scoring_twin._predict_group(
                         here.predictors[column, code], rows, mine, times, block[1 + k].copy(), offsets, k, block,
                         len(columns),
                     )

@@ -99,7 +99,7 @@ def score(
             for code in np.unique(codes[codes != NO_MODEL]).tolist():
                 mine = members[codes == code]
                 rows = here.row[position[mine], column].astype(np.int64)
-                predict_group(here.predictors[column, code], rows, mine, times, means[k], offsets, k, block, count)
+                _predict_group(here.predictors[column, code], rows, mine, times, means[k], offsets, k, block, count)
     present = ~np.isnan(by_window)
     expected[~present] = np.nan
     edges[~np.tile(present, (len(edges) // count, 1))] = np.nan
@@ -116,7 +116,7 @@ def score(
     return block, np.ascontiguousarray(np.array(counts).T), codes
 
 
-def predict_group(
+def _predict_group(
     predictor: Predicts,
     rows: Integers,
     members: Integers,

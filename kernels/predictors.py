@@ -11,7 +11,6 @@ from myriad.kernels._predictors_py import (
     LOOKBACK,
     MEMBERS,
     PRIOR,
-    member_arrays,
 )
 
 if TYPE_CHECKING or not compiled():
@@ -33,5 +32,4 @@ __all__ = [
     "Predictor",
     "Rhythm",
     "Seasonal",
-    "member_arrays",
 ]

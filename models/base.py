@@ -217,15 +217,19 @@ class Model(ABC):
             rows: int64 (series,).
             points: tidied; values may be NaN.
         """
-        if self.kernel is None:
-            raise NotImplementedError(f"{self.name()} has neither a kernel nor a `predict` of its own")
-        expected, half_band = self.predictor.predict(rows, points.timestamps, points.values, points.offsets)
+        expected, half_band = self._bound.predict(rows, points.timestamps, points.values, points.offsets)
         return self.banded(points.values, expected, half_band)
 
     @functools.cached_property
     def predictor(self) -> Predicts:
-        """What predicts, as the scoring kernel calls it: the model's own kernel, or the model."""
-        return _Predictor(self) if self.kernel is None else self.kernel(self.arrays)
+        """What predicts, as the scoring kernel calls it: the model's kernel, or a `predict` of its own."""
+        return self._bound if type(self).predict is Model.predict else _Predictor(self)
+
+    @functools.cached_property
+    def _bound(self) -> Predictor:
+        if self.kernel is None:
+            raise NotImplementedError(f"{self.name()} has neither a kernel nor a `predict` of its own")
+        return self.kernel(self.arrays)
 
     def tuned_on_held_out(self, held_out: Points, floor: Vector, rate: float) -> Arrays:  # noqa: ARG002  for overrides
         """New values for the arrays that have to be learnt from points the model was not fitted to.

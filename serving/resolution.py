@@ -99,11 +99,11 @@ def place_of(manifest: Manifest, series: Series, get: Get) -> Place | None:
         if shard is None:
             return None
         if isinstance(shard, LoadFailed):
-            return Place(None, NOT_FOUND, 0, shard)
+            return Place(None, NOT_FOUND, level, shard)
         if (position := shard.position_of(candidate, host_hash)) != NOT_FOUND:
             if shard.windows != manifest.parsed_windows:
                 why = f"it has the windows {shard.windows}, its release {manifest.windows}"
-                return Place(None, NOT_FOUND, 0, LoadFailed(shard.name, why))
+                return Place(None, NOT_FOUND, level, LoadFailed(shard.name, why))
             return Place(shard, position, level)
     return NOWHERE
 

@@ -14,7 +14,7 @@ ARROWS: dict[str, set[str]] = {
     "models": {"kernels"},
     "formats": {"models", "kernels"},
     "adapters": {"models", "kernels"},
-    "storage": {"models"},
+    "storage": {"models", "kernels"},
     "training": {"models", "formats", "adapters", "storage", "kernels"},
     "serving": {"models", "formats", "adapters", "storage", "kernels"},
     "cli": {"models", "formats", "adapters", "storage", "training", "serving", "kernels"},

@@ -42,7 +42,7 @@ def _plot_single_rates(axes: Axes, single: Mapping[str, Any]) -> None:
             "bare server, 16 connections": "bare_16_requests_a_second",
             "any series, 16 connections": "mix_16_requests_a_second",
             "seasonal": "seasonal_16_requests_a_second",
-            "ewma": "ewma_16_requests_a_second",
+            "rhythm": "rhythm_16_requests_a_second",
             "any series, 1 connection": "mix_1_requests_a_second",
             **figures,
         }
@@ -62,7 +62,7 @@ def _plot_stages(axes: Axes, groups: Groups) -> None:
     """Shares of the processor time by stage, one bar for each kind of request."""
     kinds = {"one series": "stages_single", "tick of points": "stages_arrow_points", "windows": "stages_arrow_windows"}
     left = [0.0] * len(kinds)
-    for colour, stage in zip(PALETTE, (*STAGES, APP, "http"), strict=True):
+    for colour, stage in zip(PALETTE, (*STAGES, APP, "http"), strict=False):
         shares = [groups[group][f"{stage}_share"] * 100 for group in kinds.values()]
         axes.barh(list(kinds), shares, left=left, color=colour, label=stage)
         left = [a + b for a, b in zip(left, shares, strict=True)]

@@ -30,7 +30,7 @@ BUSY_CONNECTIONS = 4
 """Connections that keep a server from ever being idle."""
 CPU_TURNS = 5
 SAMPLED_SHARDS = 40
-ADAPTERS = ("seasonal", "ewma")
+ADAPTERS = ("seasonal", "rhythm")
 BOUNDS = Bounds(1_000_000, 1_000_000)
 
 
@@ -58,7 +58,7 @@ class Check(NamedTuple):
 
 
 def bodies_by_kind(fleet: Fleet, count: int) -> dict[str, list[bytes]]:
-    """Requests for series whose models are all of one adapter, `seasonal` or `ewma`, and for any series, `mix`."""
+    """Requests for series whose models are all of one adapter, `seasonal` or `rhythm`, and for any series, `mix`."""
     rng, open_shard = random.Random(12), shard_opener(fleet.store, fleet.directory)
     shards = rng.sample(range(len(fleet.artifacts)), min(SAMPLED_SHARDS, len(fleet.artifacts)))
     by_adapter: dict[str, list[Series]] = {name: [] for name in ADAPTERS}

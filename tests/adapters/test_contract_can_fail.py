@@ -150,13 +150,13 @@ class KeepsItsHistory(Level):
 class IsSurerThanItsCalibration(Seasonal):
     def predict(self, rows: Rows, points: Points) -> Prediction:
         prediction = super().predict(rows, points)
-        return replace(prediction, score=prediction.score * np.where(points.timestamps < END, 1, 1.3))
+        return replace(prediction, half_band=prediction.half_band / np.where(points.timestamps < END, 1, 1.3))
 
 
 class IsLessSureThanItsCalibration(Seasonal):
     def predict(self, rows: Rows, points: Points) -> Prediction:
         prediction = super().predict(rows, points)
-        return replace(prediction, score=prediction.score / np.where(points.timestamps < END, 1, 1.3))
+        return replace(prediction, half_band=prediction.half_band * np.where(points.timestamps < END, 1, 1.3))
 
 
 BROKEN: Mapping[str, tuple[type[Model], ...]] = {

@@ -17,14 +17,14 @@ from bench.speed.tick_formats import AGGREGATED_FORMATS, FORMATS
 from bench.speed.wrk import missing
 
 SERIES = 500
-KINDS = ("mix", "seasonal", "ewma")
+KINDS = ("mix", "seasonal", "rhythm")
 WRK_FIGURES = ("requests_a_second", "p50_ms", "p99_ms")
 TICK = ("first_seconds", "following_seconds", "following_cpu_seconds", "first_series_a_second",
         "following_series_a_second", "bare_seconds", "over_bare", "share_of_in_process", "share_of_kernel",
         "bytes_in", "bytes_out", "wrong", "unscored")  # fmt: skip
 IN_PROCESS = ("first_seconds", "following_seconds", "kernel_seconds")
 DURING_TICKS = tuple(f"{kind}_{figure}_ms" for kind in ("health", "single") for figure in ("p50", "p99", "max"))
-STAGE_NAMES = ("decode", "resolve", "aggregate", "predict", "combine", "encode", "app", "http")
+STAGE_NAMES = ("decode", "resolve", "score", "encode", "app", "http")
 TICKS = (*FORMATS, *(f"{name}_windows" for name in AGGREGATED_FORMATS))
 REQUESTS = ("single", "arrow_points", "arrow_windows")
 FIGURES = {

@@ -91,7 +91,10 @@ def test_a_fitted_object_scores_as_its_adapter_does(
     np.testing.assert_array_equal(answer["15m"], own.score)
     np.testing.assert_array_equal(answer["score"], own.score)
     np.testing.assert_array_equal(answer["expected_15m"], own.expected)
-    assert Predictor.open(fleet).locate(SERIES).adapter(HERE) == adapter  # type: ignore[union-attr]
+    place = Predictor.open(fleet).locate(SERIES)
+    assert place
+    assert place.shard
+    assert place.shard.adapters[place.shard.adapter[place.position, place.shard.windows.index(HERE)]] == adapter
 
 
 def test_a_series_other_windows_and_its_neighbours_stay_as_they_are(fleet: str, tmp_path: Path) -> None:

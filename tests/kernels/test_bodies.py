@@ -87,7 +87,8 @@ def test_what_json_does_not_have_is_not_read(text: str) -> None:
     "body",
     [
         b"", b"{", b"{}", b"[]", b"null", b"\0", request([POINT]) + b"}", request([POINT]) + b"\0",
-        request([POINT])[:-1], request([]), request(None), request([POINT, POINT]), request([{**POINT, "x": 1}]), request([{"timestamp": 1}]),
+        request([POINT])[:-1], request([]), request(None), request([POINT, POINT]),
+        request([{**POINT, "x": 1}]), request([{"timestamp": 1}]),
         request([POINT], hosts=True), request([POINT], digits=18), request([POINT], digits=1.0),
         request([POINT], bands=None), request([POINT], windows="1m"), request([POINT], windows=[1]),
         request([POINT], combine=None), request([POINT]).replace(b"us-east-1", b""),

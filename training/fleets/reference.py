@@ -27,8 +27,9 @@ REGIONS = (
     "us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-south-1", "ap-northeast-1", "sa-east-1", "ca-central-1",
     "af-south-1", "me-south-1",
 )  # fmt: skip
-NAMES = ("ewma", "seasonal")
-EWMA_SHARE = 0.2
+NAMES = ("ewma", "rhythm", "seasonal")
+SHARES = (0.2, 0.4, 0.4)
+"""Of the series, by adapter."""
 WEEKLY_SHARE = 0.17
 """Of hour-of-week effects, those that are believed: as in models fitted to 16 days of the Server Machine Dataset."""
 FITTED_AT, HISTORY = 1_767_571_200, 21 * 86400
@@ -47,14 +48,15 @@ def entries(region: str, hosts: int, draw: np.random.Generator) -> Entries:
     n, w = hosts * len(METRICS), len(DEFAULT_WINDOWS)
     names = [Series(region, f"{_role(i)}-{i:05d}", metric) for i in range(hosts) for metric in METRICS]
     metric = np.tile(np.arange(len(METRICS)), hosts)
-    adapter = np.repeat((draw.random(n) >= EWMA_SHARE).astype(np.uint8)[:, None], w, axis=1)
-    row = np.cumsum(adapter == 1, axis=0) * (adapter == 1) + np.cumsum(adapter == 0, axis=0) * (adapter == 0) - 1
+    of_series = draw.choice(len(NAMES), n, p=SHARES).astype(np.uint8)
+    adapter = np.repeat(of_series[:, None], w, axis=1)
+    row = sum(np.cumsum(adapter == code, axis=0) * (adapter == code) for code in range(len(NAMES))) - 1
     models: dict[tuple[int, int], Model] = {}
     traits = _Traits(metric, np.repeat(np.arange(hosts), len(METRICS)), draw)
     for window, seconds in enumerate(DEFAULT_WINDOWS):
         smooth = np.sqrt(seconds / 60) ** 0.7  # correlated noise averages out less
-        models[window, 0] = _ewma(traits.take(adapter[:, window] == 0), smooth, draw)
-        models[window, 1] = _seasonal(traits.take(adapter[:, window] == 1), smooth, draw)
+        for code, fitted in enumerate((_ewma, _rhythm, _seasonal)):
+            models[window, code] = fitted(traits.take(of_series == code), smooth, draw)
     combined = np.ones((n, len(COMBINES), 1 << w), np.float16)
     joint = [mask for mask in range(1 << w) if mask.bit_count() > 1]
     combined[:, :, joint] = np.clip(draw.normal([[0.85], [0.7], [1.05]], 0.08, (n, 3, len(joint))), 0.2, 2)
@@ -122,6 +124,22 @@ def _seasonal(traits: _Traits, smooth: float, draw: np.random.Generator) -> Mode
         "day": np.round(day * 32) / 32,
         "week": np.round(week * 32) / 32,
         "spread": np.clip(1 + draw.normal(0, 0.05, (n, 24)) + 0.3 * np.abs(traits.hour) / 5, 0.3, 5),
+    }
+    threshold = np.clip(draw.lognormal(1.5, 0.15, n), 3, 40)
+    return kind.uncalibrated(arrays).calibrated(threshold, traits.level * 0.012)
+
+
+def _rhythm(traits: _Traits, smooth: float, draw: np.random.Generator) -> Model:
+    n, kind = len(traits.level), adapters.get("rhythm")
+    error = smooth / np.sqrt(30 * HISTORY_DAYS)
+    shape = np.repeat(traits.hour, 2, axis=1) * smooth + draw.normal(0, error, (n, 48))
+    arrays = {
+        "level": traits.level * (1 + draw.normal(0, 0.02, n)),
+        "spread": traits.noise / smooth,
+        "alpha": 1 - 0.5 ** (60 / draw.choice([30, 240, 900, 3600, 21_600, 86_400], n)),
+        "uncertainty": draw.lognormal(1, 0.3, n),
+        "widening": np.full(n, 1 - 0.5 ** (60 / 86_400)),
+        "profile": np.where(draw.random((n, 1)) < 0.8, shape, 0.0),  # of some no rhythm is believed
     }
     threshold = np.clip(draw.lognormal(1.5, 0.15, n), 3, 40)
     return kind.uncalibrated(arrays).calibrated(threshold, traits.level * 0.012)

@@ -18,8 +18,11 @@ from myriad.kernels._quantiles_py import ranked as ranked
 from myriad.kernels._quantiles_py import rolling_medians as rolling_medians
 from myriad.kernels._scoring_py import Table as Table
 from myriad.kernels._scoring_py import find as find
+from myriad.kernels._scoring_py import find_all as find_all
+from myriad.kernels._scoring_py import lines as lines
 from myriad.kernels._scoring_py import mixed as mixed
 from myriad.kernels._scoring_py import score as score
+from myriad.kernels._scoring_py import score_first as score_first
 from myriad.kernels._windows_py import combined as combined
 from myriad.kernels._windows_py import linear_between as linear_between
 from myriad.kernels._windows_py import window_means as window_means

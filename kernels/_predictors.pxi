@@ -14,6 +14,8 @@ cdef double AVERAGE_LOW = twins.AVERAGE_BOUNDS[0], AVERAGE_HIGH = twins.AVERAGE_
 cdef enum:
     ARRAYS = 8
     MEMBERS = 3
+    QUARTER = 900
+    WEEK = 604800
     SCRATCH = 8  # arrays as long as the longest series that a prediction needs
 
 cdef struct Rows
@@ -22,13 +24,40 @@ ctypedef void (*Predict)(
     const Rows*, Py_ssize_t, const long long*, const double*, Py_ssize_t, double*, double*, double*
 ) noexcept nogil
 
+ctypedef void (*Line)(const Rows*, Py_ssize_t, long long, double*) noexcept nogil
+
 cdef struct Rows:
     Predict predict
+    Line line  # NULL where what is expected of a first point is no straight line in time, or depends on its value
     Py_ssize_t count
     const float* threshold
     const double* floor
     const void* array[ARRAYS]
+    Py_ssize_t row_bytes[ARRAYS]  # 0 after the last
     const Rows* member[MEMBERS]
+
+
+cdef extern from *:
+    """
+    static inline void myriad_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+    """
+    void prefetch "myriad_prefetch"(const void*) noexcept nogil
+
+
+cdef void fetch_row(const Rows* rows, Py_ssize_t row) noexcept nogil:
+    """Have a row brought into the cache while others are predicted: rows are asked for in no order."""
+    cdef Py_ssize_t i, at
+    cdef int k
+    prefetch(rows.threshold + row)
+    prefetch(rows.floor + row)
+    for i in range(ARRAYS):
+        if rows.row_bytes[i] == 0:
+            break
+        for at in range(0, rows.row_bytes[i], 64):
+            prefetch(<const char*>rows.array[i] + row * rows.row_bytes[i] + at)
+    for k in range(MEMBERS):
+        if rows.member[k] != NULL:
+            fetch_row(rows.member[k], row)
 
 
 cdef inline double half_float(unsigned short bits) noexcept nogil:
@@ -62,30 +91,46 @@ cdef void follow(
         half[j] = fmax(half[j] * threshold, floor_)
 
 
+cdef inline void rhythm_effect(
+    const Rows* rows, Py_ssize_t row, long long start, double* at_start, double* slope
+) noexcept nogil:
+    """What the profile adds at the start of a quarter of an hour, and by how much that rises a second."""
+    cdef const unsigned short* profile = <const unsigned short*>rows.array[5] + row * 48
+    cdef double spread = (<const double*>rows.array[1])[row], before, rise
+    cdef long long since = (start + 85500) % 86400
+    cdef long long low = since // 1800
+    before = half_float(profile[low])
+    rise = half_float(profile[low + 1 if low < 47 else 0]) - before
+    at_start[0] = (before + rise * (<double>(since - low * 1800) / 1800)) * spread
+    slope[0] = rise / 1800 * spread
+
+
 cdef void predict_rhythm(
     const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
-    cdef const unsigned short* profile = <const unsigned short*>rows.array[5] + row * 48
-    cdef double spread = (<const double*>rows.array[1])[row], widening = (<const float*>rows.array[4])[row]
+    cdef double widening = (<const float*>rows.array[4])[row]
     cdef double* without = scratch
     cdef double* effect = scratch + n
-    cdef double before = 0, rise = 0
-    cdef long long since, low, last = -1
+    cdef double at_start = 0, slope = 0
+    cdef long long start = -1
     cdef Py_ssize_t j
     for j in range(n):
-        since = (times[j] - 900) % 86400
-        since = since + 86400 if since < 0 else since
-        low = since // 1800
-        if low != last:
-            last = low
-            before = half_float(profile[low])
-            rise = half_float(profile[low + 1 if low < 47 else 0]) - before
-        effect[j] = (before + rise * (<double>(since - low * 1800) / 1800)) * spread
+        if not 0 <= times[j] - start < QUARTER or start < 0:
+            start = times[j] // QUARTER * QUARTER
+            rhythm_effect(rows, row, start, &at_start, &slope)
+        effect[j] = at_start + slope * <double>(times[j] - start)
         without[j] = values[j] - effect[j]
     follow(rows, row, without, n, widening, RHYTHM_LOW, RHYTHM_HIGH, expected, half)
     for j in range(n):
         expected[j] = expected[j] + effect[j]
+
+
+cdef void rhythm_line(const Rows* rows, Py_ssize_t row, long long start, double* line) noexcept nogil:
+    """Of a first point: a base, what is added to it at the start of the quarter, the slope of that, half the band."""
+    cdef double nothing = 0.0
+    rhythm_effect(rows, row, start, &line[1], &line[2])
+    follow(rows, row, &nothing, 1, (<const float*>rows.array[4])[row], RHYTHM_LOW, RHYTHM_HIGH, &line[0], &line[3])
 
 
 cdef void predict_ewma(
@@ -93,6 +138,12 @@ cdef void predict_ewma(
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
     follow(rows, row, values, n, EWMA_WIDENING, EWMA_LOW, EWMA_HIGH, expected, half)
+
+
+cdef void ewma_line(const Rows* rows, Py_ssize_t row, long long start, double* line) noexcept nogil:
+    cdef double nothing = 0.0
+    line[1] = line[2] = 0.0
+    follow(rows, row, &nothing, 1, EWMA_WIDENING, EWMA_LOW, EWMA_HIGH, &line[0], &line[3])
 
 
 cdef void predict_mad(
@@ -106,10 +157,14 @@ cdef void predict_mad(
         half[j] = band
 
 
+cdef void mad_line(const Rows* rows, Py_ssize_t row, long long start, double* line) noexcept nogil:
+    line[0], line[1], line[2] = (<const double*>rows.array[0])[row], 0.0, 0.0
+    line[3] = half_band(rows, row, (<const double*>rows.array[1])[row])
+
+
 cdef inline double hour_effect(const Rows* rows, Py_ssize_t row, long long hour) noexcept nogil:
     """The sum of a seasonal row's effects in the middle of an hour since the epoch."""
     cdef long long in_week = hour % 168
-    in_week = in_week + 168 if in_week < 0 else in_week
     return (
         half_float((<const unsigned short*>rows.array[2])[row * 24 + in_week % 24])
         + half_float((<const unsigned short*>rows.array[3])[row * 7 + in_week // 24])
@@ -117,29 +172,32 @@ cdef inline double hour_effect(const Rows* rows, Py_ssize_t row, long long hour)
     )
 
 
+cdef void seasonal_line(const Rows* rows, Py_ssize_t row, long long start, double* line) noexcept nogil:
+    cdef double unit = (<const double*>rows.array[1])[row], low, rise
+    cdef long long since = start + WEEK - 1800  # a week on, so that it is not negative
+    cdef long long hour = since // 3600
+    low = hour_effect(rows, row, hour)
+    rise = hour_effect(rows, row, hour + 1) - low
+    line[0] = (<const double*>rows.array[0])[row]
+    line[1] = unit * (low + rise * (<double>(since - hour * 3600) / 3600))
+    line[2] = unit * rise / 3600
+    low = unit * half_float((<const unsigned short*>rows.array[5])[row * 24 + start // 3600 % 24])
+    line[3] = half_band(rows, row, low)
+
+
 cdef void predict_seasonal(
     const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
-    cdef double center = (<const double*>rows.array[0])[row], unit = (<const double*>rows.array[1])[row]
-    cdef double low = 0, rise = 0, band = 0
-    cdef long long since, hour, of_spread, last = -2, last_of_spread = -2
+    cdef double[4] line
+    cdef long long start = -1
     cdef Py_ssize_t j
     for j in range(n):
-        since = times[j] - 1800
-        hour = since // 3600 if since >= 0 else -1
-        if hour != last:
-            last = hour
-            low = hour_effect(rows, row, hour)
-            rise = unit * (hour_effect(rows, row, hour + 1) - low)
-            low = center + unit * low
-        of_spread = times[j] // 3600
-        if of_spread != last_of_spread:
-            last_of_spread = of_spread
-            band = unit * half_float((<const unsigned short*>rows.array[5])[row * 24 + of_spread % 24])
-            band = half_band(rows, row, band)
-        expected[j] = low + rise * (<double>(since - hour * 3600) / 3600)
-        half[j] = band
+        if not 0 <= times[j] - start < QUARTER or start < 0:
+            start = times[j] // QUARTER * QUARTER
+            seasonal_line(rows, row, start, line)
+        expected[j] = line[0] + (line[1] + line[2] * <double>(times[j] - start))
+        half[j] = line[3]
 
 
 cdef void predict_blend(
@@ -190,14 +248,15 @@ cdef class Predictor:
     cdef Rows rows
     cdef list kept
 
-    cdef void bind(self, object arrays, Predict predict, object names):
+    cdef void bind(self, object arrays, Predict predict, Line line, object names):
         """Point at the arrays of these names, which are kept alive."""
         self.kept = [np.ascontiguousarray(arrays[name]) for name in ("threshold", "floor", *names)]
-        self.rows.predict, self.rows.count = predict, len(self.kept[0])
+        self.rows.predict, self.rows.line, self.rows.count = predict, line, len(self.kept[0])
         self.rows.threshold = <const float*>address(self.kept[0])
         self.rows.floor = <const double*>address(self.kept[1])
         for i in range(len(names)):
             self.rows.array[i] = address(self.kept[i + 2])
+            self.rows.row_bytes[i] = self.kept[i + 2].nbytes // max(self.rows.count, 1)
 
     def predict(
         self,
@@ -230,22 +289,22 @@ cdef class Predictor:
 
 cdef class Rhythm(Predictor):
     def __init__(self, arrays):
-        self.bind(arrays, predict_rhythm, ("level", "spread", "alpha", "uncertainty", "widening", "profile"))
+        self.bind(arrays, predict_rhythm, rhythm_line, ("level", "spread", "alpha", "uncertainty", "widening", "profile"))
 
 
 cdef class Ewma(Predictor):
     def __init__(self, arrays):
-        self.bind(arrays, predict_ewma, ("level", "spread", "alpha", "uncertainty"))
+        self.bind(arrays, predict_ewma, ewma_line, ("level", "spread", "alpha", "uncertainty"))
 
 
 cdef class Mad(Predictor):
     def __init__(self, arrays):
-        self.bind(arrays, predict_mad, ("center", "spread"))
+        self.bind(arrays, predict_mad, mad_line, ("center", "spread"))
 
 
 cdef class Seasonal(Predictor):
     def __init__(self, arrays):
-        self.bind(arrays, predict_seasonal, ("center", "unit", "hour", "day", "week", "spread"))
+        self.bind(arrays, predict_seasonal, seasonal_line, ("center", "unit", "hour", "day", "week", "spread"))
 
 
 cdef class Blend(Predictor):
@@ -254,7 +313,7 @@ cdef class Blend(Predictor):
     def __init__(self, arrays):
         cdef Predictor member
         cdef int k = 0
-        self.bind(arrays, predict_blend, ("usual", "widening"))
+        self.bind(arrays, predict_blend, NULL, ("usual", "widening"))
         self.members = [
             kind(twins._member_arrays(arrays, name))
             for kind, name in zip((Rhythm, Mad, Seasonal), twins.MEMBERS, strict=True)

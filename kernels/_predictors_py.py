@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from myriad.kernels._levels_py import one_step, relative_average
 from myriad.kernels._quantiles_py import rolling_medians
-from myriad.kernels._windows_py import linear_between
-from myriad.kernels.arrays import Integers, Vector
+from myriad.kernels.arrays import Integers, Matrix, Vector
 
 Arrays = Mapping[str, NDArray[Any]]
 
 STD_TO_MEAN_DEVIATION = float(np.sqrt(2 / np.pi))
-HOUR, DAY, BIN = 3600, 86400, 1800
+QUARTER, BIN, HOUR, DAY = 900, 1800, 3600, 86400
 DAY_HOURS, WEEK_HOURS = 24, 168
 CLIP = 4.0
 """Larger innovations of a level count as this many spreads."""
@@ -45,6 +44,9 @@ MEMBERS = ("rhythm", "mad", "seasonal")
 class Predictor:
     """Rows of one model."""
 
+    has_lines = True
+    """Whether what is expected of a first point is a straight line in time within a quarter of an hour."""
+
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays
 
@@ -64,11 +66,41 @@ class Predictor:
             raise IndexError("there is no such row")
         return self._predict(rows, np.repeat(rows, np.diff(offsets)), times, values, offsets)
 
+    def lines(self, rows: Integers, start: int) -> Matrix:
+        """What is expected of the first point of a series in a quarter of an hour, (rows, 4).
+
+            expected = base + (added at the start + slope * (time - start))
+
+        The last column is half the band.
+
+        Args:
+            rows: (rows,).
+            start: of the quarter, epoch seconds.
+        """
+        starts, nothing = np.full(len(rows), start), np.zeros(len(rows))
+        at_start, slope = self._effect(rows, starts)
+        _, half = self.predict(rows, starts, nothing, np.arange(len(rows) + 1))
+        return np.stack([self._base(rows), at_start, slope, half], axis=1)
+
     def _predict(
         self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
     ) -> tuple[Vector, Vector]:
         """As `predict`; `at` is the row of each point."""
         raise NotImplementedError
+
+    def _base(self, rows: Integers) -> Vector:
+        """What an effect is added to, for a first point."""
+        return np.asarray(self._arrays["level"][rows])
+
+    def _effect(self, at: Integers, starts: Integers) -> tuple[Vector, Vector]:
+        """What is added at the start of each quarter of an hour, and by how much that rises a second, both (n,)."""
+        del starts
+        return np.zeros(len(at)), np.zeros(len(at))
+
+    def _effect_at(self, at: Integers, times: Integers) -> Vector:
+        starts = times // QUARTER * QUARTER
+        at_start, slope = self._effect(at, starts)
+        return at_start + slope * (times - starts)
 
     def _half_band(self, at: Integers, spread: Vector) -> Vector:
         return np.maximum(spread * self._arrays["threshold"][at], self._arrays["floor"][at])
@@ -92,11 +124,17 @@ class Rhythm(Predictor):
     def _predict(
         self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
     ) -> tuple[Vector, Vector]:
-        profile = linear_between(self._arrays["profile"].astype(np.float64), at, times, BIN)
-        profile = profile * self._arrays["spread"][at]
+        profile = self._effect_at(at, times)
         widening = self._arrays["widening"][rows].astype(np.float64)
         level, spread = self._level(rows, values - profile, offsets, widening, RHYTHM_BOUNDS)
         return level + profile, self._half_band(at, spread)
+
+    def _effect(self, at: Integers, starts: Integers) -> tuple[Vector, Vector]:
+        bin_, second = np.divmod((starts - BIN // 2) % DAY, BIN)
+        profile, spread = self._arrays["profile"], self._arrays["spread"][at]
+        before = profile[at, bin_].astype(np.float64)
+        rise = profile[at, (bin_ + 1) % profile.shape[1]] - before
+        return (before + rise * (second / BIN)) * spread, rise / BIN * spread
 
 
 class Ewma(Predictor):
@@ -120,6 +158,9 @@ class Mad(Predictor):
         expected = rolling_medians(values, offsets, self._arrays["center"][rows], LOOKBACK, PRIOR)
         return expected, self._half_band(at, self._arrays["spread"][at])
 
+    def _base(self, rows: Integers) -> Vector:
+        return np.asarray(self._arrays["center"][rows])
+
 
 class Seasonal(Predictor):
     """A level for each hour of the week and a spread for each hour of the day; see `adapters.seasonal`."""
@@ -128,14 +169,19 @@ class Seasonal(Predictor):
         self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
     ) -> tuple[Vector, Vector]:
         del rows, values, offsets
-        hour, second = np.divmod(times - HOUR // 2, HOUR)
-        low = self._effect(at, hour)
-        unit = self._arrays["unit"][at]
-        rise = unit * (self._effect(at, hour + 1) - low)
-        expected = self._arrays["center"][at] + unit * low + rise * (second / HOUR)
-        return expected, self._half_band(at, unit * self._arrays["spread"][at, times // HOUR % DAY_HOURS])
+        spread = self._arrays["unit"][at] * self._arrays["spread"][at, times // HOUR % DAY_HOURS]
+        return self._base(at) + self._effect_at(at, times), self._half_band(at, spread)
 
-    def _effect(self, at: Integers, hour: Integers) -> Vector:
+    def _base(self, rows: Integers) -> Vector:
+        return np.asarray(self._arrays["center"][rows])
+
+    def _effect(self, at: Integers, starts: Integers) -> tuple[Vector, Vector]:
+        hour, second = np.divmod(starts - HOUR // 2, HOUR)
+        low, unit = self._of_hour(at, hour), self._arrays["unit"][at]
+        rise = self._of_hour(at, hour + 1) - low
+        return unit * (low + rise * (second / HOUR)), unit * rise / HOUR
+
+    def _of_hour(self, at: Integers, hour: Integers) -> Vector:
         """The sum of the effects in the middle of an hour since the epoch, in units, (n,)."""
         in_week = hour % WEEK_HOURS
         effect = self._arrays["hour"][at, in_week % DAY_HOURS].astype(np.float64)
@@ -145,6 +191,8 @@ class Seasonal(Predictor):
 
 class Blend(Predictor):
     """Three members and their combined score; see `adapters.blend`."""
+
+    has_lines = False
 
     def __init__(self, arrays: Arrays) -> None:
         super().__init__(arrays)

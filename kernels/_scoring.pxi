@@ -6,6 +6,7 @@ from myriad.kernels import _scoring_py as scoring_twin
 
 cdef enum:
     NO_MODEL = 255
+    AHEAD = 6
     SMALL = 4096  # points that are scored without giving up the interpreter lock, which costs more than it gives
 
 cdef struct Series:
@@ -164,11 +165,37 @@ cdef void combine_series(const Asked* asked, Py_ssize_t i, double* block, long l
         block[first + j] = total / divisor
 
 
+cdef void fetch_series(const Asked* asked, Py_ssize_t i, bint deep) noexcept nogil:
+    """Have what says where the rows of a series are brought into the cache, or then, `deep`, the rows."""
+    cdef const Series* table
+    cdef const Rows* rows
+    cdef Py_ssize_t k, at
+    cdef unsigned char code
+    if i >= asked.series or asked.table[i] < 0:
+        return
+    table = asked.tables[asked.table[i]]
+    at = asked.position[i] * table.windows
+    if not deep:
+        prefetch(table.adapter + at)
+        prefetch(table.row + at)
+        return
+    prefetch(table.step + asked.position[i])
+    prefetch(table.divisors + (asked.position[i] * 3 + asked.how) * (1 << table.windows))
+    for k in range(asked.count):
+        code = table.adapter[at + asked.columns[k]]
+        if code < table.codes:
+            rows = table.predictors[asked.columns[k] * table.codes + code]
+            if rows != NULL:
+                fetch_row(rows, table.row[at + asked.columns[k]])
+
+
 cdef void predict_all(const Asked* asked, double* block, unsigned char* codes, double* scratch) noexcept nogil:
     cdef Py_ssize_t i, j
     for j in range(asked.n, asked.n * (1 + asked.count)):
         block[j] = NAN
     for i in range(asked.series):
+        fetch_series(asked, i + 2 * AHEAD, False)
+        fetch_series(asked, i + AHEAD, True)
         if asked.table[i] >= 0:
             predict_series(asked, i, block, codes + i * asked.count, scratch)
         else:
@@ -251,6 +278,123 @@ def score(
     return block_array, count_array, code_array
 
 
+cdef bint draw_line(
+    const Series* table, Py_ssize_t position, Py_ssize_t column, long long start, double* line
+) noexcept nogil:
+    """The line of the first point of a series; whether it has one."""
+    cdef unsigned char code = table.adapter[position * table.windows + column]
+    cdef const Rows* rows
+    cdef Py_ssize_t row = table.row[position * table.windows + column]
+    if code == NO_MODEL:
+        return True
+    rows = table.predictors[column * table.codes + code] if code < table.codes else NULL
+    if rows == NULL or rows.line == NULL or row >= rows.count:
+        return False
+    rows.line(rows, row, start, line)
+    return True
+
+
+def lines(
+    list tables not None, const long long[::1] table, const long long[::1] position, const long long[::1] columns,
+    int how, long long start,
+):
+    cdef Py_ssize_t series = table.shape[0], count = columns.shape[0], subsets = 0, i, k
+    cdef Table one
+    cdef bint are_lines = True
+    cdef Asked asked
+    for one in tables:
+        subsets = max(subsets, 1 << one.series.windows)
+    line_array, divisor_array = np.full((series, count, 4), np.nan), np.ones((series, max(subsets, 1)), np.float16)
+    if series == 0 or count == 0:
+        return line_array, divisor_array
+    cdef double[:, :, ::1] found = line_array
+    cdef unsigned short[:, ::1] divisors = divisor_array.view(np.uint16)
+    asked.tables = <const Series**>malloc((len(tables) + 1) * sizeof(Series*))
+    if asked.tables == NULL:
+        raise MemoryError
+    asked.table, asked.position, asked.columns, asked.count = &table[0], &position[0], &columns[0], count
+    asked.series, asked.how = series, how
+    try:
+        for i in range(len(tables)):
+            one = tables[i]
+            asked.tables[i] = &one.series
+        for i in range(series):
+            if table[i] >= len(tables):
+                raise IndexError("there is no such table")
+            if table[i] >= 0 and not 0 <= position[i] < asked.tables[table[i]].count:
+                raise IndexError("there is no such position")
+        with nogil:
+            for i in range(series):
+                fetch_series(&asked, i + 2 * AHEAD, False)
+                fetch_series(&asked, i + AHEAD, True)
+                if table[i] < 0:
+                    continue
+                memcpy(
+                    &divisors[i, 0],
+                    asked.tables[table[i]].divisors + (position[i] * 3 + how) * (1 << asked.tables[table[i]].windows),
+                    sizeof(unsigned short) << asked.tables[table[i]].windows,
+                )
+                for k in range(count):
+                    if not draw_line(asked.tables[table[i]], position[i], columns[k], start, &found[i, k, 0]):
+                        are_lines = False
+                        break
+                if not are_lines:
+                    break
+    finally:
+        free(asked.tables)
+    return (line_array, divisor_array) if are_lines else None
+
+
+def score_first(
+    const double[:, :, ::1] line, divisors, const long long[::1] columns, const double[::1] weights, int how,
+    long long start, const long long[::1] times, const double[:, ::1] means, bint bands,
+):
+    cdef Py_ssize_t n = times.shape[0], count = columns.shape[0], i, k
+    cdef const unsigned short[:, ::1] halves = divisors.view(np.uint16)
+    cdef long long subset, last = -1
+    cdef double since, mean, expected, half, score, weight, total
+    cdef double[16] shares
+    if not 0 < count <= 16 or line.shape[0] != n or line.shape[1] != count or means.shape[1] != n:
+        raise ValueError("the lines are not those of these points")
+    block_array, count_array = np.empty((1 + count * (4 if bands else 2), n)), np.zeros((n, count), np.int64)
+    if n == 0:
+        return block_array, count_array
+    cdef double[:, ::1] block = block_array
+    cdef long long[:, ::1] counts = count_array
+    with nogil:
+        for i in range(n):
+            since, subset, total = <double>(times[i] - start), 0, NAN
+            for k in range(count):
+                mean = means[k, i]
+                expected, half = line[i, k, 0] + (line[i, k, 1] + line[i, k, 2] * since), line[i, k, 3]
+                score = fabs(mean - expected) / half
+                block[1 + k, i] = score
+                if score != score:
+                    expected = NAN
+                else:
+                    counts[i, k] = 1
+                    subset |= 1 << columns[k]
+                    if how and (total != total or (score < total if how == 1 else score > total)):
+                        total = score
+                block[1 + count + k, i] = expected
+                if bands:
+                    block[1 + 2 * count + k, i], block[1 + 3 * count + k, i] = expected - half, expected + half
+            if subset != last:
+                last, weight = subset, 0.0
+                for k in range(count):
+                    if subset >> columns[k] & 1:
+                        weight = weight + weights[k]
+                for k in range(count):
+                    shares[k] = weights[k] / weight if subset >> columns[k] & 1 else 0
+            if not how and subset:
+                total = 0.0
+                for k in range(count):
+                    if shares[k] > 0:
+                        total = total + shares[k] * block[1 + k, i]
+            block[0, i] = total / half_float(halves[i, subset])
+    return block_array, count_array
+
+
 def _ask_others(tables, table, position, times, offsets, columns, block):
     """Have what is not compiled predict its series, whose means stand in place of their scores."""
     cdef Table here
@@ -302,3 +446,55 @@ def find(
             return low
         low += 1
     return -1
+
+
+cdef inline Py_ssize_t past_part(
+    const unsigned char* text, Py_ssize_t at, Py_ssize_t end, const unsigned char* part, Py_ssize_t size
+) noexcept nogil:
+    """Where a text goes on after a part of it; -1 where it is another."""
+    return at + size if at + size <= end and memcmp(text + at, part, size) == 0 else -1
+
+
+def find_all(
+    const unsigned long long[::1] hashes, const unsigned char[::1] names, const unsigned int[::1] ends,
+    const unsigned long long[::1] wanted, const long long[:, ::1] codes, texts, text_ends,
+):
+    cdef Py_ssize_t n = wanted.shape[0], entries = hashes.shape[0], i, low, high, middle, at, end, part, begin
+    cdef const unsigned char* name
+    cdef const unsigned char[::1] region = texts[0], host = texts[1], metric = texts[2]
+    cdef const long long[::1] region_ends = text_ends[0], host_ends = text_ends[1], metric_ends = text_ends[2]
+    found_array = np.full(n, -1)
+    cdef long long[::1] found = found_array
+    if n == 0 or entries == 0 or names.shape[0] == 0:
+        return found_array
+    name = &names[0]
+    for i in range(n):
+        if not (0 <= codes[0, i] < region_ends.shape[0] - 1 and 0 <= codes[1, i] < host_ends.shape[0] - 1
+                and 0 <= codes[2, i] < metric_ends.shape[0] - 1):
+            raise IndexError("there is no such part of a name")
+    with nogil:
+        for i in range(n):
+            low, high = 0, entries
+            while low < high:
+                middle = (low + high) // 2
+                if hashes[middle] < wanted[i]:
+                    low = middle + 1
+                else:
+                    high = middle
+            while low < entries and hashes[low] == wanted[i]:
+                at, end = ends[low], ends[low + 1]
+                if end > names.shape[0]:
+                    break
+                begin = region_ends[codes[0, i]]
+                at = past_part(name, at, end, &region[0] + begin, region_ends[codes[0, i] + 1] - begin)
+                if at >= 0 and at < end and name[at] == b"/":
+                    begin = host_ends[codes[1, i]]
+                    at = past_part(name, at + 1, end, &host[0] + begin, host_ends[codes[1, i] + 1] - begin)
+                    if at >= 0 and at < end and name[at] == b"/":
+                        begin = metric_ends[codes[2, i]]
+                        at = past_part(name, at + 1, end, &metric[0] + begin, metric_ends[codes[2, i] + 1] - begin)
+                        if at == end:
+                            found[i] = low
+                            break
+                low += 1
+    return found_array

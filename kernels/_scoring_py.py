@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.kernels._predictors_py import Predictor
 from myriad.kernels._windows_py import combined, window_means
 from myriad.kernels.arrays import Integers, Matrix, Vector
 
@@ -116,6 +117,91 @@ def score(
     return block, np.ascontiguousarray(np.array(counts).T), codes
 
 
+def lines(
+    tables: Sequence[Table], table: Integers, position: Integers, columns: Integers, how: int, start: int
+) -> tuple[Matrix, NDArray[np.float16]] | None:
+    """What is expected of the first point of each series in a quarter of an hour, as straight lines.
+
+        expected = base + (added at the start + slope * (time - start))
+
+    A tick has one point of each series; so many of them follow in the same order within a quarter of an hour that
+    drawing the lines once pays.
+
+    Args:
+        tables: as in `score`, as are the others.
+        table: see there.
+        position: see there.
+        columns: see there.
+        how: see there.
+        start: of the quarter, epoch seconds.
+
+    Returns:
+        These three and half the band of each series and window, (series, windows, 4), NaN without a model, and the
+        divisors of each series, float16 (series, 2^W). None where a row does not draw a line: what it expects or its
+        band depends on the value.
+    """
+    series = len(table)
+    found = np.full((series, len(columns), 4), np.nan)
+    subsets = max((1 << here.adapter.shape[1] for here in tables), default=1)
+    divisors = np.ones((series, subsets), np.float16)
+    for t, here in enumerate(tables):
+        members = np.flatnonzero(table == t)
+        divisors[members] = here.divisors[position[members], how]
+        for k, column in enumerate(columns.tolist()):
+            codes = here.adapter[position[members], column]
+            for code in np.unique(codes[codes != NO_MODEL]).tolist():
+                predictor = here.predictors[column, code]
+                if not isinstance(predictor, Predictor) or not predictor.has_lines:
+                    return None
+                mine = members[codes == code]
+                found[mine, k] = predictor.lines(here.row[position[mine], column].astype(np.int64), start)
+    return found, divisors
+
+
+def score_first(
+    line: Matrix,
+    divisors: NDArray[np.float16],
+    columns: Integers,
+    weights: Vector,
+    how: int,
+    start: int,
+    times: Integers,
+    means: Matrix,
+    bands: bool,
+) -> tuple[Matrix, NDArray[np.int64]]:
+    """As `score`, of one point of each series, by the lines they have.
+
+    Args:
+        line: as `lines` gives it.
+        divisors: see there.
+        columns: as in `score`, as are the others.
+        weights: see there.
+        how: see there.
+        start: of the quarter.
+        times: within it, (series,).
+        means: (windows, series).
+        bands: see there.
+
+    Raises:
+        ValueError: the lines are of other series or windows.
+    """
+    count, n = len(columns), len(times)
+    if line.shape[:2] != (n, count) or means.shape != (count, n):
+        raise ValueError("the lines are not those of these points")
+    block = np.full((1 + count * (4 if bands else 2), n), np.nan)
+    base, at_start, slope, half = np.moveaxis(line, 2, 0)
+    expected = (base + (at_start + slope * (times - start)[:, None])).T
+    block[1 : 1 + count] = np.abs(means - expected) / half.T
+    present = ~np.isnan(block[1 : 1 + count])
+    block[1 + count : 1 + 2 * count] = np.where(present, expected, np.nan)
+    if bands:
+        edges = np.concatenate([expected - half.T, expected + half.T])
+        block[1 + 2 * count :] = np.where(np.tile(present, (2, 1)), edges, np.nan)
+    subset = (present << columns[:, None]).sum(axis=0)
+    block[0] = combined(block[1 : 1 + count], weights, how) / divisors[np.arange(n), subset]
+    return block, np.ascontiguousarray(present.T, np.int64)
+
+
 def _predict_group(
     predictor: Predicts,
     rows: Integers,
@@ -202,3 +288,35 @@ def mixed(first: int, second: int) -> int:
     h = ((h ^ (h >> 30)) * 0xBF58_476D_1CE4_E5B9) & _MASK
     h = ((h ^ (h >> 27)) * 0x94D0_49BB_1331_11EB) & _MASK
     return h ^ (h >> 31)
+
+
+def find_all(
+    hashes: NDArray[np.uint64],
+    names: NDArray[np.uint8],
+    ends: NDArray[np.uint32],
+    wanted: NDArray[np.uint64],
+    codes: Integers,
+    texts: Sequence[NDArray[np.uint8]],
+    text_ends: Sequence[Integers],
+) -> Integers:
+    """The positions of many series in an index, -1 for those that are not in it.
+
+    Args:
+        hashes: rising, (n,).
+        names: the texts of all series of the index, `region/host/metric`, one after the other.
+        ends: text i is `names[ends[i]:ends[i + 1]]`, (n + 1,).
+        wanted: the hash of each series, (series,).
+        codes: of each series the position of its region, host and metric in the texts, (3, series).
+        texts: the texts of all regions, hosts and metrics, one after the other.
+        text_ends: where each of them begins, and the last ends.
+    """
+    found = np.full(len(wanted), -1)
+    for i, at in enumerate(np.searchsorted(hashes, wanted).tolist()):
+        parts = zip(texts, text_ends, codes[:, i].tolist(), strict=True)
+        text = b"/".join(some[some_ends[code] : some_ends[code + 1]].tobytes() for some, some_ends, code in parts)
+        while at < len(hashes) and hashes[at] == wanted[i]:
+            if names[ends[at] : ends[at + 1]].tobytes() == text:
+                found[i] = at
+                break
+            at += 1
+    return found

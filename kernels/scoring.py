@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 from myriad.kernels import compiled
+from myriad.kernels._predictors_py import QUARTER
 from myriad.kernels._scoring_py import NO_MODEL, Predicts
 
 if TYPE_CHECKING or not compiled():
-    from myriad.kernels._scoring_py import Table, find, mixed, score
+    from myriad.kernels._scoring_py import Table, find, find_all, lines, mixed, score, score_first
 else:
-    from myriad.kernels._compiled import Table, find, mixed, score
+    from myriad.kernels._compiled import Table, find, find_all, lines, mixed, score, score_first
 
-__all__ = ["NO_MODEL", "Predicts", "Table", "find", "mixed", "score"]
+__all__ = ["NO_MODEL", "QUARTER", "Predicts", "Table", "find", "find_all", "lines", "mixed", "score", "score_first"]

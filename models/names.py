@@ -1,6 +1,5 @@
 """Names: the keys of many series in columns, so that a million of them are one array and not a million objects."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,11 +57,12 @@ class Names:
         regions, hosts, metrics = ([quoted(part) for part in parts] for parts in self.parts)
         return regions, hosts, metrics
 
-    @property
-    def texts(self) -> list[str]:
-        """The text of each series, as `str` of it."""
-        parts = ([part[code] for code in codes] for part, codes in zip(self.quoted, self.codes.tolist(), strict=True))
-        return [f"{region}/{host}/{metric}" for region, host, metric in zip(*parts, strict=True)]
+    @cached_property
+    def packed(self) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.int64]]]:
+        """The quoted parts in one array a kind, u8, and where each of them begins and the last ends, int64."""
+        kinds = [[part.encode() for part in parts] for parts in self.quoted]
+        ends = [np.cumsum([0, *map(len, parts)], dtype=np.int64) for parts in kinds]
+        return [np.frombuffer(b"".join(parts) or b"/", np.uint8) for parts in kinds], ends
 
     def take(self, series: NDArray[np.int64]) -> "Names":
         """Some of the series, in this order."""
@@ -70,8 +70,9 @@ class Names:
         for name in ("host_hashes", "hashes"):
             if name in self.__dict__:  # hashed already: not once more for every shard
                 taken.__dict__[name] = self.__dict__[name][series]
-        if "quoted" in self.__dict__:
-            taken.__dict__["quoted"] = self.quoted
+        for name in ("quoted", "packed"):
+            if name in self.__dict__:
+                taken.__dict__[name] = self.__dict__[name]
         return taken
 
     def fallback(self, level: int) -> "Names":
@@ -91,14 +92,6 @@ class Names:
     def hashes(self) -> NDArray[np.uint64]:
         """`Series.hash` of each, uint64 (series,)."""
         return series_hash(self.host_hashes, self._hashes(2))
-
-    def digest(self) -> bytes:
-        """128 bits that are the same for the same parts and codes."""
-        digest = hashlib.blake2b(np.ascontiguousarray(self.codes).tobytes(), digest_size=16)
-        for parts in self.parts:
-            texts = [repr(part).encode("utf-8", "surrogatepass") for part in parts]
-            digest.update(np.array([len(texts), *map(len, texts)], np.int64).tobytes() + b"".join(texts))
-        return digest.digest()
 
     def compact(self) -> "Names":
         """The same series, without the parts that none of them uses."""

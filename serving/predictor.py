@@ -23,7 +23,7 @@ from myriad.models.windows import Window
 from myriad.serving.cache import ShardCache
 from myriad.serving.metrics import Metrics
 from myriad.serving.query import Query
-from myriad.serving.resolution import Get, Place, Resolution, ResolutionCache, place_of
+from myriad.serving.resolution import Get, KnownTables, Place, place_of
 from myriad.serving.scoring import Scores, score, score_one
 from myriad.serving.settings import Settings
 from myriad.serving.tabular import TableQuery, answer_table, is_window, table_query
@@ -88,7 +88,7 @@ class Predictor:
         self.current: CurrentRelease | None = None
         self.stale = False
         """Whether the last attempt to ask the store for the current release failed; set by the service."""
-        self._resolutions = ResolutionCache()
+        self._tables = KnownTables()
         self._loads_at_once, self._load_seconds = loads_at_once, load_seconds
         self._cache = ShardCache(
             self._load,
@@ -193,7 +193,7 @@ class Predictor:
         Raises:
             InvalidKey: a window is not one of the release's.
         """
-        return self._run(lambda manifest, get: _first(score(manifest, query, get)))
+        return self._run(lambda manifest, get: score(manifest, query, get))
 
     async def score_async(self, query: Query, loading: Loading = nullcontext, *, in_thread: bool = False) -> Scores:
         """As `score`; where every shard is open and it needs no thread it never yields to the event loop.
@@ -203,9 +203,7 @@ class Predictor:
             loading: entered while shards are being loaded.
             in_thread: whether it runs in a thread, as what is large should. None of these waits for a load.
         """
-        return await self._run_async(
-            lambda manifest, get: _first(score(manifest, query, get)), loading, in_thread=in_thread
-        )
+        return await self._run_async(lambda manifest, get: score(manifest, query, get), loading, in_thread=in_thread)
 
     def score_one(
         self, series: Series, points: Points, windows: tuple[Window, ...] | None, combine: Combine, *, bands: bool
@@ -318,24 +316,16 @@ class Predictor:
         bands: bool,
         hosts: bool,
     ) -> "Step[tuple[Scores, TableQuery]]":
-        made: list[tuple[bytes, TableQuery]] = []
+        made: list[TableQuery] = []
 
         def step(manifest: Manifest, get: Get) -> tuple[Scores, TableQuery] | None:
             if not made:
-                key, grouping = self._resolutions.grouping(labels_of(table))
+                known = self._tables.of(labels_of(table))
                 if bounds:
-                    bounds.check(len(grouping.names), 0)
-                cached = self._resolutions.get_table(manifest.id, key)
-                query = table_query(table, windows, combine, grouping, cached, bands=bands, hosts=hosts)
-                made.append((key, query))
-            key, query = made[0]
-            scored = score(manifest, query.query, get)
-            if scored is None:
-                return None
-            scores, resolution = scored
-            if query.query.resolution is None and len(query.bad) == len(query.grouping.bad):
-                self._resolutions.put_table(manifest.id, key, resolution)
-            return scores, query
+                    bounds.check(len(known.grouping.names), 0)
+                made.append(table_query(table, windows, combine, known, bands=bands, hosts=hosts))
+            scores = score(manifest, made[0].query, get)
+            return (scores, made[0]) if scores else None
 
         return step
 
@@ -428,10 +418,6 @@ def _settled(name: str, load: "Future[Shard]", seconds: float) -> Shard | LoadFa
         return LoadFailed(name, f"it is still loading after {seconds:g} seconds")
     error = load.exception()
     return error if isinstance(error, LoadFailed) else load.result()
-
-
-def _first(scored: tuple[Scores, Resolution] | None) -> Scores | None:
-    return scored[0] if scored else None
 
 
 def _table(frame: "pd.DataFrame") -> pa.Table:

@@ -9,7 +9,7 @@ from myriad.models.ensemble import Combine
 from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.models.windows import Window
-from myriad.serving.resolution import Resolution
+from myriad.serving.resolution import KnownTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Query:
         bands: whether the bands are wanted too.
         hosts: whether the scores of hosts are.
         models: whether it is wanted which models were used.
-        resolution: where the series' models are in the release being served, where that is cached.
+        known: the table that all of these series are posted in, where they are.
     """
 
     names: Names
@@ -36,4 +36,4 @@ class Query:
     bands: bool = False
     hosts: bool = False
     models: bool = False
-    resolution: Resolution | None = None
+    known: KnownTable | None = None

@@ -1,17 +1,16 @@
 """Resolution: in which shards the models of a query's series are. Does no I/O; `serving.scoring` says how it loads."""
 
-import contextlib
+import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from myriad.formats.columns.table import Grouping, grouping_of
+from myriad.formats.columns.table import grouping_of
 from myriad.models.errors import LoadFailed
 from myriad.models.key import Series, shard_of
 from myriad.models.names import Names
@@ -24,8 +23,8 @@ LEVELS = 3
 NOT_FOUND = -1
 """In place of a position, as `Shard.find` gives it."""
 
-MAX_CACHED_GROUPING_BYTES = 256 << 20
-MAX_CACHED_TABLES = 16
+MAX_KNOWN_BYTES = 320 << 20
+MAX_KNOWN_TABLES = 16
 
 Get = Callable[[Artifact], Shard | LoadFailed | None]
 """Gives the open shard of an artifact, why it could not be opened, or None while it is being loaded."""
@@ -147,7 +146,7 @@ def resolve(manifest: Manifest, names: Names, get: Get) -> Resolution | None:
 def _by_artifact(manifest: Manifest, names: Names) -> list[tuple[Artifact, NDArray[np.int64]]]:
     """The artifacts that would hold models of these series, each with the positions of its series."""
     by_artifact = []
-    _ = names.hashes, names.quoted  # computed once for all names; the subsets below take them over
+    _ = names.hashes, names.packed  # computed once for all names; the subsets below take them over
     for region, members in _positions_by_key(names.codes[0]).items():
         shards = manifest.regions.get(names.parts[0][region])
         if not shards:
@@ -168,44 +167,83 @@ def _positions_by_key(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
     return dict(zip(distinct.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-class ResolutionCache:
-    """Caches what a query would resolve anew, as a fleet posts the same series every minute; safe to use from threads.
+class Lines(NamedTuple):
+    """What is expected of one new point of each series of a table, within a quarter of an hour.
 
-    It holds how the rows of recent tables fall into series, and where the series of recent tables are. What belongs to
-    a release is looked up by the release, so that a new one misses.
+    Attributes:
+        start: of the quarter, epoch seconds.
+        lines: see `kernels.scoring.lines`, as for the divisors.
+        divisors: see there.
+        alone: whether one point is enough for a window to have a value, bool (windows, series).
     """
 
+    start: int
+    lines: NDArray[np.float64]
+    divisors: NDArray[np.float16]
+    alone: NDArray[np.bool_]
+
+
+class KnownTable:
+    """A table as it is posted every minute: how its rows fall into series, and what is known of these in a release."""
+
+    def __init__(self, labels: Names) -> None:
+        self.labels, self.grouping = labels, grouping_of(labels)
+        self._release = ""
+        self._resolution: Resolution | None = None
+        self._lines: dict[Hashable, Lines | None] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """The approximate bytes it takes: its arrays, and at most so much for the text of its names."""
+        names = self.grouping.names
+        texts = sum(len(part) + 64 for parts in names.parts for part in parts if part)
+        arrays = [self.labels.codes, names.codes, self.grouping.order, self.grouping.offsets]
+        for lines in self._lines.values():
+            texts += lines.lines.nbytes + lines.divisors.nbytes + lines.alone.nbytes if lines else 0
+        return sum(array.nbytes for array in arrays) + texts + 17 * len(names)  # the resolution
+
+    def is_of(self, labels: Names) -> bool:
+        """Whether another table has the same labels in the same order."""
+        mine = self.labels
+        return (
+            len(mine) == len(labels)
+            and all(one == other for one, other in zip(mine.parts, labels.parts, strict=True))
+            and np.array_equal(mine.codes, labels.codes)
+        )
+
+    def resolution(self, release: str) -> Resolution | None:
+        """Where the series are in a release, where that is known."""
+        return self._resolution if self._release == release else None
+
+    def remember(self, release: str, resolution: Resolution) -> None:
+        """Keep where the series are, unless a shard could not be opened."""
+        if not resolution.failed:
+            self._release, self._resolution, self._lines = release, resolution, {}
+
+    def lines(self, release: str, asked: Hashable, draw: Callable[[], Lines | None]) -> Lines | None:
+        """The lines for what is asked, drawn once; only the latest are kept."""
+        key = (release, asked)
+        if key not in self._lines:
+            self._lines = {key: draw()}
+        return self._lines.get(key)
+
+
+class KnownTables:
+    """The latest tables, as a fleet posts the same series every minute; safe to use from threads."""
+
     def __init__(self) -> None:
-        self._groupings: LRUCache[bytes, Grouping] = LRUCache(MAX_CACHED_GROUPING_BYTES, getsizeof=_size)
-        self._tables: LRUCache[tuple[str, bytes], Resolution] = LRUCache(MAX_CACHED_TABLES)
+        self._tables: list[KnownTable] = []
         self._lock = threading.Lock()
 
-    def grouping(self, labels: Names) -> tuple[bytes, Grouping]:
-        """How rows with these labels fall into series, and the key of the table in `get_table` and `put_table`."""
-        key = labels.digest()
+    def of(self, labels: Names) -> KnownTable:
+        """The table with these labels in this order; one with bad names is not kept."""
         with self._lock:
-            grouping = self._groupings.get(key)
-        if grouping is None:
-            grouping = grouping_of(labels)
-            if grouping.bad:
-                return key, grouping
-            with self._lock, contextlib.suppress(ValueError):  # raised for one larger than the whole cache
-                self._groupings[key] = grouping
-        return key, grouping
-
-    def get_table(self, release: str, key: bytes) -> Resolution | None:
-        """Where the series of a table are in a release; None where that is not cached."""
-        with self._lock:
-            return self._tables.get((release, key))
-
-    def put_table(self, release: str, key: bytes, resolution: Resolution) -> None:
-        """Cache where the series of a table are, unless a shard could not be opened."""
-        if not resolution.failed:
+            tables = list(self._tables)
+        table = next((known for known in tables if known.is_of(labels)), None) or KnownTable(labels)
+        if not table.grouping.bad:
             with self._lock:
-                self._tables[release, key] = resolution
-
-
-def _size(grouping: Grouping) -> int:
-    """The approximate bytes of a grouping: its arrays, and at most so much for the text of its names."""
-    texts = sum(len(part) + 64 for parts in grouping.names.parts for part in parts)
-    return grouping.order.nbytes + grouping.offsets.nbytes + grouping.names.codes.nbytes + texts
+                latest = [table, *(known for known in self._tables if known is not table)]
+                sizes = itertools.accumulate(known.nbytes for known in latest)
+                kept = [known for known, size in zip(latest, sizes, strict=True) if size <= MAX_KNOWN_BYTES]
+                self._tables = kept[:MAX_KNOWN_TABLES]
+        return table

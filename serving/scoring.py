@@ -21,7 +21,7 @@ from myriad.models.points import Points
 from myriad.models.windows import Window, aggregate
 from myriad.serving.host_scores import HostScores, host_scores
 from myriad.serving.query import Query
-from myriad.serving.resolution import NOT_FOUND, Get, Place, Resolution, place_of, resolve
+from myriad.serving.resolution import NOT_FOUND, Get, Lines, Place, Resolution, place_of, resolve
 from myriad.serving.status import STATUSES, Status
 from myriad.storage.release import Manifest
 from myriad.storage.shard import Shard
@@ -138,14 +138,15 @@ def asked(manifest: Manifest, windows: tuple[Window, ...] | None) -> Asked:
     return known[key]
 
 
-def score(manifest: Manifest, query: Query, get: Get) -> "tuple[Scores, Resolution] | None":
-    """The scores of a query and where its models are; None while a shard is being loaded.
+def score(manifest: Manifest, query: Query, get: Get) -> Scores | None:
+    """The scores of a query; None while a shard is being loaded.
 
     Raises:
         InvalidKey: a window is not one of the release's.
     """
     windows = asked(manifest, query.windows)
-    resolution = query.resolution or resolve(manifest, query.names, get)
+    known = query.known.resolution(manifest.id) if query.known else None
+    resolution = known or resolve(manifest, query.names, get)
     if resolution is None:
         return None
     shards: dict[int, Shard] = {}
@@ -169,17 +170,22 @@ def score(manifest: Manifest, query: Query, get: Get) -> "tuple[Scores, Resoluti
     table_of[list(shards)] = np.arange(len(shards))
     table = np.where(resolution.position == NOT_FOUND, -1, table_of[resolution.artifact])
     tables = [shard.table for shard in shards.values()]
-    block, counts, codes = _scored(manifest, query, windows, tables, table, resolution.position)
+    if query.known and not known:
+        query.known.remember(manifest.id, resolution)
+    if lines := _lines(manifest, query, windows, tables, table, resolution) if known else None:
+        block, counts = _scored_by_lines(query, windows, lines)
+        codes = np.empty((0, 0), np.uint8)
+    else:
+        block, counts, codes = _scored(manifest, query, windows, tables, table, resolution.position)
     status = _statuses(resolution, counts)
     adapters = tuple(manifest.adapters)
     used = _adapters(table, codes, list(shards.values()), adapters) if query.models else None
     hosts = host_scores(query.names, query.points, block[0], resolution, shards) if query.hosts else ()
     reasons = _reasons(resolution) if resolution.failed else {}
-    scores = Scores(
+    return Scores(
         manifest.id, windows.windows, block, counts, status, resolution.level, used, adapters, reasons,
         manifest.coverage, hosts,
     )  # fmt: skip
-    return scores, resolution
 
 
 def score_one(
@@ -236,6 +242,57 @@ def _scored(
     )  # fmt: skip
 
 
+def _lines(
+    manifest: Manifest,
+    query: Query,
+    windows: Asked,
+    tables: list[kernel.Table],
+    table: NDArray[np.int64],
+    resolution: Resolution,
+) -> Lines | None:
+    """The lines of a table that is posted again and again, one point of each series; None for any other."""
+    points = query.points
+    is_tick = len(points.timestamps) == len(points) > 0 and (points.lengths == 1).all()
+    if not (query.known and is_tick) or query.models or resolution.failed:
+        return None
+    if manifest.rates and query.values is None:
+        return None
+    start = int(points.timestamps.min()) // kernel.QUARTER * kernel.QUARTER
+    if int(points.timestamps.max()) >= start + kernel.QUARTER:
+        return None
+    how = COMBINES.index(query.combine)
+
+    def draw() -> Lines | None:
+        drawn = kernel.lines(tables, table, resolution.position, windows.columns, how, start)
+        if drawn is None:
+            return None
+        needed = np.ceil(manifest.coverage * windows.seconds[:, None] / _steps(tables, table, resolution.position))
+        return Lines(start, *drawn, needed <= 1)
+
+    return query.known.lines(manifest.id, (windows.windows, how, start), draw)
+
+
+def _scored_by_lines(query: Query, windows: Asked, lines: Lines) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    if query.values is None:
+        means = np.where(lines.alone, query.points.values, np.nan)
+    else:
+        missing = np.full(len(query.points.values), np.nan)
+        means = np.stack([query.values.get(window, missing) for window in windows.windows])
+    return kernel.score_first(
+        lines.lines, lines.divisors, windows.columns, windows.weights, COMBINES.index(query.combine), lines.start,
+        query.points.timestamps, means, query.bands,
+    )  # fmt: skip
+
+
+def _steps(tables: list[kernel.Table], table: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Seconds between the points of each series, 1 where there are no models, int64 (series,)."""
+    steps = np.ones(len(table), np.int64)
+    for at, here in enumerate(tables):
+        mine = np.flatnonzero(table == at)
+        steps[mine] = here.step[position[mine]]
+    return steps
+
+
 def _rates(
     manifest: Manifest,
     query: Query,
@@ -248,10 +305,7 @@ def _rates(
     is_counter = np.array([manifest.is_counter(metric) for metric in query.names.parts[2]], np.bool_)
     if not is_counter[query.names.codes[2]].any():
         return None
-    steps = np.ones(len(query.points), np.int64)
-    for at, here in enumerate(tables):
-        mine = table == at
-        steps[mine] = here.step[position[mine]]
+    steps = _steps(tables, table, position)
     rates, kept = as_rates(query.points, is_counter[query.names.codes[2]])
     means = np.full((len(windows.windows), len(query.points.values)), np.nan)
     means[:, kept] = aggregate(rates, windows.windows, steps, manifest.coverage)

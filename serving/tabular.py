@@ -13,7 +13,7 @@ from myriad.models.errors import InvalidKey, InvalidPoints
 from myriad.models.points import Points
 from myriad.models.windows import Window
 from myriad.serving.query import Query
-from myriad.serving.resolution import Resolution
+from myriad.serving.resolution import KnownTable
 from myriad.serving.scoring import Scores
 from myriad.serving.status import STATUSES, Status
 
@@ -46,8 +46,7 @@ def table_query(
     table: pa.Table,
     windows: tuple[Window, ...] | None,
     combine: Combine,
-    grouping: Grouping,
-    resolution: Resolution | None = None,
+    known: KnownTable,
     *,
     bands: bool = False,
     hosts: bool = False,
@@ -59,19 +58,18 @@ def table_query(
             have been aggregated already, a column a window like `1m`.
         windows: to score at; all of the release's where None.
         combine: how the windows' scores become one.
-        grouping: of the table's rows.
-        resolution: where the models of the grouping's good series are, where that is cached.
+        known: the table, by its labels.
         bands: whether the bands are wanted.
         hosts: whether the scores of hosts are.
 
     Raises:
         InvalidPoints: a column is missing or of the wrong type, or a timestamp is not one.
     """
-    aggregated = _window_columns(table)
+    aggregated, grouping = _window_columns(table), known.grouping
     if aggregated:
         demand(["timestamp"], table.column_names)
-        points = Points(timestamps(table)[grouping.order], np.zeros(table.num_rows), grouping.offsets)
-        means = [column[grouping.order] for column in aggregated.values()]
+        points = Points(grouping.in_order(timestamps(table)), np.zeros(table.num_rows), grouping.offsets)
+        means = [grouping.in_order(column) for column in aggregated.values()]
         bad = {**unscorable(points, *means), **grouping.bad}
         present = np.atleast_1d(np.isfinite(means).any(axis=0))
     else:
@@ -89,10 +87,10 @@ def table_query(
     tidy = points.tidied()
     row_of_point = np.empty(len(tidy.points.values), np.int64)
     row_of_point[tidy.place] = rows  # of rows with the same timestamp the last one
-    values = {window: column[row_of_point] for window, column in aggregated.items()} or None
-    # A cached resolution leaves out the series of bad names, and no others.
-    usable_resolution = resolution if len(bad) == len(grouping.bad) else None
-    query = Query(names, tidy.points, windows, combine, values, bands=bands, hosts=hosts, resolution=usable_resolution)
+    whole = not bad and len(tidy.points.values) == table.num_rows and grouping.is_in_order
+    values = {window: column if whole else column[row_of_point] for window, column in aggregated.items()} or None
+    shared = None if bad else known
+    query = Query(names, tidy.points, windows, combine, values, bands=bands, hosts=hosts, known=shared)
     return TableQuery(query, grouping, good, bad, rows, tidy.place)
 
 
@@ -109,7 +107,11 @@ def answer_table(query: TableQuery, scores: Scores) -> pa.Table:
     """
     total = len(query.grouping.order)
 
+    whole = len(query.rows) == total == scores.block.shape[1] and query.grouping.is_in_order
+
     def by_row(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        if whole:
+            return values
         if len(query.rows) == total and (query.rows[1:] > query.rows[:-1]).all():
             return values[query.points]
         column = np.full(total, np.nan)

@@ -35,7 +35,6 @@ from myriad.models.ensemble import COMBINES, MAX_WINDOWS
 from myriad.models.errors import ArtifactCorrupt, InvalidKey, MyriadError
 from myriad.models.key import Series, part_hash
 from myriad.models.names import Names
-from myriad.models.points import ranges
 from myriad.models.windows import Window
 from myriad.storage.artifact import pack, views
 
@@ -212,19 +211,8 @@ class Shard:
 
     def find(self, names: Names) -> NDArray[np.int64]:
         """The position of each series in the index, -1 where it is not in it; int64 (series,)."""
-        hashes = names.hashes
-        positions = np.searchsorted(self.hashes, hashes)
-        found = np.full(len(names), -1)
-        there = positions < len(self.hashes)
-        there[there] = self.hashes[positions[there]] == hashes[there]
-        likely = np.flatnonzero(there)
-        texts, at = names.take(likely).texts, positions[likely]
-        if self._texts(at) == "".join(texts).encode() and self._lengths(at).tolist() == list(map(len, texts)):
-            found[likely] = at
-            return found
-        for i, position, text in zip(likely.tolist(), at.tolist(), texts, strict=True):
-            found[i] = self._named(position, text.encode())
-        return found
+        codes = np.ascontiguousarray(names.codes)
+        return scoring.find_all(self.hashes, self._names, self._name_offsets, names.hashes, codes, *names.packed)
 
     def position_of(self, series: Series, host_hash: int) -> int:
         """The position of one series, whose `Series.host_hash` is given, in the index; -1 where it is not in it."""
@@ -244,23 +232,6 @@ class Shard:
             int(np.searchsorted(self.hashes >> np.uint64(32), upper, side=side)) for side in ("left", "right")
         )
         return int((self.adapter[first:end] != NO_MODEL).any(axis=1).sum())
-
-    def _named(self, position: int, name: bytes) -> int:
-        """The position of the series of that text among those from `position` on that have the same hash, or -1."""
-        hash_ = self.hashes[position]
-        while position < len(self.hashes) and self.hashes[position] == hash_:
-            if self._name_bytes(position) == name:
-                return position
-            position += 1
-        return -1
-
-    def _lengths(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        return (self._name_offsets[positions + 1] - self._name_offsets[positions]).astype(np.int64)
-
-    def _texts(self, positions: NDArray[np.int64]) -> bytes:
-        """The texts of some series, one after the other."""
-        starts = self._name_offsets[positions].astype(np.int64)
-        return self._names[ranges(starts, self._lengths(positions))].tobytes()
 
     def _name_bytes(self, position: int) -> bytes:
         return self._names[self._name_offsets[position] : self._name_offsets[position + 1]].tobytes()

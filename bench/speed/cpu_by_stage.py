@@ -25,8 +25,8 @@ from myriad.serving.settings import Settings
 
 STAGES: Mapping[str, Sequence[str]] = {
     "decode": ("predict:one_series", "predict:parse", "coding:decompress", "bulk:read", "predictor:table_query"),
-    "resolve": ("resolution:ResolutionCache.grouping", "predictor:labels_of", "scoring:resolve", "scoring:place_of"),
-    "score": ("scoring:_scored", "predictor:score_one"),
+    "resolve": ("resolution:KnownTables.of", "predictor:labels_of", "scoring:resolve", "scoring:place_of"),
+    "score": ("scoring:_scored", "scoring:_scored_by_lines", "scoring:_lines", "predictor:score_one"),
     "encode": ("predict:encode", "predict:encode_one", "bulk:write", "bulk:_to_json", "bulk:_to_ndjson",
                "bulk:_to_arrow", "coding:compress"),
 }  # fmt: skip

@@ -31,12 +31,18 @@ class Grouping:
         bad: those that cannot be one, and why.
         order: the rows, series after series, each in order of the table, int64 (rows,).
         offsets: series i owns `order[offsets[i]:offsets[i + 1]]`, int64 (series + 1,).
+        is_in_order: whether the rows stand like this in the table.
     """
 
     names: Names
     bad: dict[int, InvalidKey]
     order: NDArray[np.int64]
     offsets: NDArray[np.int64]
+    is_in_order: bool
+
+    def in_order(self, column: NDArray[Any]) -> NDArray[Any]:
+        """A column of the table, series after series."""
+        return column if self.is_in_order else column[self.order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +72,8 @@ def grouped(table: pa.Table, grouping: Grouping | None = None) -> Grouped:
     """
     demand(COLUMNS, table.column_names)
     by_series = grouping or grouping_of(labels_of(table))
-    values = numbers(table, "value")[by_series.order]
-    points = Points(timestamps(table)[by_series.order], values, by_series.offsets)
+    values = by_series.in_order(numbers(table, "value"))
+    points = Points(by_series.in_order(timestamps(table)), values, by_series.offsets)
     return Grouped(by_series, points, {**unscorable(points, values), **by_series.bad})
 
 
@@ -117,7 +123,8 @@ def grouping_of(labels: Names) -> Grouping:
     lengths = ends[used + 1] - ends[used]
     names = labels.take(order[ends[used]]).compact()
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Grouping(names, names.invalid(), order[ranges(ends[used], lengths)], offsets)
+    order = order[ranges(ends[used], lengths)]
+    return Grouping(names, names.invalid(), order, offsets, bool((order == np.arange(len(order))).all()))
 
 
 def grouped_by(codes: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

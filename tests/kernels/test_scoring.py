@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from myriad import adapters
 from myriad.models.base import Model, Param
+from myriad.models.key import Series
+from myriad.models.names import Names
 
 KINDS = ("rhythm", "ewma", "mad", "seasonal", "blend")
 ROWS = 7
@@ -185,3 +187,72 @@ def test_series_are_found_by_hash_and_name(metrics: list[int], same_hash: int) -
         assert module.find(index, names, ends, host_hash, metrics[0], b"r/h/none") == -1
         assert module.find(index, names, ends, host_hash ^ 1 << 40, metrics[0], entries[0][2]) == -1
         assert module.mixed(host_hash, metrics[0]) == scoring.mixed(host_hash, metrics[0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.integers(0, 9),
+    seed=st.integers(0, 10_000),
+    how=st.integers(0, 2),
+    bands=st.booleans(),
+    columns=st.sampled_from([(0, 1, 2), (0, 2), (1,)]),
+)
+def test_points_by_lines_score_as_first_points_do_to_the_last_bit(
+    lengths: int, seed: int, how: int, bands: bool, columns: tuple[int, ...]
+) -> None:
+    compiled, predictors, scoring = modules()
+    rng = np.random.default_rng(seed)
+    start = 900 * int(rng.integers(0, 2_000_000))
+    times, means = start + rng.integers(0, 900, lengths), rng.normal(size=(len(columns), lengths)) * 5
+    means[rng.random(means.shape) < 0.2] = np.nan
+    table, position, offsets = rng.integers(-1, 1, lengths), rng.integers(0, 9, lengths), np.arange(lengths + 1)
+    chosen, weights = np.array(columns), np.array([1.0, 2.0, 4.0])[list(columns)]
+    results = []
+    for module, kinds in ((compiled, compiled), (scoring, predictors)):
+        rows = {name: getattr(kinds, name.title())(arrays_of(adapters.get(name), seed)) for name in KINDS[:4]}
+        codes = np.random.default_rng(seed).choice([0, 1, 2, 3, 255], (9, 3)).astype(np.uint8)
+        row = np.random.default_rng(seed).integers(0, ROWS, (9, 3)).astype(np.uint32)
+        divisors = np.random.default_rng(seed).uniform(0.5, 2, (9, 3, 8)).astype(np.float16)
+        predicts = {(w, code): rows[name] for w in range(3) for code, name in enumerate(KINDS[:4])}
+        made = [module.Table(codes, row, np.ones(9, np.uint32), divisors, predicts)]
+        drawn = module.lines(made, table, position, chosen, how, start)
+        assert drawn is not None
+        block, counts = module.score_first(*drawn, chosen, weights, how, start, times, means, bands)
+        asked = (chosen, np.full(len(columns), 60), weights, 0.5, how, means, bands)
+        whole, whole_counts, _ = module.score(made, table, position, times, np.zeros(lengths), offsets, *asked)
+        assert block.tobytes() == whole.tobytes() or module is scoring
+        same(block, whole)
+        assert counts.tolist() == whole_counts.tolist()
+        results.append((drawn, block))
+    same(results[0][0][0], results[1][0][0])
+    same(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("other", [4, len(KINDS)])
+def test_there_are_no_lines_where_a_band_depends_on_the_value_or_a_library_predicts(other: int) -> None:
+    compiled, predictors, scoring = modules()
+    codes, one = np.full((1, 1), other, np.uint8), np.ones((1, 1), np.uint32)
+    for module, kinds in ((compiled, compiled), (scoring, predictors)):
+        predicts = {(0, 4): kinds.Blend(arrays_of(adapters.get("blend"), 0)), (0, len(KINDS)): Constant()}
+        table = module.Table(codes, one, one[0], np.ones((1, 3, 2), np.float16), predicts)
+        zero = np.zeros(1, np.int64)
+        assert module.lines([table], zero, zero, zero, 0, 900) is None
+
+
+@given(
+    st.lists(st.tuples(*[st.sampled_from(["a", "b", "a b", "é", "/", "ab"])] * 3), min_size=1, max_size=12), st.data()
+)
+def test_many_series_are_found_as_by_the_twin(series: list[tuple[str, str, str]], data: st.DataObject) -> None:
+    compiled, _, scoring = modules()
+    there = sorted({Series(*one) for one in series[: data.draw(st.integers(1, len(series)))]}, key=lambda one: one.hash)
+    texts = [str(one).encode() for one in there]
+    index = (
+        np.array([one.hash for one in there], np.uint64),
+        np.frombuffer(b"".join(texts), np.uint8),
+        np.cumsum([0, *map(len, texts)]).astype(np.uint32),
+    )
+    names = Names.of([Series(*one) for one in series])
+    asked = (names.hashes, np.ascontiguousarray(names.codes), *names.packed)
+    expected = [there.index(Series(*one)) if Series(*one) in there else -1 for one in series]
+    for module in (compiled, scoring):
+        assert module.find_all(*index, *asked).tolist() == expected

@@ -8,7 +8,8 @@ from myriad import adapters
 from myriad.models.errors import LoadFailed
 from myriad.models.key import Series
 from myriad.models.names import Names
-from myriad.serving.resolution import NOT_FOUND, Get, Resolution, ResolutionCache, place_of, resolve
+from myriad.serving import resolution as resolution_module
+from myriad.serving.resolution import NOT_FOUND, Get, KnownTable, KnownTables, Resolution, place_of, resolve
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Artifact, Releases
 from myriad.storage.shard import Shard
@@ -105,19 +106,52 @@ def test_there_is_no_resolution_while_a_shard_is_being_loaded(releases: Releases
     assert place_of(manifest, series, lambda _: None) is None
 
 
-def test_tables_are_cached_by_release_unless_a_shard_could_not_be_opened(releases: Releases) -> None:
-    cache, resolution = ResolutionCache(), resolved(releases, OWN)[0]
-    cache.put_table("release", b"failed", dataclasses.replace(resolution, failed={0: LoadFailed("artifact", "broken")}))
-    cache.put_table("release", b"table", resolution)
-    assert cache.get_table("release", b"failed") is None
-    assert cache.get_table("release", b"table") is resolution
-    assert cache.get_table("another", b"table") is None
+def test_what_is_known_of_a_table_is_of_one_release_and_whole(releases: Releases) -> None:
+    resolution = resolved(releases, OWN)[0]
+    known = KnownTable(Names.of([Series.parse(OWN)]))
+    known.remember("release", dataclasses.replace(resolution, failed={0: LoadFailed("artifact", "broken")}))
+    assert known.resolution("release") is None
+    known.remember("release", resolution)
+    assert known.resolution("release") is resolution
+    assert known.resolution("another") is None
 
 
-def test_the_same_labels_have_the_same_cached_grouping() -> None:
-    cache, series = ResolutionCache(), [Series.parse(name) for name in (OWN, OTHER_REGION, OWN)]
-    key, grouping = cache.grouping(Names.of(series))
-    assert [str(one) for one in grouping.names.series] == [OWN, OTHER_REGION]
-    assert cache.grouping(Names.of(series)) == (key, grouping)
-    assert cache.grouping(Names.of(series))[1] is grouping
-    assert cache.grouping(Names.of(series[:2]))[0] != key
+def test_lines_are_drawn_once_and_forgotten_with_the_release(releases: Releases) -> None:
+    resolution, drawn = resolved(releases, OWN)[0], list[int]()
+    known = KnownTable(Names.of([Series.parse(OWN)]))
+    known.remember("release", resolution)
+
+    def draw() -> None:
+        drawn.append(1)
+
+    for asked in (0, 0, 900, 900, 0):
+        known.lines("release", asked, draw)
+    assert len(drawn) == 3
+    known.remember("another", resolution)
+    known.lines("another", 0, draw)
+    assert len(drawn) == 4
+
+
+def test_a_table_with_the_same_labels_in_the_same_order_is_known() -> None:
+    tables, series = KnownTables(), [Series.parse(name) for name in (OWN, OTHER_REGION, OWN)]
+    table = tables.of(Names.of(series))
+    assert [str(one) for one in table.grouping.names.series] == [OWN, OTHER_REGION]
+    assert not table.grouping.is_in_order
+    assert tables.of(Names.of(series)) is table
+    assert tables.of(Names.of(series[:2])) is not table
+    assert tables.of(Names.of(series[::-1][:2])).grouping.is_in_order
+    bad = [Series("", "h", "m")]
+    assert tables.of(Names.of(bad)) is not tables.of(Names.of(bad))
+
+
+def test_only_the_latest_tables_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolution_module, "MAX_KNOWN_TABLES", 2)
+    tables, names = KnownTables(), [Names.of([Series("r", host, "m")]) for host in "abc"]
+    a, b = tables.of(names[0]), tables.of(names[1])
+    assert tables.of(names[0]) is a
+    tables.of(names[2])
+    assert tables.of(names[0]) is a
+    assert tables.of(names[1]) is not b
+    monkeypatch.setattr(resolution_module, "MAX_KNOWN_BYTES", 0)
+    assert tables.of(names[0]) is a
+    assert tables.of(names[0]) is not a

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from myriad.formats.columns.table import grouping_of, labels_of
+from myriad.formats.columns.table import labels_of
 from myriad.models.errors import InvalidPoints
 from myriad.models.windows import Window
 from myriad.serving.predictor import Predictor
+from myriad.serving.resolution import KnownTable
 from myriad.serving.tabular import TableQuery, answer_table, is_window, table_query
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
@@ -33,7 +34,7 @@ def table(rows: list[dict[str, Any]] = ROWS) -> pa.Table:
 
 def query_of(of: pa.Table) -> TableQuery:
     """The query of a table, at all windows."""
-    return table_query(of, None, "weighted", grouping_of(labels_of(of)))
+    return table_query(of, None, "weighted", KnownTable(labels_of(of)))
 
 
 def test_rows_become_points_in_order_of_series_and_time_the_last_of_duplicates() -> None:

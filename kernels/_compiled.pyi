@@ -23,6 +23,10 @@ from myriad.kernels._scoring_py import lines as lines
 from myriad.kernels._scoring_py import mixed as mixed
 from myriad.kernels._scoring_py import score as score
 from myriad.kernels._scoring_py import score_first as score_first
+from myriad.kernels._tables_py import coded as coded
+from myriad.kernels._tables_py import columns_of as columns_of
+from myriad.kernels._tables_py import rows_of as rows_of
+from myriad.kernels._tables_py import series_texts as series_texts
 from myriad.kernels._windows_py import combined as combined
 from myriad.kernels._windows_py import linear_between as linear_between
 from myriad.kernels._windows_py import window_means as window_means

@@ -1,7 +1,7 @@
 """Answer sizes: the most bytes an answer may have, known before it is scored."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from myriad.formats.columns.cells import LABELS
 from myriad.models.errors import TooLarge
 from myriad.models.key import MAX_PART_LENGTH
+from myriad.models.names import Names
 from myriad.serving.bulk import ARROW, NDJSON, REASONS
 
 NUMBER, TIME, STATUS, NULL = 25, 12, 22, 5
@@ -36,7 +37,9 @@ def check(most: int, limit: int) -> None:
         raise TooLarge(f"the answer may have {most} bytes; at most {limit} are allowed: ask for fewer series at a time")
 
 
-def of_series(labels: Iterable[Sequence[str]], points: int, windows: int, *, bands: bool, hosts: bool = False) -> int:
+def of_series(
+    labels: Sequence[Sequence[str]] | Names, points: int, windows: int, *, bands: bool, hosts: bool = False
+) -> int:
     """The most bytes of an answer for each series by itself: its labels, and once a window the key of its model.
 
     Args:
@@ -46,14 +49,18 @@ def of_series(labels: Iterable[Sequence[str]], points: int, windows: int, *, ban
         bands: whether the bands are wanted too.
         hosts: whether the hosts' scores are.
     """
-    texts = count = 0
-    for one in labels:
-        text = "".join(one)
-        texts += len(text) if PLAIN.fullmatch(text) else ESCAPED * len(text.encode(errors="replace"))
-        count += 1
+    if isinstance(labels, Names):
+        sizes = [np.array([0, *map(_text_size, parts)])[1:] for parts in labels.parts]
+        texts, count = sum(int(size[codes].sum()) for size, codes in zip(sizes, labels.codes, strict=True)), len(labels)
+    else:
+        texts, count = sum(_text_size("".join(one)) for one in labels), len(labels)
     numbers = 1 + windows * (4 if bands else 2)
     most = texts * (1 + windows) + count * (SERIES + WINDOW * windows) + points * (TIME + numbers * NUMBER)
     return most + (texts + SERIES * count + HOST_POINT * points if hosts else 0)
+
+
+def _text_size(text: str) -> int:
+    return len(text) if PLAIN.fullmatch(text) else ESCAPED * len(text.encode(errors="replace"))
 
 
 def of_table(table: pa.Table, windows: int, media_type: str, *, bands: bool, hosts: bool = False) -> int:

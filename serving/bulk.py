@@ -15,12 +15,15 @@ from myriad.formats.base import Bounds
 from myriad.formats.columns.cells import COLUMNS, LABELS
 from myriad.formats.columns.table import readable_labels, readable_times
 from myriad.formats.columns.timestamps import seconds_of
+from myriad.kernels.json_text import joined
+from myriad.kernels.tables import coded, columns_of
 from myriad.models.ensemble import COMBINES, MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, Malformed
 from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH
 from myriad.models.windows import Window
 from myriad.serving.decode import check_hosts, decode_json, echoed, parse_windows
 from myriad.serving.encode import host_answers
+from myriad.serving.schemas import Digits
 from myriad.serving.scoring import Scores
 from myriad.serving.tabular import TableQuery, answer_table, is_window
 
@@ -33,7 +36,7 @@ MAX_ARROW_BATCHES = 10_000
 
 REASONS = 20
 """Series whose reason for having no scores is answered."""
-ROWS_PER_CHUNK = 10_000
+ROWS_PER_CHUNK = 20_000
 """Rows encoded or decoded at a time, so that no single call holds the interpreter lock for long."""
 
 
@@ -45,6 +48,7 @@ class BulkRequest(Struct):
     combine: Combine
     bands: bool
     hosts: bool = False
+    digits: int = 0
 
 
 _ROW = msgspec.json.Decoder(dict[str, int | float | str | None])
@@ -55,6 +59,7 @@ class _Options(Struct):
     combine: Combine = "weighted"
     bands: bool = False
     hosts: bool = False
+    digits: Digits = 0
 
 
 def read(body: bytes, media_type: str, query: Mapping[str, str], bounds: Bounds) -> BulkRequest:
@@ -99,9 +104,9 @@ def write(
         facts["bad_series"] = _reasons(query)
     if request.hosts:
         facts["hosts"] = host_answers(scores.hosts)
-    writers: dict[str, Callable[[pa.Table, dict[str, Any]], Iterator[bytes]]]
-    writers = {JSON: _to_json, NDJSON: _to_ndjson, ARROW: _to_arrow}
-    return writers[media_type](table, facts)
+    if media_type == JSON:
+        return _to_json(table, facts, request.digits)
+    return _to_ndjson(table, facts) if media_type == NDJSON else _to_arrow(table, facts)
 
 
 def _reasons(query: TableQuery) -> list[dict[str, Any]]:
@@ -149,6 +154,12 @@ def accepted_media_type(accept: str, default: str) -> str:
 
 
 def _from_json(body: bytes, bounds: Bounds) -> BulkRequest:
+    if found := columns_of(body, bounds.points):
+        given = {name: Raw(found.pop(name)) for name in _Options.__struct_fields__ if name in found}
+        _check_column_count(len(found))
+        for name in found:
+            _check_column_name(name, f"$.{name}")
+        return _request(pa.table({name: _arrow(column) for name, column in found.items()}), _parse_options(given))
     fields = decode_json(msgspec.json.Decoder(dict[str, Raw]), body)
     _check_column_count(len(fields) - len(fields.keys() & {*_Options.__struct_fields__}))
     options = _parse_options({name: fields.pop(name) for name in _Options.__struct_fields__ if name in fields})
@@ -162,8 +173,17 @@ def _from_json(body: bytes, bounds: Bounds) -> BulkRequest:
     return _request(_table(columns, bounds), options)
 
 
+def _arrow(column: Any) -> pa.Array:
+    """A column of a tidy table: texts and the position of each row's, or numbers."""
+    if isinstance(column, tuple):
+        texts, codes = column
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(texts, pa.string()))
+    return pa.array(column, from_pandas=True)
+
+
 def _request(table: pa.Table, options: _Options) -> BulkRequest:
-    request = BulkRequest(table, parse_windows(options.windows), options.combine, options.bands, options.hosts)
+    windows = parse_windows(options.windows)
+    request = BulkRequest(table, windows, options.combine, options.bands, options.hosts, options.digits)
     check_hosts(hosts=request.hosts, windows=request.windows, combine=request.combine)
     return request
 
@@ -313,7 +333,8 @@ def _parse_options(given: Mapping[str, str | Raw]) -> _Options:
     options = _Options()
     for name, value in given.items():
         if isinstance(value, Raw):
-            kind = {"windows": list[str] | None, "combine": Combine, "bands": bool, "hosts": bool}[name]
+            kinds = {"windows": list[str] | None, "combine": Combine, "bands": bool, "hosts": bool, "digits": Digits}
+            kind = kinds[name]
             setattr(options, name, decode_json(msgspec.json.Decoder(kind), value, f"$.{name}"))
         elif name == "windows":
             options.windows = value.split(",")
@@ -321,6 +342,8 @@ def _parse_options(given: Mapping[str, str | Raw]) -> _Options:
             if value not in COMBINES:
                 raise BadRequest(f"combine is one of {', '.join(COMBINES)}", "$.combine")
             options.combine = value
+        elif name == "digits":
+            options.digits = decode_json(msgspec.json.Decoder(Digits), value.encode(), "$.digits")
         elif name in ("bands", "hosts"):
             setattr(options, name, value in ("1", "true"))
         else:
@@ -328,15 +351,30 @@ def _parse_options(given: Mapping[str, str | Raw]) -> _Options:
     return options
 
 
-def _to_json(table: pa.Table, facts: dict[str, Any]) -> Iterator[bytes]:
+def _to_json(table: pa.Table, facts: dict[str, Any], digits: int) -> Iterator[bytes]:
     yield msgspec.json.encode(facts)[:-1]
     for name in table.column_names:
         yield b"," + msgspec.json.encode(name) + b":["
-        values = _to_list(table[name])
+        write = _writer(table[name], digits)
         for first in range(0, table.num_rows, ROWS_PER_CHUNK):
-            yield (b"," if first else b"") + msgspec.json.encode(values[first : first + ROWS_PER_CHUNK])[1:-1]
+            yield (b"," if first else b"") + write(slice(first, first + ROWS_PER_CHUNK))[1:-1]
         yield b"]"
     yield b"}"
+
+
+def _writer(column: pa.ChunkedArray, digits: int) -> Callable[[slice], bytes]:
+    """Writes a part of a column as a list in JSON."""
+    kind = column.type
+    if pa.types.is_floating(kind) or (pa.types.is_int64(kind) and not column.null_count):
+        numbers = np.ascontiguousarray(column, np.float64 if pa.types.is_floating(kind) else np.int64)
+        return lambda rows: joined([numbers[rows]], digits)
+    if pa.types.is_dictionary(kind) and column.num_chunks == 1:
+        (chunk,) = column.chunks
+        texts = [*map(msgspec.json.encode, chunk.dictionary.to_pylist()), b"null"]
+        codes = np.asarray(pc.fill_null(chunk.indices.cast(pa.int64()), len(texts) - 1))
+        return lambda rows: coded(codes[rows], texts)
+    values = _to_list(column)
+    return lambda rows: msgspec.json.encode(values[rows])
 
 
 def _to_ndjson(table: pa.Table, facts: dict[str, Any]) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -11,7 +11,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from myriad.formats.base import Bounds
 from myriad.formats.columns.cells import LABELS
+from myriad.formats.columns.table import grouping_of
 from myriad.formats.columns.timestamps import epoch_seconds, seconds_of
+from myriad.kernels.tables import rows_of
 from myriad.models.ensemble import MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, InvalidKey, InvalidPoints, Malformed
 from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH, ModelKey, Series
@@ -42,14 +44,22 @@ class SeriesRequest:
         digits: significant digits of the answer's numbers; 0 for as many as they have.
     """
 
-    labels: list[Labels]
-    good: list[int]
+    labels: list[Labels] | Names
+    good: Sequence[int]
     bad: dict[int, str]
     query: Query
     duplicates: list[int]
     point_count: int
     single: bool
     digits: int
+
+
+class _Options(Struct, forbid_unknown_fields=True):
+    windows: list[str] | None = None
+    combine: Combine = "weighted"
+    bands: bool = False
+    hosts: bool = False
+    digits: Digits = 0
 
 
 class _LenientRequest(Struct, forbid_unknown_fields=True):
@@ -76,6 +86,7 @@ class _SeriesLabels(Struct):
 
 
 _TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?Infinity|NaN', re.DOTALL)
+_OPTIONS = msgspec.json.Decoder(_Options)
 _STRICT = msgspec.json.Decoder(PredictRequest)
 _LENIENT = msgspec.json.Decoder(_LenientRequest)
 _DATAPOINT = msgspec.json.Decoder(Datapoint)
@@ -92,6 +103,12 @@ def parse(body: bytes, bounds: Bounds) -> SeriesRequest:
         InvalidKey: the request is about one series whose name is not valid, or a window is not one.
         TooLarge: it holds more series or datapoints than the bounds allow.
     """
+    if (found := rows_of(body, bounds.points)) and (tidy := _tidy_rows(found, bounds)):
+        return tidy
+    return _parse_any(body, bounds)
+
+
+def _parse_any(body: bytes, bounds: Bounds) -> SeriesRequest:
     try:
         request = _decoded(_STRICT, body)
     except msgspec.ValidationError as exc:
@@ -130,6 +147,29 @@ def parse(body: bytes, bounds: Bounds) -> SeriesRequest:
     labels = [_echoed(label) if i in bad else label for i, label in enumerate(labels)] if bad else labels
     point_count = sum(len(points[i]) for i in good)
     return SeriesRequest(labels, good, bad, query, tidied.duplicates.tolist(), point_count, single, request.digits)
+
+
+def _tidy_rows(found: dict[str, Any], bounds: Bounds) -> SeriesRequest | None:
+    """The request in rows that have been read as columns; None where something is wrong in it, which others name."""
+    words, codes, times, values = found.pop("datapoints")
+    grouping = grouping_of(Names(words, codes))
+    points = Points(grouping.in_order(times), grouping.in_order(values), grouping.offsets).where(
+        np.isfinite(grouping.in_order(values))
+    )
+    if grouping.bad or not points.lengths.all():
+        return None
+    fields = [b'"%b":%b' % (name.encode(), raw) for name, raw in found.items()]
+    options = decode_json(_OPTIONS, b"{%b}" % b",".join(fields))
+    windows = parse_windows(options.windows)
+    check_hosts(hosts=options.hosts, windows=windows, combine=options.combine)
+    bounds.check(len(grouping.names), len(times))
+    tidied = points.tidied()
+    query = Query(
+        grouping.names, tidied.points, windows, options.combine,
+        bands=options.bands, hosts=options.hosts, models=True,
+    )  # fmt: skip
+    count, duplicates = len(grouping.names), tidied.duplicates.tolist()
+    return SeriesRequest(grouping.names, range(count), {}, query, duplicates, len(points.values), False, options.digits)
 
 
 def parse_windows(texts: Sequence[str] | None) -> tuple[Window, ...] | None:

@@ -4,9 +4,12 @@ import functools
 from collections.abc import Iterable, Sequence
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from myriad.kernels.json_text import columns
 from myriad.kernels.scoring import NO_MODEL
+from myriad.kernels.tables import series_texts
 from myriad.models.key import Series
 from myriad.models.points import Points
 from myriad.models.windows import Window
@@ -18,24 +21,17 @@ from myriad.serving.status import STATUSES, Status
 
 _TEXT = msgspec.json.Encoder().encode
 _STATUSES = [_TEXT(str(status)) for status in STATUSES]
+_BAD = _TEXT(str(Status.BAD_SERIES))
+SERIES_PER_CALL = 5000
 
 
 def encode(request: SeriesRequest, scores: Scores, *, stale: bool = False) -> bytes:
     """The answer to a request as JSON, NaN as null."""
     if request.single:
-        (labels,), (duplicates,) = request.labels, request.duplicates
+        labels, (duplicates,) = request.labels[0], request.duplicates
         return encode_one(Series(*labels), request.query.points, scores, duplicates, request.digits, stale=stale)
-    parts = [b'{"release":%b,"series":[' % _TEXT(scores.release)]
-    position = {i: k for k, i in enumerate(request.good)}
-    for i, labels in enumerate(request.labels):
-        parts.append(b",{" if i else b"{")
-        if i in position:
-            k = position[i]
-            _add_series(parts, Series(*labels), request.query.points, scores, k, request.duplicates[k], request.digits)
-        else:
-            parts.append(_head(labels, _TEXT(str(Status.BAD_SERIES))) + b',"detail":' + _TEXT(request.bad[i]))
-        parts.append(b"}")
-    parts.append(b"]")
+    texts = _SeriesTexts(request, scores)
+    parts = [b'{"release":%b,"series":[' % _TEXT(scores.release), texts.whole(), b"]"]
     if scores.hosts:
         parts.append(b',"hosts":' + _TEXT(host_answers(scores.hosts)))
     parts.append(b',"stale":true}' if stale else b"}")
@@ -46,9 +42,18 @@ def encode_one(
     series: Series, points: Points, scores: Scores, duplicates: int = 0, digits: int = 0, *, stale: bool = False
 ) -> bytes:
     """The answer to a request about one series."""
-    parts = [b"{"]
-    _add_series(parts, series, points, scores, 0, duplicates, digits)
-    parts.append(b',"stale":true}' if stale else b"}")
+    codes, rows = _models_of(scores, 0)
+    between = _between(scores.windows, rows)
+    parts = [
+        b"{",
+        _head(series, _STATUSES[scores.status[0]]),
+        columns(points.timestamps, scores.block, 0, len(points.timestamps), between, digits),
+    ]
+    if rows > 1 + len(scores.windows):
+        level = int(scores.level[0])
+        used = _models_used(scores.release, scores.windows, codes, scores.adapters, level > 0)
+        parts.append(used % ((str(series.fallback(level)).encode(),) * used.count(b"%b")))
+    parts += (_missing(scores, 0), _duplicates(duplicates), b',"stale":true}' if stale else b"}")
     return b"".join(parts)
 
 
@@ -68,24 +73,94 @@ def host_answers(hosts: Sequence[HostScores]) -> list[HostAnswer]:
     ]
 
 
-def _add_series(
-    parts: list[bytes], series: Series, points: Points, scores: Scores, k: int, duplicates: int, digits: int
-) -> None:
-    """What is answered of series k of the scores, as the fields of `SeriesAnswer`, without the braces."""
-    first, end = points.offsets[k : k + 2].tolist()
+class _SeriesTexts:
+    """The answers for the series of a request, most of which have the same texts around what is their own."""
+
+    def __init__(self, request: SeriesRequest, scores: Scores) -> None:
+        self._request, self._scores = request, scores
+        names = request.query.names
+        self._labels = [[_TEXT(part) for part in parts] for parts in names.parts]
+        self._keys = [[part.encode() for part in parts] for parts in names.quoted]
+        self._codes = np.ascontiguousarray(names.codes)
+        self._kind, some = self._kinds()
+        self._around = [self._around_one(k) for k in some.tolist()]
+        self._extras = {k: self._extra(k) for k in self._special()}
+
+    def whole(self) -> bytes:
+        """All of them, in the order in which they were posted."""
+        request, position, parts, run = self._request, 0, list[bytes](), 0
+        if not request.bad:
+            return self._of_good(0, len(request.query.names))
+        for i in range(len(request.labels)):
+            if i not in request.bad:
+                run += 1
+                continue
+            parts += self._of_run(position, run)
+            parts.append(b"{" + _head(request.labels[i], _BAD) + b',"detail":' + _TEXT(request.bad[i]) + b"}")
+            position, run = position + run, 0
+        return b",".join(parts + self._of_run(position, run))
+
+    def _of_run(self, first: int, count: int) -> list[bytes]:
+        return [self._of_good(first, first + count)] if count else []
+
+    def _of_good(self, first: int, end: int) -> bytes:
+        """Series of the query; not too many at a time, so that no call holds the interpreter for long."""
+        starts = range(first, end, SERIES_PER_CALL)
+        return b",".join([self._text(start, min(start + SERIES_PER_CALL, end)) for start in starts])
+
+    def _text(self, first: int, end: int) -> bytes:
+        points, scores = self._request.query.points, self._scores
+        between, after = [one for one, _ in self._around], [one for _, one in self._around]
+        return series_texts(
+            points.timestamps, scores.block, points.offsets, first, end, self._codes, self._labels, self._keys,
+            _STATUSES, scores.status, scores.level, self._kind, between, after, self._extras, self._request.digits,
+        )  # fmt: skip
+
+    def _kinds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The kind of each series, and one series of each kind: by adapters, level, and the windows without a score."""
+        scores = self._scores
+        code = scores.level.astype(np.int64)
+        for k in range(len(scores.windows)):
+            adapter = scores.adapter[:, k].astype(np.int64) if scores.adapter is not None else NO_MODEL
+            code = code * 512 + 2 * adapter + (scores.counts[:, k] == 0)
+        _, some, kind = np.unique(code, return_index=True, return_inverse=True)
+        return kind.astype(np.int64), some
+
+    def _around_one(self, k: int) -> tuple[list[bytes], list[bytes]]:
+        scores = self._scores
+        codes, rows = _models_of(scores, k)
+        used = [b""]
+        if rows > 1 + len(scores.windows):
+            text = _models_used(scores.release, scores.windows, codes, scores.adapters, bool(scores.level[k]))
+            used = [piece.replace(b"%%", b"%") for piece in text.split(b"%b")]
+        used[-1] += b"" if scores.failed else _missing(scores, k)
+        return _between(scores.windows, rows), used
+
+    def _special(self) -> Iterable[int]:
+        """The series that have something of their own besides numbers."""
+        duplicates = np.flatnonzero(self._request.duplicates).tolist()
+        return range(len(self._scores.status)) if self._scores.failed else duplicates
+
+    def _extra(self, k: int) -> bytes:
+        duplicates = self._request.duplicates[k]
+        return (_missing(self._scores, k) if self._scores.failed else b"") + _duplicates(duplicates)
+
+
+def _models_of(scores: Scores, k: int) -> tuple[tuple[int, ...], int]:
+    """The adapters of series k, and how many rows of the block are answered: no expected values without a model."""
     codes = tuple(scores.adapter[k].tolist()) if scores.adapter is not None else ()
-    rows = len(scores.block) if any(code != NO_MODEL for code in codes) else 1 + len(scores.windows)
-    parts.append(_head(series, _STATUSES[scores.status[k]]))
-    parts.append(columns(points.timestamps, scores.block, first, end, _between(scores.windows, rows), digits))
-    if rows > 1 + len(scores.windows):
-        level = int(scores.level[k])
-        used = _models_used(scores.release, scores.windows, codes, scores.adapters, level > 0)
-        parts.append(used % ((str(series.fallback(level)).encode(),) * used.count(b"%b")))
-    if not all(scores.counts[k].tolist()):
-        why = [{"window": str(window), "reason": reason} for window, reason in scores.missing(k).items()]
-        parts.append(b',"missing":' + _TEXT(why))
-    if duplicates:
-        parts.append(b',"duplicates":%d' % duplicates)
+    return codes, len(scores.block) if any(code != NO_MODEL for code in codes) else 1 + len(scores.windows)
+
+
+def _missing(scores: Scores, k: int) -> bytes:
+    """Which windows have no score, and why."""
+    if all(scores.counts[k].tolist()):
+        return b""
+    return b',"missing":' + _TEXT([{"window": str(w), "reason": why} for w, why in scores.missing(k).items()])
+
+
+def _duplicates(count: int) -> bytes:
+    return b',"duplicates":%d' % count if count else b""
 
 
 def _head(labels: Iterable[str], status: bytes) -> bytes:

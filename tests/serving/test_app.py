@@ -255,9 +255,14 @@ def test_the_metrics_of_all_workers_are_summed(
     for _ in range(20):  # a connection each, so that both workers get some
         httpx.post(f"{server.client.base_url}/predict", json=body, trust_env=False).raise_for_status()
     httpx.post(f"{server.client.base_url}/predict", content=b"{", trust_env=False)
+    count = ("myriad_requests_total", "predict", "200")
+    deadline = time.monotonic() + 10  # each worker hands its numbers over twice a second
+    while samples(httpx.get(f"{server.client.base_url}/metrics", trust_env=False).text).get(count) != 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     for _ in range(3):  # whichever worker is asked
         seen = samples(httpx.get(f"{server.client.base_url}/metrics", trust_env=False).text)
-        assert seen["myriad_requests_total", "predict", "200"] == 20
+        assert seen[count] == 20
         assert seen["myriad_requests_total", "predict", "400"] == 1
         assert seen["myriad_errors_total", "malformed-json"] == 1
         assert seen["myriad_series_total", "ok"] == 20

@@ -22,7 +22,7 @@ import numpy as np
 
 from myriad.kernels import levels
 from myriad.models.arrays import Vector
-from myriad.models.points import Points, ranges
+from myriad.models.points import Points
 from myriad.models.robust import STD_TO_MEAN_DEVIATION
 
 CLIP = 4.0
@@ -77,13 +77,6 @@ def relative_average(
     """
     relative = points.values / usual[points.owner]
     return levels.relative_average(relative, points.offsets, smoothing, clip, *bounds)
-
-
-def latest(points: Points, count: int) -> Points:
-    """The last `count` points of each series."""
-    lengths = np.minimum(points.lengths, count)
-    positions = ranges(points.offsets[1:] - lengths, lengths)
-    return Points(points.timestamps[positions], points.values[positions], np.append(0, np.cumsum(lengths)))
 
 
 def _variances(start: InitialState) -> tuple[Vector, Vector, Vector]:

@@ -5,7 +5,8 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.adapters._local_level import CLIP, InitialState, latest, one_step
+from myriad.adapters._local_level import CLIP, InitialState, one_step
+from myriad.kernels.deviations import mean_deviations
 from myriad.kernels.levels import clipped_errors
 from myriad.kernels.quantiles import medians
 from myriad.models.base import Fit, Model, Param, Prediction, split_by_length
@@ -35,12 +36,11 @@ class Ewma(Model):
     def fit(cls, history: Points) -> Fit[Self]:
         """Choose the smoothing constant with the smallest clipped one-step errors; at least 30 points are needed."""
         kept, refused = split_by_length(history, MIN_POINTS, "for a moving level")
-        recent = latest(history.take(kept), FIT_POINTS)
+        recent = history.take(kept).latest(FIT_POINTS)
         size = magnitudes(recent)
         values, counts = recent.values / size[recent.owner], np.maximum(recent.lengths, 1)
         level = medians(values, recent.offsets)
-        strayed = np.bincount(recent.owner, np.abs(values - level[recent.owner]), len(kept))
-        overall = MEAN_DEVIATION_TO_STD * strayed / counts
+        overall = MEAN_DEVIATION_TO_STD * mean_deviations(values, recent.offsets, level)
         alphas = np.tile(ALPHAS, (len(kept), 1))
         limit = CLIP * np.maximum(overall, ROUNDING)
         errors, _ = clipped_errors(values, recent.offsets, level, limit, alphas)

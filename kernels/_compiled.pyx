@@ -6,10 +6,15 @@ One extension has them all: what Cython makes for arrays is much longer than the
 
 import numpy as np
 
-from libc.math cimport NAN, fabs, floor, sqrt
+from libc.math cimport INFINITY, NAN, fabs, floor, sqrt
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 include "_groups.pxi"
 include "_levels.pxi"
 include "_quantiles.pxi"
+include "_deviations.pxi"
+include "_profiles.pxi"
+include "_spans.pxi"
+include "_tails.pxi"
 include "_windows.pxi"

@@ -4,6 +4,7 @@
 cdef enum:
     SAMPLE = 32
     FEW = 400
+    LARGER_SAMPLE = 64
 
 
 cdef double pivot_near(double* a, Py_ssize_t low, Py_ssize_t high, Py_ssize_t k, unsigned long long* seed) noexcept nogil:
@@ -65,14 +66,95 @@ cdef double smallest(double* a, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
     return least
 
 
-cdef Py_ssize_t gathered(const double[::1] values, Py_ssize_t first, Py_ssize_t end, double* into) noexcept nogil:
-    """Copy what is not NaN, and say how many that are."""
+cdef Py_ssize_t known(double* a, Py_ssize_t size) noexcept nogil:
+    """Move what is not NaN to the front, and say how many that are."""
     cdef Py_ssize_t i, n = 0
-    for i in range(first, end):
-        if values[i] == values[i]:
-            into[n] = values[i]
-            n += 1
+    for i in range(size):
+        a[n] = a[i]
+        n += a[i] == a[i]
     return n
+
+
+cdef double median_of(double* a, Py_ssize_t n) noexcept nogil:
+    """The median of n values, none NaN, which are put into another order."""
+    cdef Py_ssize_t k = (n - 1) // 2
+    if n == 0:
+        return NAN
+    select(a, 0, n - 1, k)
+    return (a[k] + (a[k] if n % 2 else smallest(a, k + 1, n - 1))) / 2
+
+
+cdef double surely_below(const double* values, Py_ssize_t size, Py_ssize_t wanted) noexcept nogil:
+    """A value that most likely at least `wanted` of the values are not below; -inf where few would be."""
+    cdef double[LARGER_SAMPLE] some
+    cdef double value, share = <double>wanted / size
+    cdef Py_ssize_t i, j, n = 0, above
+    cdef unsigned long long seed = 88172645463325252
+    above = <Py_ssize_t>(LARGER_SAMPLE * share + 3 * sqrt(LARGER_SAMPLE * share * (1 - share))) + 2
+    if size < FEW or above > LARGER_SAMPLE * 3 // 4:
+        return -INFINITY
+    for i in range(LARGER_SAMPLE):
+        seed ^= seed << 13
+        seed ^= seed >> 7
+        seed ^= seed << 17
+        value = values[seed % <unsigned long long>size]
+        if value == value:
+            j = n
+            while j > 0 and some[j - 1] > value:
+                some[j] = some[j - 1]
+                j -= 1
+            some[j] = value
+            n += 1
+    return some[n - above] if n >= above else -INFINITY
+
+
+cdef Py_ssize_t largest(
+    const double* values, Py_ssize_t size, Py_ssize_t wanted, double* into, Py_ssize_t* count
+) noexcept nogil:
+    """Copy the largest values, at least `wanted` if there are; say how many, and count those that are not NaN.
+
+    What is surely below is dropped in a pass without a branch that depends on a value.
+    """
+    cdef double value, bound = surely_below(values, size, wanted)
+    cdef Py_ssize_t i, n = 0, there = 0
+    for i in range(size):
+        value = values[i]
+        into[n] = value
+        n += value >= bound
+        there += value == value
+    if n < wanted and n < there:  # the sample was not like the rest
+        n = 0
+        for i in range(size):
+            into[n] = values[i]
+            n += values[i] == values[i]
+    count[0] = there
+    return n
+
+
+cdef void upper_quantiles(
+    const double* values, Py_ssize_t size, const double* levels, Py_ssize_t levels_count, double* a, double* found
+) noexcept nogil:
+    """The quantiles at rising levels of what is not NaN, between the two nearest values as NumPy has them."""
+    cdef Py_ssize_t q, k, low = 0, there = 0, n, dropped
+    cdef double place, share, before, after
+    n = largest(values, size, size - <Py_ssize_t>(levels[0] * (size - 1)) if size else 0, a, &there)
+    dropped = there - n
+    for q in range(levels_count):
+        if n == 0:
+            found[q] = NAN
+            continue
+        place = levels[q] * (there - 1)
+        k = <Py_ssize_t>floor(place)
+        share = place - k
+        k -= dropped
+        select(a, low, n - 1, k)
+        low, before = k, a[k]
+        after = smallest(a, k + 1, n - 1) if k + 1 < n else before
+        # As NumPy rounds it: from the nearer of the two.
+        if share >= 0.5:
+            found[q] = after - (after - before) * (1 - share)
+        else:
+            found[q] = before + (after - before) * share
 
 
 cdef double* scratch(const long long[::1] offsets) except NULL:
@@ -87,67 +169,79 @@ cdef double* scratch(const long long[::1] offsets) except NULL:
 
 
 def medians(const double[::1] values, const long long[::1] offsets):
-    cdef Py_ssize_t series = offsets.shape[0] - 1, i, n, k
+    cdef Py_ssize_t series = offsets.shape[0] - 1, i, j, n
     found_array = np.empty(series)
     cdef double[::1] found = found_array
     cdef double* a = scratch(offsets)
     with nogil:
         for i in range(series):
-            n = gathered(values, offsets[i], offsets[i + 1], a)
-            if n == 0:
-                found[i] = NAN
-                continue
-            k = (n - 1) // 2
-            select(a, 0, n - 1, k)
-            found[i] = (a[k] + (a[k] if n % 2 else smallest(a, k + 1, n - 1))) / 2
+            n = 0
+            for j in range(offsets[i], offsets[i + 1]):
+                a[n] = values[j]
+                n += values[j] == values[j]
+            found[i] = median_of(a, n)
     free(a)
     return found_array
 
 
 def ranked(const double[::1] values, const long long[::1] offsets, const long long[::1] ranks):
-    cdef Py_ssize_t series = offsets.shape[0] - 1, i, n, k
+    cdef Py_ssize_t series = offsets.shape[0] - 1, i, n, k, there = 0
     found_array = np.empty(series)
     cdef double[::1] found = found_array
     cdef double* a = scratch(offsets)
     with nogil:
         for i in range(series):
-            n = gathered(values, offsets[i], offsets[i + 1], a)
-            k = n - 1 - ranks[i]
-            if k < 0 or k >= n:
-                found[i] = NAN
-                continue
-            select(a, 0, n - 1, k)
-            found[i] = a[k]
+            found[i] = NAN
+            if ranks[i] < offsets[i + 1] - offsets[i]:
+                n = largest(&values[offsets[i]], offsets[i + 1] - offsets[i], ranks[i] + 1, a, &there)
+                k = n - 1 - ranks[i]
+                if 0 <= k < n:
+                    select(a, 0, n - 1, k)
+                    found[i] = a[k]
     free(a)
     return found_array
 
 
 def quantiles(const double[::1] values, const long long[::1] offsets, const double[::1] levels):
-    cdef Py_ssize_t series = offsets.shape[0] - 1, count = levels.shape[0], i, n, k, q, low
+    cdef Py_ssize_t series = offsets.shape[0] - 1, count = levels.shape[0], i, size
     found_array = np.empty((series, count))
     cdef double[:, ::1] found = found_array
     cdef double* a = scratch(offsets)
-    cdef double place, share, before, after
     with nogil:
-        for i in range(series):
-            n = gathered(values, offsets[i], offsets[i + 1], a)
-            low = 0
-            for q in range(count):
-                if n == 0:
-                    found[i, q] = NAN
-                    continue
-                place = levels[q] * (n - 1)
-                k = <Py_ssize_t>floor(place)
-                share = place - k
-                select(a, low, n - 1, k)
-                low, before = k, a[k]
-                after = smallest(a, k + 1, n - 1) if k + 1 < n else before
-                # As NumPy rounds it: from the nearer of the two.
-                if share >= 0.5:
-                    found[i, q] = after - (after - before) * (1 - share)
-                else:
-                    found[i, q] = before + (after - before) * share
+        for i in range(series if count else 0):
+            size = offsets[i + 1] - offsets[i]
+            upper_quantiles(&values[offsets[i]] if size else NULL, size, &levels[0], count, a, &found[i, 0])
     free(a)
+    return found_array
+
+
+def usual_largest(
+    const double[::1] values, const long long[::1] offsets, const double[::1] centers, double rare, Py_ssize_t least
+):
+    cdef Py_ssize_t series = offsets.shape[0] - 1, i, j, n, size, there, few
+    found_array = np.empty(series)
+    cdef double[::1] found = found_array
+    cdef double* distances = scratch(offsets)
+    cdef double* a = NULL
+    cdef double center
+    try:
+        a = scratch(offsets)
+        with nogil:
+            for i in range(series):
+                found[i], size, center = NAN, offsets[i + 1] - offsets[i], centers[i]
+                for j in range(size):
+                    distances[j] = fabs(values[offsets[i] + j] - center)
+                n = largest(distances, size, max(1, <Py_ssize_t>(rare * size)) + 1, a, &there) if size else 0
+                if n == 0:
+                    continue
+                few = max(1, <Py_ssize_t>(rare * there)) if there >= least else 0
+                if few >= n:
+                    continue
+                select(a, 0, n - 1, n - 1 - few)
+                found[i] = a[n - 1 - few]
+    finally:
+        free(a)
+        free(distances)
     return found_array
 
 

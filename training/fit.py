@@ -1,18 +1,20 @@
 """Fitting: calibrated models of many series at every window, from their history."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from myriad.kernels.tails import joint_quantiles
 from myriad.models import calibration
 from myriad.models.base import Model
 from myriad.models.ensemble import COMBINES, combine, subset, subsets
 from myriad.models.key import Series
-from myriad.models.points import Points
+from myriad.models.points import Points, ranges
 from myriad.models.windows import Window, aggregate, regimes, usual_step
 from myriad.storage.shard import LEAST_COMBINED, MOST_COMBINED, NO_MODEL, Entries
 from myriad.training import records
@@ -49,6 +51,13 @@ class Fitted:
     refusals: list[Refusal] = field(default_factory=list)
     records: pa.Table = field(default_factory=records.SCHEMA.empty_table)
     held_out: Points | None = None
+
+
+class _HeldOut(NamedTuple):
+    """The held-out points of a window: their positions in the history, int64 (held out,), and their scores."""
+
+    places: NDArray[np.int64]
+    scores: NDArray[np.float64]
 
 
 def fit(plan: Plan, series: Sequence[Series], history: Points, borrowed: NDArray[np.int64] | None = None) -> Fitted:
@@ -92,26 +101,30 @@ def _fit_values(
 ) -> Fitted:
     n, w = len(series), len(plan.windows)
     adapter, row = np.full((n, w), NO_MODEL, np.uint8), np.zeros((n, w), np.int64)
-    scores, floors = np.full(values.shape, np.nan), np.full((w, n), np.nan)
+    floors = np.full((w, n), np.nan)
     models: dict[tuple[int, int], list[Model]] = {}
     refusals: list[Refusal] = []
     own = np.zeros(n, np.int64) if borrowed is None else borrowed
-    tables = []
+    tables, held = [], dict[int, _HeldOut]()
     for at, (window, several) in enumerate(zip(plan.windows, plan.candidates, strict=True)):
         if not several:
             continue
         there = np.isfinite(values[at])
-        one = fit_window(plan, several, history.with_values(values[at]).where(there))
+        mine = history.with_values(values[at]).where(there)
+        one = fit_window(plan, several, mine)
         for candidate, model, members in zip(several, one.models, one.members, strict=True):
             code = plan.adapter_names.index(candidate.adapter)
             stacked = models.setdefault((at, code), [])
             adapter[members, at] = code
             row[members, at] = sum(m.rows for m in stacked) + np.arange(len(members))
             stacked.append(model)
-        scores[at, there], floors[at] = one.scores, one.floors
+        places = ranges(one.first, one.held_out)
+        held[at] = _HeldOut(places if len(mine.values) == len(there) else np.flatnonzero(there)[places], one.scores)
+        floors[at] = one.floors
         refusals += [Refusal(str(series[i]), window, why) for i, why in sorted(one.refused.items())]
         tables.append(recorded(window, several, one, series, history, own))
-    combined = combined_thresholds(plan, history, scores, floors)
+    late, scores = _together(plan, history, held)
+    combined = combined_thresholds(plan, late, scores, floors)
     some = np.flatnonzero((adapter != NO_MODEL).any(axis=1))
     first, last = (history.offsets[:-1] + own)[some], history.offsets[1:][some] - 1
     entries = Entries(
@@ -127,16 +140,28 @@ def _fit_values(
         adapters=plan.adapter_names,
         models={at: several[0].stack(several) for at, several in models.items()},
     )
-    return Fitted(entries, refusals, records.merge(tables), _scored(plan, history, scores, combined).take(some))
+    return Fitted(entries, refusals, records.merge(tables), _scored(plan, late, scores, combined).take(some))
 
 
-def _scored(plan: Plan, history: Points, scores: NDArray[np.float64], combined: NDArray[np.float16]) -> Points:
+def _together(plan: Plan, history: Points, held: Mapping[int, "_HeldOut"]) -> tuple[Points, NDArray[np.float64]]:
+    """The points that are held out at some window, and their scores, float64 (windows, n), NaN where one has none."""
+    is_held = np.zeros(len(history.timestamps), np.bool_)
+    for one in held.values():
+        is_held[one.places[np.isfinite(one.scores)]] = True
+    late = history.where(is_held)
+    scores = np.full((len(plan.windows), len(late.timestamps)), np.nan)
+    place = np.cumsum(is_held) - 1
+    for at, one in held.items():
+        known = np.isfinite(one.scores)
+        scores[at, place[one.places[known]]] = one.scores[known]
+    return late, scores
+
+
+def _scored(plan: Plan, late: Points, scores: NDArray[np.float64], combined: NDArray[np.float16]) -> Points:
     """The held-out points with the score that all windows together would have given them."""
-    there = np.isfinite(scores)
-    held = np.atleast_1d(there.any(axis=0))
-    some, bits = history.where(held), subset(there[:, held], range(len(plan.windows)))
-    joint = combine(scores[:, held], plan.weights, "weighted")
-    return some.with_values(joint / combined[some.owner, COMBINES.index("weighted"), bits])
+    bits = subset(np.isfinite(scores), range(len(plan.windows)))
+    joint = combine(scores, plan.weights, "weighted")
+    return late.with_values(joint / combined[late.owner, COMBINES.index("weighted"), bits])
 
 
 def combined_thresholds(
@@ -153,23 +178,16 @@ def combined_thresholds(
     """
     w = len(plan.windows)
     thresholds = np.ones((len(history), len(COMBINES), 1 << w), np.float16)
-    held = np.atleast_1d(np.isfinite(scores).any(axis=0))
-    scores, history = scores[:, held], history.where(held)
-    for mask in subsets(w):
-        members = [i for i in range(w) if mask >> i & 1]
-        if len(members) < 2:
-            continue
-        weights = [plan.weights[i] for i in members]
-        together = scores[members]
-        there = np.atleast_1d(np.isfinite(together).all(axis=0))
-        rest = history.where(there)
-        together = together if rest is history else together[:, there]
-        for mode, how in enumerate(COMBINES):
-            least = combine(floors[members], weights, how)
-            joint = combine(together, weights, how)
-            # The highest of scores calibrated on these same points looks calmer than it will be on others.
-            min_ratio = 1.0 if how == "max" else calibration.MIN_HALVING_RATIO
-            limit = np.maximum(calibration.thresholds(joint, rest.offsets, plan.rate, min_ratio), least)
-            enough = rest.lengths >= calibration.MIN_HOLDOUT
-            thresholds[enough, mode, mask] = np.clip(limit[enough], LEAST_COMBINED, MOST_COMBINED)
+    weights = np.array(plan.weights, np.float64)
+    found, counts = joint_quantiles(scores, history.offsets, weights, calibration.tail_levels(plan.rate))
+    for mode, how in enumerate(COMBINES):
+        # The highest of scores calibrated on these same points looks calmer than it will be on others.
+        min_ratio = 1.0 if how == "max" else calibration.MIN_HALVING_RATIO
+        limits = calibration.of_quantiles(found[:, mode], counts, plan.rate, min_ratio)
+        for mask in subsets(w):
+            members = [i for i in range(w) if mask >> i & 1]
+            if len(members) > 1:
+                limit = np.maximum(limits[:, mask], combine(floors[members], weights[members], how))
+                enough = counts[:, mask] >= calibration.MIN_HOLDOUT
+                thresholds[enough, mode, mask] = np.clip(limit[enough], LEAST_COMBINED, MOST_COMBINED)
     return thresholds

@@ -1,0 +1,86 @@
+"""Deviations: how far values are from what was expected of them, and what that scores; the twin of `_deviations.pxi`.
+
+Series are ragged: series i owns `offsets[i]:offsets[i + 1]` of the values. Sums are added up in order of the points.
+"""
+
+import numpy as np
+
+from myriad.kernels._quantiles_py import medians
+from myriad.kernels.arrays import Integers, Vector
+
+
+def mean_deviations(values: Vector, offsets: Integers, centers: Vector) -> Vector:
+    """The mean of |value - centre|, (series,); 0 where there is none.
+
+    Args:
+        values: finite, (n,).
+        offsets: (series + 1,).
+        centers: (series,).
+    """
+    owner = _owner(offsets)
+    return _sums(owner, np.abs(values - centers[owner]), offsets) / np.maximum(np.diff(offsets), 1)
+
+
+def mean_steps(values: Vector, offsets: Integers) -> Vector:
+    """The mean distance between a value and the next, (series,); 0 where there is none.
+
+    Args:
+        values: finite, (n,).
+        offsets: (series + 1,).
+    """
+    steps = np.abs(np.diff(values, prepend=0.0))
+    starts = offsets[:-1]
+    steps[starts[starts < len(steps)]] = 0.0
+    return _sums(_owner(offsets), steps, offsets) / np.maximum(np.diff(offsets) - 1, 1)
+
+
+def strayed(
+    values: Vector, expected: Vector, lower: Vector, upper: Vector, offsets: Integers, typical: Vector, most: float
+) -> tuple[Vector, Vector, Vector]:
+    """How far each value strayed, (n,), half of each band, (n,), and the mean error of each series, (series,).
+
+        error = mean of min(|value - expected| / typical, most)        0 where there is no value
+
+    Args:
+        values: finite, (n,), as are the three below.
+        expected: of each value.
+        lower: end of its band.
+        upper: end of its band.
+        offsets: (series + 1,).
+        typical: positive, (series,).
+        most: see above.
+    """
+    owner, distance = _owner(offsets), np.abs(values - expected)
+    error = _sums(owner, np.minimum(distance / typical[owner], most), offsets) / np.maximum(np.diff(offsets), 1)
+    return distance, (upper - lower) / 2, error
+
+
+def scored(
+    distances: Vector, halves: Vector, offsets: Integers, limits: Vector, floors: Vector
+) -> tuple[Vector, Vector, Vector]:
+    """The score of each deviation, (n,), the share of those above 1 and the score of the floor, both (series,).
+
+        wide  = max(half * limit, floor)
+        score = distance / wide
+        of the floor: the median of floor / wide       NaN where a series has none
+
+    Args:
+        distances: NaN where not known, (n,).
+        halves: NaN where not known, (n,).
+        offsets: (series + 1,).
+        limits: (series,).
+        floors: (series,).
+    """
+    owner = _owner(offsets)
+    wide = np.maximum(halves * limits[owner], floors[owner])
+    scores = distances / wide
+    above = _sums(owner, (scores > 1).astype(np.float64), offsets) / np.maximum(np.diff(offsets), 1)
+    return scores, above, medians(floors[owner] / wide, offsets)
+
+
+def _owner(offsets: Integers) -> Integers:
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
+def _sums(owner: Integers, values: Vector, offsets: Integers) -> Vector:
+    return np.bincount(owner, values, len(offsets) - 1)

@@ -1,0 +1,62 @@
+# Spans, compiled; see `_spans_py` for what each function does.
+
+
+def copied(
+    const long long[::1] times, const double[::1] values, const long long[::1] starts, const long long[::1] lengths
+):
+    cdef Py_ssize_t count = starts.shape[0], i, place = 0
+    offsets_array = np.zeros(count + 1, np.int64)
+    cdef long long[::1] offsets = offsets_array
+    for i in range(count):
+        if starts[i] < 0 or lengths[i] < 0 or starts[i] + lengths[i] > times.shape[0]:
+            raise ValueError("a span is not one of the points")
+        offsets[i + 1] = offsets[i] + lengths[i]
+    times_array, values_array = np.empty(offsets[count], np.int64), np.empty(offsets[count])
+    cdef long long[::1] copied_times = times_array
+    cdef double[::1] copied_values = values_array
+    with nogil:
+        for i in range(count):
+            if lengths[i]:
+                place = offsets[i]
+                memcpy(&copied_times[place], &times[starts[i]], lengths[i] * sizeof(long long))
+                memcpy(&copied_values[place], &values[starts[i]], lengths[i] * sizeof(double))
+    return times_array, values_array, offsets_array
+
+
+def where(
+    const long long[::1] times, const double[::1] values, const long long[::1] offsets, const unsigned char[::1] keep
+):
+    cdef Py_ssize_t n = times.shape[0], series = offsets.shape[0] - 1, i, j, place = 0, room = 1
+    with nogil:
+        for j in range(n):
+            room += keep[j] != 0
+    # One more than there are, where what is not kept may be written to.
+    times_array, values_array = np.empty(room, np.int64), np.empty(room)
+    offsets_array = np.zeros(series + 1, np.int64)
+    cdef long long[::1] kept_times = times_array, kept_offsets = offsets_array
+    cdef double[::1] kept_values = values_array
+    with nogil:
+        for i in range(series):
+            for j in range(offsets[i], offsets[i + 1]):
+                kept_times[place], kept_values[place] = times[j], values[j]
+                place += keep[j] != 0
+            kept_offsets[i + 1] = place
+    return times_array[: room - 1], values_array[: room - 1], offsets_array
+
+
+def common_step(const long long[::1] times, const long long[::1] offsets):
+    cdef Py_ssize_t series = offsets.shape[0] - 1, i, j
+    cdef long long step = 0, differs = 0
+    with nogil:
+        for i in range(series):
+            if offsets[i + 1] - offsets[i] < 2:
+                step = 0
+                break
+            if i == 0:
+                step = times[1] - times[0]
+            for j in range(offsets[i] + 1, offsets[i + 1]):
+                differs |= times[j] - times[j - 1] - step
+            if differs:
+                step = 0
+                break
+    return step

@@ -18,6 +18,7 @@ from myriad.kernels._spans_py import common_step as common_step
 from myriad.kernels._spans_py import copied as copied
 from myriad.kernels._spans_py import where as where
 from myriad.kernels._tails_py import joint_quantiles as joint_quantiles
+from myriad.kernels._tails_py import joint_scores as joint_scores
 from myriad.kernels._windows_py import combined as combined
 from myriad.kernels._windows_py import linear_between as linear_between
 from myriad.kernels._windows_py import window_means as window_means

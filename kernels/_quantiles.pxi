@@ -4,7 +4,7 @@
 cdef enum:
     SAMPLE = 32
     FEW = 400
-    LARGER_SAMPLE = 64
+    LARGER_SAMPLE = 256
 
 
 cdef double pivot_near(double* a, Py_ssize_t low, Py_ssize_t high, Py_ssize_t k, unsigned long long* seed) noexcept nogil:
@@ -16,7 +16,7 @@ cdef double pivot_near(double* a, Py_ssize_t low, Py_ssize_t high, Py_ssize_t k,
         seed[0] ^= seed[0] << 13
         seed[0] ^= seed[0] >> 7
         seed[0] ^= seed[0] << 17
-        value = a[low + <Py_ssize_t>(seed[0] % <unsigned long long>size)]
+        value = a[low + <Py_ssize_t>(((seed[0] >> 32) * <unsigned long long>size) >> 32)]
         if size < FEW:
             return value
         j = i
@@ -87,25 +87,23 @@ cdef double median_of(double* a, Py_ssize_t n) noexcept nogil:
 cdef double surely_below(const double* values, Py_ssize_t size, Py_ssize_t wanted) noexcept nogil:
     """A value that most likely at least `wanted` of the values are not below; -inf where few would be."""
     cdef double[LARGER_SAMPLE] some
-    cdef double value, share = <double>wanted / size
-    cdef Py_ssize_t i, j, n = 0, above
+    cdef double value, share = <double>wanted / size if size else 1.0
+    cdef Py_ssize_t i, n = 0, above
     cdef unsigned long long seed = 88172645463325252
     above = <Py_ssize_t>(LARGER_SAMPLE * share + 3 * sqrt(LARGER_SAMPLE * share * (1 - share))) + 2
-    if size < FEW or above > LARGER_SAMPLE * 3 // 4:
+    if size < 2 * FEW or above > LARGER_SAMPLE * 3 // 4:
         return -INFINITY
     for i in range(LARGER_SAMPLE):
         seed ^= seed << 13
         seed ^= seed >> 7
         seed ^= seed << 17
-        value = values[seed % <unsigned long long>size]
-        if value == value:
-            j = n
-            while j > 0 and some[j - 1] > value:
-                some[j] = some[j - 1]
-                j -= 1
-            some[j] = value
-            n += 1
-    return some[n - above] if n >= above else -INFINITY
+        value = values[((seed >> 32) * <unsigned long long>size) >> 32]
+        some[n] = value
+        n += value == value
+    if n < above:
+        return -INFINITY
+    select(some, 0, n - 1, n - above)
+    return some[n - above]
 
 
 cdef Py_ssize_t largest(

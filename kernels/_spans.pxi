@@ -26,22 +26,29 @@ def copied(
 def where(
     const long long[::1] times, const double[::1] values, const long long[::1] offsets, const unsigned char[::1] keep
 ):
-    cdef Py_ssize_t n = times.shape[0], series = offsets.shape[0] - 1, i, j, place = 0, room = 1
+    cdef Py_ssize_t n = times.shape[0], series = offsets.shape[0] - 1, i, j, begin, place = 0, room = 0
     with nogil:
         for j in range(n):
             room += keep[j] != 0
-    # One more than there are, where what is not kept may be written to.
     times_array, values_array = np.empty(room, np.int64), np.empty(room)
     offsets_array = np.zeros(series + 1, np.int64)
     cdef long long[::1] kept_times = times_array, kept_offsets = offsets_array
     cdef double[::1] kept_values = values_array
     with nogil:
         for i in range(series):
-            for j in range(offsets[i], offsets[i + 1]):
-                kept_times[place], kept_values[place] = times[j], values[j]
-                place += keep[j] != 0
+            j = offsets[i]
+            while j < offsets[i + 1]:
+                begin = j
+                while j < offsets[i + 1] and keep[j]:
+                    j += 1
+                if begin < j:
+                    memcpy(&kept_times[place], &times[begin], (j - begin) * sizeof(long long))
+                    memcpy(&kept_values[place], &values[begin], (j - begin) * sizeof(double))
+                    place += j - begin
+                while j < offsets[i + 1] and not keep[j]:
+                    j += 1
             kept_offsets[i + 1] = place
-    return times_array[: room - 1], values_array[: room - 1], offsets_array
+    return times_array, values_array, offsets_array
 
 
 def common_step(const long long[::1] times, const long long[::1] offsets):

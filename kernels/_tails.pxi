@@ -56,3 +56,26 @@ def joint_quantiles(
     free(joint)
     free(a)
     return found_array, count_array
+
+
+def joint_scores(
+    const double[:, ::1] scores, const long long[::1] offsets, const double[::1] weights, const double[:, ::1] thresholds
+):
+    cdef Py_ssize_t windows = scores.shape[0], n = scores.shape[1], series = offsets.shape[0] - 1, i, j, w, mask
+    found_array = np.empty(n)
+    cdef double[::1] found = found_array
+    cdef double weight, total, score
+    with nogil:
+        for i in range(series):
+            for j in range(offsets[i], offsets[i + 1]):
+                mask, weight, total = 0, 0.0, 0.0
+                for w in range(windows):
+                    if scores[w, j] == scores[w, j]:
+                        mask |= <Py_ssize_t>1 << w
+                        weight = weight + weights[w]
+                for w in range(windows):
+                    score = scores[w, j]
+                    if score == score:
+                        total = total + weights[w] / weight * score
+                found[j] = total / thresholds[i, mask] if mask else NAN
+    return found_array

@@ -1,4 +1,4 @@
-"""Tails: high quantiles of what the scores of several windows combine to; the twin of `_tails.pxi`."""
+"""Tails: what the scores of several windows combine to, and its high quantiles; the twin of `_tails.pxi`."""
 
 import numpy as np
 
@@ -43,3 +43,17 @@ def joint_quantiles(scores: Matrix, offsets: Integers, weights: Vector, levels: 
         for how in range(WAYS):
             found[:, how, mask] = quantiles(combined(some, weights[members], how), ends, levels)
     return found, counts
+
+
+def joint_scores(scores: Matrix, offsets: Integers, weights: Vector, thresholds: Matrix) -> Vector:
+    """The weighted mean of the scores that a point has, over the threshold of just these windows, (n,).
+
+    Args:
+        scores: (windows, n), NaN where a window has none.
+        offsets: series i owns `offsets[i]:offsets[i + 1]`, (series + 1,).
+        weights: positive, (windows,).
+        thresholds: positive, (series, subsets); see `joint_quantiles`.
+    """
+    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    bits = (~np.isnan(scores) << np.arange(len(scores))[:, None]).sum(axis=0)
+    return combined(scores, weights, 0) / thresholds[owner, bits]

@@ -97,8 +97,8 @@ def of_quantiles(
         float64 (...), NaN where a sample has nothing.
     """
     place = int(np.searchsorted(TAIL_LEVELS, 1 - rate))  # of the direct one
-    direct, others = found[..., place], np.delete(found, place, axis=-1)
-    before_tail, start, half, quarter = np.moveaxis(others, -1, 0)
+    direct = found[..., place]
+    before_tail, start, half, quarter = (found[..., at + (at >= place)] for at in range(len(TAIL_LEVELS)))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(start > before_tail, np.sqrt((quarter - start) / (start - before_tail)), 1.0)
     ratio = np.minimum(np.maximum(ratio, min_ratio), 1 - 1e-9)

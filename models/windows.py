@@ -18,7 +18,7 @@ from myriad.kernels.spans import common_step
 from myriad.kernels.windows import window_means
 from myriad.models.arrays import Matrix
 from myriad.models.errors import InvalidKey
-from myriad.models.points import Points, ranges
+from myriad.models.points import Points
 
 MIN_COVERAGE = 0.5
 """The share of a window's expected points that must be present for it to have a value."""
@@ -74,12 +74,10 @@ DEFAULT_WINDOWS = (Window(60), Window(900), Window(3600))
 
 def usual_step(points: Points) -> NDArray[np.int64]:
     """The usual time between the latest points of each series, in seconds, at least 1; int64 (series,)."""
-    if step := common_step(points.timestamps, points.offsets):
+    recent = points.latest(LATELY)
+    if step := common_step(recent.timestamps, recent.offsets):
         return np.full(len(points), step)
-    firsts = np.maximum(points.offsets[1:] - LATELY, points.offsets[:-1])
-    lengths = points.offsets[1:] - firsts
-    times = points.timestamps[ranges(firsts, lengths)]
-    return _usual_steps(times, np.concatenate([[0], np.cumsum(lengths)]))
+    return _usual_steps(recent.timestamps, recent.offsets)
 
 
 class Regimes(NamedTuple):

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from myriad.kernels.tails import joint_quantiles
+from myriad.kernels.tails import joint_quantiles, joint_scores
 from myriad.models import calibration
 from myriad.models.base import Model
-from myriad.models.ensemble import COMBINES, combine, subset, subsets
+from myriad.models.ensemble import COMBINES, combine, subsets
 from myriad.models.key import Series
 from myriad.models.points import Points, ranges
 from myriad.models.windows import Window, aggregate, regimes, usual_step
@@ -54,9 +54,16 @@ class Fitted:
 
 
 class _HeldOut(NamedTuple):
-    """The held-out points of a window: their positions in the history, int64 (held out,), and their scores."""
+    """The held-out points of a window.
+
+    Attributes:
+        places: their positions in the history, ascending, int64 (held out,).
+        counts: how many of each series, int64 (series,).
+        scores: NaN where there is none, float64 (held out,).
+    """
 
     places: NDArray[np.int64]
+    counts: NDArray[np.int64]
     scores: NDArray[np.float64]
 
 
@@ -105,7 +112,7 @@ def _fit_values(
     models: dict[tuple[int, int], list[Model]] = {}
     refusals: list[Refusal] = []
     own = np.zeros(n, np.int64) if borrowed is None else borrowed
-    tables, held = [], dict[int, _HeldOut]()
+    rows, held = list[Mapping[str, records.Column]](), dict[int, _HeldOut]()
     for at, (window, several) in enumerate(zip(plan.windows, plan.candidates, strict=True)):
         if not several:
             continue
@@ -119,10 +126,11 @@ def _fit_values(
             row[members, at] = sum(m.rows for m in stacked) + np.arange(len(members))
             stacked.append(model)
         places = ranges(one.first, one.held_out)
-        held[at] = _HeldOut(places if len(mine.values) == len(there) else np.flatnonzero(there)[places], one.scores)
+        places = places if len(mine.values) == len(there) else np.flatnonzero(there)[places]
+        held[at] = _HeldOut(places, one.held_out, one.scores)
         floors[at] = one.floors
         refusals += [Refusal(str(series[i]), window, why) for i, why in sorted(one.refused.items())]
-        tables.append(recorded(window, several, one, series, history, own))
+        rows.append(recorded(window, several, one, series, history, own))
     late, scores = _together(plan, history, held)
     combined = combined_thresholds(plan, late, scores, floors)
     some = np.flatnonzero((adapter != NO_MODEL).any(axis=1))
@@ -140,28 +148,32 @@ def _fit_values(
         adapters=plan.adapter_names,
         models={at: several[0].stack(several) for at, several in models.items()},
     )
-    return Fitted(entries, refusals, records.merge(tables), _scored(plan, late, scores, combined).take(some))
+    return Fitted(entries, refusals, records.table(_concatenated(rows)), _scored(plan, late, scores, combined).take(some))
 
 
 def _together(plan: Plan, history: Points, held: Mapping[int, "_HeldOut"]) -> tuple[Points, NDArray[np.float64]]:
     """The points that are held out at some window, and their scores, float64 (windows, n), NaN where one has none."""
-    is_held = np.zeros(len(history.timestamps), np.bool_)
+    begin = history.offsets[1:].copy()
     for one in held.values():
-        is_held[one.places[np.isfinite(one.scores)]] = True
-    late = history.where(is_held)
+        some = one.counts > 0
+        begin[some] = np.minimum(begin[some], one.places[(np.cumsum(one.counts) - one.counts)[some]])
+    late = history.between(begin, history.offsets[1:])
     scores = np.full((len(plan.windows), len(late.timestamps)), np.nan)
-    place = np.cumsum(is_held) - 1
     for at, one in held.items():
-        known = np.isfinite(one.scores)
-        scores[at, place[one.places[known]]] = one.scores[known]
-    return late, scores
+        scores[at, one.places - np.repeat(begin - late.offsets[:-1], one.counts)] = one.scores
+    known = ~np.isnan(scores).all(axis=0)
+    return (late, scores) if known.all() else (late.where(known), np.compress(known, scores, axis=1))
 
 
 def _scored(plan: Plan, late: Points, scores: NDArray[np.float64], combined: NDArray[np.float16]) -> Points:
     """The held-out points with the score that all windows together would have given them."""
-    bits = subset(np.isfinite(scores), range(len(plan.windows)))
-    joint = combine(scores, plan.weights, "weighted")
-    return late.with_values(joint / combined[late.owner, COMBINES.index("weighted"), bits])
+    limits = combined[:, COMBINES.index("weighted")].astype(np.float64)
+    return late.with_values(joint_scores(scores, late.offsets, np.array(plan.weights, np.float64), limits))
+
+
+def _concatenated(rows: Sequence[Mapping[str, records.Column]]) -> Mapping[str, records.Column]:
+    """The columns of all windows, one after the other."""
+    return {name: [value for some in rows for value in some[name]] for name in rows[0]} if rows else records.NO_ROWS
 
 
 def combined_thresholds(

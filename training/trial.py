@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from myriad import adapters
@@ -134,8 +133,8 @@ def recorded(
     series: Sequence[Series],
     history: Points,
     borrowed: NDArray[np.int64],
-) -> pa.Table:
-    """A row of records for each series at a window; of its history that many first points are another's."""
+) -> dict[str, records.Column]:
+    """The columns of records of each series at a window; of its history that many first points are another's."""
     chosen = np.full(len(series), NONE)
     for at, some in enumerate(fit.members):
         chosen[some] = at
@@ -144,26 +143,24 @@ def recorded(
     weighed = [model.row_bytes for model in fit.models]
     last = np.maximum(history.offsets[1:] - 1, 0)
     tried = [dict(zip(names, one, strict=True)) for one in np.round(fit.errors.T, 6).tolist()]
-    return records.table(
-        {
-            **{part: [getattr(one, part) for one in series] for part in Series._fields},
-            "window": [str(window)] * len(series),
-            "adapter": [one.adapter if one else None for one in rows],
-            "parameters": [one.parameters if one else None for one in rows],
-            "history_from": history.timestamps[np.minimum(history.offsets[:-1] + borrowed, last)],
-            "history_to": history.timestamps[last],
-            "points": history.lengths - borrowed,
-            "error": [errors[at] for errors, at in zip(fit.errors.T, chosen.tolist(), strict=True)],
-            "candidates": tried,
-            "threshold": fit.thresholds,
-            "held_out": fit.held_out,
-            "realised_rate": fit.realised,
-            "bytes": [weighed[at] for at in chosen.tolist()],
-            "fit_seconds": [fit.seconds] * len(series),
-            "versions": [_versions(one.adapter) if one else None for one in rows],
-            "refused": [fit.refused.get(i, "") for i in range(len(series))],
-        }
-    )
+    return {
+        **{part: [getattr(one, part) for one in series] for part in Series._fields},
+        "window": [str(window)] * len(series),
+        "adapter": [one.adapter if one else None for one in rows],
+        "parameters": [one.parameters if one else None for one in rows],
+        "history_from": history.timestamps[np.minimum(history.offsets[:-1] + borrowed, last)],
+        "history_to": history.timestamps[last],
+        "points": history.lengths - borrowed,
+        "error": [errors[at] for errors, at in zip(fit.errors.T, chosen.tolist(), strict=True)],
+        "candidates": tried,
+        "threshold": fit.thresholds,
+        "held_out": fit.held_out,
+        "realised_rate": fit.realised,
+        "bytes": [weighed[at] for at in chosen.tolist()],
+        "fit_seconds": [fit.seconds] * len(series),
+        "versions": [_versions(one.adapter) if one else None for one in rows],
+        "refused": [fit.refused.get(i, "") for i in range(len(series))],
+    }
 
 
 def _fit(candidate: Candidate, history: Points) -> Fit[Model]:

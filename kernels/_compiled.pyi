@@ -1,9 +1,12 @@
 # What is compiled has the functions of the twins.
 from myriad.kernels._deviations_py import mean_deviations as mean_deviations
 from myriad.kernels._deviations_py import mean_steps as mean_steps
+from myriad.kernels._deviations_py import moves as moves
 from myriad.kernels._deviations_py import scored as scored
 from myriad.kernels._deviations_py import strayed as strayed
+from myriad.kernels._deviations_py import within as within
 from myriad.kernels._groups_py import by_number as by_number
+from myriad.kernels._groups_py import placed as placed
 from myriad.kernels._levels_py import clipped_errors as clipped_errors
 from myriad.kernels._levels_py import one_step as one_step
 from myriad.kernels._levels_py import relative_average as relative_average

@@ -80,3 +80,34 @@ def scored(
             of_floor[i] = median_of(a, known(a, size))
     free(a)
     return score_array, above_array, floor_array
+
+
+def within(
+    const double[::1] values, const long long[::1] offsets, const double[::1] centers, const double[::1] limits
+):
+    cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i, j
+    inside_array = np.empty(n, np.bool_)
+    cdef unsigned char[::1] inside = inside_array.view(np.uint8)
+    cdef double center, limit
+    with nogil:
+        for i in range(series):
+            center, limit = centers[i], limits[i]
+            for j in range(offsets[i], offsets[i + 1]):
+                inside[j] = fabs(values[j] - center) <= limit
+    return inside_array
+
+
+def moves(const double[::1] values, const long long[::1] offsets, double near_zero):
+    cdef Py_ssize_t series = offsets.shape[0] - 1, i, j
+    found_array = np.zeros((series, 3), np.int64)
+    cdef long long[:, ::1] found = found_array
+    cdef long long rises, falls, drops
+    with nogil:
+        for i in range(series):
+            rises, falls, drops = 0, 0, 0
+            for j in range(offsets[i] + 1, offsets[i + 1]):
+                rises += values[j] > values[j - 1]
+                falls += values[j] < values[j - 1]
+                drops += (values[j] < values[j - 1]) & (values[j] > near_zero * values[j - 1])
+            found[i, 0], found[i, 1], found[i, 2] = rises, falls, drops
+    return found_array

@@ -4,6 +4,7 @@ Series are ragged: series i owns `offsets[i]:offsets[i + 1]` of the values. Sums
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from myriad.kernels._quantiles_py import medians
 from myriad.kernels.arrays import Integers, Vector
@@ -76,6 +77,34 @@ def scored(
     scores = distances / wide
     above = _sums(owner, (scores > 1).astype(np.float64), offsets) / np.maximum(np.diff(offsets), 1)
     return scores, above, medians(floors[owner] / wide, offsets)
+
+
+def within(values: Vector, offsets: Integers, centers: Vector, limits: Vector) -> NDArray[np.bool_]:
+    """Whether |value - centre| is at most the limit of its series, (n,).
+
+    Args:
+        values: (n,).
+        offsets: (series + 1,).
+        centers: (series,).
+        limits: (series,).
+    """
+    owner = _owner(offsets)
+    return np.abs(values - centers[owner]) <= limits[owner]
+
+
+def moves(values: Vector, offsets: Integers, near_zero: float) -> Integers:
+    """How often each series rises, falls, and falls to more than a share of what it was, (series, 3).
+
+    Args:
+        values: finite, (n,).
+        offsets: (series + 1,).
+        near_zero: the share.
+    """
+    owner, before = _owner(offsets), np.concatenate([values[:1], values[:-1]])
+    inner = np.diff(owner, prepend=-1) == 0
+    rise, fall = inner & (values > before), inner & (values < before)
+    counts = [np.bincount(owner, one, len(offsets) - 1) for one in (rise, fall, fall & (values > near_zero * before))]
+    return np.stack(counts, axis=1).astype(np.int64)
 
 
 def _owner(offsets: Integers) -> Integers:

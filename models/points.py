@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from myriad.kernels import spans
+from myriad.kernels.deviations import within
 from myriad.kernels.quantiles import medians, ranked, usual_largest
 from myriad.models.arrays import Vector
 from myriad.models.errors import InvalidPoints
@@ -96,6 +97,8 @@ class Points:
 
     def concatenated(self, other: "Points") -> "Points":
         """These series, followed by those of `other`."""
+        if not len(self):
+            return other
         times = np.concatenate([self.timestamps, other.timestamps])
         values = np.concatenate([self.values, other.values])
         return Points(times, values, np.append(self.offsets, self.offsets[-1] + other.offsets[1:]))
@@ -177,10 +180,10 @@ def without_wild(points: Points) -> Points:
     Args:
         points: values finite.
     """
-    centers = medians(points.values, points.offsets)
-    usual = usual_largest(points.values, points.offsets, np.nan_to_num(centers), RARE, LEAST_TO_JUDGE)
+    centers = np.nan_to_num(medians(points.values, points.offsets))
+    usual = usual_largest(points.values, points.offsets, centers, RARE, LEAST_TO_JUDGE)
     most = np.where((usual == 0) | (points.lengths < LEAST_TO_JUDGE), np.inf, WILD * usual)
-    return points.where(np.abs(points.values - centers[points.owner]) <= most[points.owner])
+    return points.where(within(points.values, points.offsets, centers, most))
 
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -95,7 +95,7 @@ def fit_pooled(plan: Plan, series: Series, history: Points) -> Fitted:
     order = np.argsort(some.timestamps, kind="stable")
     pool = Points.of((some.timestamps[order], some.values[order]))
     plan = replace(plan, candidates=only(*[POOLED_ADAPTER] * len(plan.windows)))
-    return _fit_values(plan, [series], pool, values[:, order], np.array([np.median(steps)], np.int64))
+    return _fit_values(plan, [series], pool, np.ascontiguousarray(values[:, order]), np.array([np.median(steps)], np.int64))
 
 
 def _fit_values(

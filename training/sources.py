@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,8 +192,8 @@ class _Files:
         starts[used[order]] = ends[:-1]
         times, values = placed(codes, starts, *(table.column(name).to_numpy() for name in ("timestamp", "value")))
         names, region, shard = names.take(order), region[order], shard[order]
-        new = np.flatnonzero(np.diff(region, prepend=-1) | np.diff(shard, prepend=-1))
-        for first, end in zip(new.tolist(), [*new[1:].tolist(), len(names)], strict=True):
+        new = np.flatnonzero(np.diff(region, prepend=-1) | np.diff(shard, prepend=-1)).tolist()
+        for first, end in pairwise([*new, len(names)]):
             rows = slice(ends[first], ends[end])
             points = Points(times[rows], values[rows], ends[first : end + 1] - ends[first])
             part = names.take(np.arange(first, end))

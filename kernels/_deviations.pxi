@@ -64,8 +64,14 @@ def scored(
     cdef Py_ssize_t n = distances.shape[0], series = offsets.shape[0] - 1, i, j, first, size, above
     score_array, above_array, floor_array = np.empty(n), np.empty(series), np.empty(series)
     cdef double[::1] scores = score_array, shares = above_array, of_floor = floor_array
-    cdef double* a = scratch(offsets)
+    cdef double* a = NULL
+    cdef double* ratios = scratch(offsets)
     cdef double wide, limit, floor
+    try:
+        a = scratch(offsets)
+    except MemoryError:
+        free(ratios)
+        raise
     with nogil:
         for i in range(series):
             first, size, above = offsets[i], offsets[i + 1] - offsets[i], 0
@@ -75,9 +81,10 @@ def scored(
                 wide = floor if wide < floor else wide
                 scores[j] = distances[j] / wide
                 above += scores[j] > 1
-                a[j - first] = floor / wide
+                ratios[j - first] = floor / wide
             shares[i] = <double>above / max(size, 1)
-            of_floor[i] = median_of(a, known(a, size))
+            of_floor[i] = median_among(ratios, size, a)
+    free(ratios)
     free(a)
     return score_array, above_array, floor_array
 

@@ -28,7 +28,7 @@ def period_means(
     cdef long long[:, :, ::1] counts = count_array
     cdef double* sum_at
     cdef long long* count_at
-    cdef double total, size
+    cdef double even, odd, size
     with nogil:
         for i in range(series):
             first, end, size = offsets[i], offsets[i + 1], sizes[i]
@@ -40,15 +40,18 @@ def period_means(
                 ago = min(last - whole(place, bins), periods - 1)
                 edge = (place + 1) * apart
                 place -= whole(place, bins) * bins
-                total, k = means[i, periods - 1 - ago, place], j
-                while j < end and times[j] < edge:
-                    total = total + values[j] / size
+                even, odd, k = 0.0, 0.0, j
+                while j + 1 < end and times[j + 1] < edge:
+                    even, odd = even + values[j], odd + values[j + 1]
+                    j += 2
+                if j < end and times[j] < edge:
+                    even = even + values[j]
                     j += 1
-                means[i, periods - 1 - ago, place] = total
+                means[i, periods - 1 - ago, place] += even + odd
                 counts[i, periods - 1 - ago, place] += j - k
             sum_at, count_at = &means[i, 0, 0], &counts[i, 0, 0]
             for k in range(periods * bins):
-                sum_at[k] = sum_at[k] / count_at[k] if count_at[k] else NAN
+                sum_at[k] = sum_at[k] / count_at[k] / size if count_at[k] else NAN
         for i in range(series):
             if offsets[i] == offsets[i + 1]:
                 for k in range(periods * bins):
@@ -79,8 +82,8 @@ def less_profile(
                 low = since - whole(since, bins) * bins
                 high = low + 1 if low + 1 < bins else 0
                 before = profile[i, low]
-                rise = profile[i, high] - before
+                rise = (profile[i, high] - before) / apart
                 while j < offsets[i + 1] and times[j] < edge:
-                    rest[j] = values[j] / size - (before + rise * (<double>(times[j] - begins) / apart))
+                    rest[j] = values[j] / size - (before + rise * (times[j] - begins))
                     j += 1
     return rest_array

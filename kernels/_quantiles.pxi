@@ -66,15 +66,6 @@ cdef double smallest(double* a, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
     return least
 
 
-cdef Py_ssize_t known(double* a, Py_ssize_t size) noexcept nogil:
-    """Move what is not NaN to the front, and say how many that are."""
-    cdef Py_ssize_t i, n = 0
-    for i in range(size):
-        a[n] = a[i]
-        n += a[i] == a[i]
-    return n
-
-
 cdef double median_of(double* a, Py_ssize_t n) noexcept nogil:
     """The median of n values, none NaN, which are put into another order."""
     cdef Py_ssize_t k = (n - 1) // 2
@@ -84,26 +75,62 @@ cdef double median_of(double* a, Py_ssize_t n) noexcept nogil:
     return (a[k] + (a[k] if n % 2 else smallest(a, k + 1, n - 1))) / 2
 
 
-cdef double surely_below(const double* values, Py_ssize_t size, Py_ssize_t wanted) noexcept nogil:
-    """A value that most likely at least `wanted` of the values are not below; -inf where few would be."""
-    cdef double[LARGER_SAMPLE] some
-    cdef double value, share = <double>wanted / size if size else 1.0
-    cdef Py_ssize_t i, n = 0, above
+cdef Py_ssize_t sampled(const double* values, Py_ssize_t size, double* some) noexcept nogil:
+    """Some of the values, `LARGER_SAMPLE` at most, none NaN; how many these are."""
+    cdef Py_ssize_t i, n = 0
     cdef unsigned long long seed = 88172645463325252
-    above = <Py_ssize_t>(LARGER_SAMPLE * share + 3 * sqrt(LARGER_SAMPLE * share * (1 - share))) + 2
-    if size < 2 * FEW or above > LARGER_SAMPLE * 3 // 4:
-        return -INFINITY
     for i in range(LARGER_SAMPLE):
         seed ^= seed << 13
         seed ^= seed >> 7
         seed ^= seed << 17
-        value = values[((seed >> 32) * <unsigned long long>size) >> 32]
-        some[n] = value
-        n += value == value
+        some[n] = values[((seed >> 32) * <unsigned long long>size) >> 32]
+        n += some[n] == some[n]
+    return n
+
+
+cdef double surely_below(const double* values, Py_ssize_t size, Py_ssize_t wanted) noexcept nogil:
+    """A value that most likely at least `wanted` of the values are not below; -inf where few would be."""
+    cdef double[LARGER_SAMPLE] some
+    cdef double share = <double>wanted / size if size else 1.0
+    cdef Py_ssize_t n, above
+    above = <Py_ssize_t>(LARGER_SAMPLE * share + 3 * sqrt(LARGER_SAMPLE * share * (1 - share))) + 2
+    if size < 2 * FEW or above > LARGER_SAMPLE * 3 // 4:
+        return -INFINITY
+    n = sampled(values, size, some)
     if n < above:
         return -INFINITY
     select(some, 0, n - 1, n - above)
     return some[n - above]
+
+
+cdef double median_among(const double* values, Py_ssize_t size, double* a) noexcept nogil:
+    """The median of what is not NaN; most of what is surely below or above it is dropped in one pass."""
+    cdef double[LARGER_SAMPLE] some
+    cdef double value, low, high
+    cdef Py_ssize_t i, k, n, below = 0, there = 0, margin
+    if size >= 2 * FEW:
+        n = sampled(values, size, some)
+        margin = <Py_ssize_t>(1.5 * sqrt(n)) + 2  # three standard deviations of the middle's place in the sample
+        if n > 4 * margin:
+            select(some, 0, n - 1, n // 2 - margin)
+            low = some[n // 2 - margin]
+            select(some, n // 2 - margin, n - 1, n // 2 + margin)
+            high, n = some[n // 2 + margin], 0
+            for i in range(size):
+                value = values[i]
+                a[n] = value
+                n += (value >= low) & (value <= high)
+                below += value < low
+                there += value == value
+            k = (there - 1) // 2 - below
+            if k >= 0 and k + 1 < n:
+                select(a, 0, n - 1, k)
+                return (a[k] + (a[k] if there % 2 else smallest(a, k + 1, n - 1))) / 2
+    n = 0
+    for i in range(size):
+        a[n] = values[i]
+        n += values[i] == values[i]
+    return median_of(a, n)
 
 
 cdef Py_ssize_t largest(
@@ -167,17 +194,14 @@ cdef double* scratch(const long long[::1] offsets) except NULL:
 
 
 def medians(const double[::1] values, const long long[::1] offsets):
-    cdef Py_ssize_t series = offsets.shape[0] - 1, i, j, n
+    cdef Py_ssize_t series = offsets.shape[0] - 1, i, size
     found_array = np.empty(series)
     cdef double[::1] found = found_array
     cdef double* a = scratch(offsets)
     with nogil:
         for i in range(series):
-            n = 0
-            for j in range(offsets[i], offsets[i + 1]):
-                a[n] = values[j]
-                n += values[j] == values[j]
-            found[i] = median_of(a, n)
+            size = offsets[i + 1] - offsets[i]
+            found[i] = median_among(&values[offsets[i]], size, a) if size else NAN
     free(a)
     return found_array
 
@@ -250,7 +274,7 @@ def rolling_medians(
     found_array = np.empty(n)
     cdef double[::1] found = found_array
     cdef double[64] ordered
-    cdef double value
+    cdef double entering, leaving
     if not 0 < lookback + prior <= 64 or prior < 1:
         raise ValueError("between 1 and 64 values have a median, one of them the centre")
     with nogil:
@@ -260,22 +284,39 @@ def rolling_medians(
                 ordered[k] = centers[i]
             for j in range(offsets[i], offsets[i + 1]):
                 found[j] = (ordered[(size - 1) // 2] + ordered[size // 2]) / 2
-                if j - lookback >= offsets[i]:
-                    value = values[j - lookback]
-                    if value == value:
-                        k = 0
-                        while ordered[k] != value:
+                entering = values[j]
+                leaving = values[j - lookback] if j - lookback >= offsets[i] else NAN
+                if leaving == leaving:
+                    k = place_of(ordered, size, leaving)
+                    if entering == entering and entering >= leaving:
+                        while k + 1 < size and ordered[k + 1] < entering:
+                            ordered[k] = ordered[k + 1]
                             k += 1
+                        ordered[k] = entering
+                        continue
+                    if entering != entering:
                         size -= 1
                         while k < size:
                             ordered[k] = ordered[k + 1]
                             k += 1
-                value = values[j]
-                if value == value:
+                        continue
+                elif entering == entering:
                     k = size
-                    while k > 0 and ordered[k - 1] > value:
-                        ordered[k] = ordered[k - 1]
-                        k -= 1
-                    ordered[k] = value
                     size += 1
+                else:
+                    continue
+                while k > 0 and ordered[k - 1] > entering:
+                    ordered[k] = ordered[k - 1]
+                    k -= 1
+                ordered[k] = entering
     return found_array
+
+
+cdef inline Py_ssize_t place_of(const double* ordered, Py_ssize_t size, double value) noexcept nogil:
+    """The first place of a value that is among those in order, without a branch that depends on a value."""
+    cdef Py_ssize_t begin = 0, half
+    while size > 1:
+        half = size // 2
+        begin += half * (ordered[begin + half - 1] < value)
+        size -= half
+    return begin

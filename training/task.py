@@ -24,7 +24,7 @@ from myriad.training.sources import Partition
 
 COUNTERS_NAMED = 1000
 """In a shard's result."""
-SERIES_AT_ONCE = 8
+SERIES_AT_ONCE = 16
 """Fitted together: enough for what a call costs, few enough for their history to stay in a cache of the processor."""
 
 

@@ -10,11 +10,12 @@ from libc.math cimport INFINITY, NAN, fabs, floor, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+include "_selection.pxi"
+include "_deviations.pxi"
 include "_groups.pxi"
 include "_levels.pxi"
-include "_quantiles.pxi"
-include "_deviations.pxi"
 include "_profiles.pxi"
+include "_quantiles.pxi"
 include "_spans.pxi"
 include "_tails.pxi"
 include "_windows.pxi"

@@ -112,4 +112,4 @@ def _owner(offsets: Integers) -> Integers:
 
 
 def _sums(owner: Integers, values: Vector, offsets: Integers) -> Vector:
-    return np.bincount(owner, values, len(offsets) - 1)
+    return np.asarray(np.bincount(owner, values, len(offsets) - 1), np.float64)

@@ -31,7 +31,7 @@ def copied(times: Integers, values: Vector, starts: Integers, lengths: Integers)
 def where(
     times: Integers, values: Vector, offsets: Integers, keep: NDArray[np.uint8]
 ) -> tuple[Integers, Vector, Integers]:
-    """The points at which `keep`, (n,), is not 0, and the offsets of their series; the series stay, some perhaps empty."""
+    """The points at which `keep`, (n,), is not 0, and the offsets of their series, some of which may be empty."""
     kept = np.flatnonzero(keep)
     return times[kept], values[kept], np.searchsorted(kept, offsets)
 

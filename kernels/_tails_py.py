@@ -38,7 +38,7 @@ def joint_quantiles(scores: Matrix, offsets: Integers, weights: Vector, levels: 
         if len(members) < 2:
             continue
         there = np.flatnonzero(np.isfinite(scores[members]).all(axis=0))
-        some, ends = scores[np.ix_(members, there)], np.searchsorted(there, offsets)
+        some, ends = scores[np.ix_(np.array(members), there)], np.searchsorted(there, offsets)
         counts[:, mask] = np.diff(ends)
         for how in range(WAYS):
             found[:, how, mask] = quantiles(combined(some, weights[members], how), ends, levels)

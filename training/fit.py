@@ -95,7 +95,8 @@ def fit_pooled(plan: Plan, series: Series, history: Points) -> Fitted:
     order = np.argsort(some.timestamps, kind="stable")
     pool = Points.of((some.timestamps[order], some.values[order]))
     plan = replace(plan, candidates=only(*[POOLED_ADAPTER] * len(plan.windows)))
-    return _fit_values(plan, [series], pool, np.ascontiguousarray(values[:, order]), np.array([np.median(steps)], np.int64))
+    step = np.array([np.median(steps)], np.int64)
+    return _fit_values(plan, [series], pool, np.ascontiguousarray(values[:, order]), step)
 
 
 def _fit_values(
@@ -148,7 +149,8 @@ def _fit_values(
         adapters=plan.adapter_names,
         models={at: several[0].stack(several) for at, several in models.items()},
     )
-    return Fitted(entries, refusals, records.table(_concatenated(rows)), _scored(plan, late, scores, combined).take(some))
+    held_out = _scored(plan, late, scores, combined).take(some)
+    return Fitted(entries, refusals, records.table(_concatenated(rows)), held_out)
 
 
 def _together(plan: Plan, history: Points, held: Mapping[int, "_HeldOut"]) -> tuple[Points, NDArray[np.float64]]:
@@ -199,7 +201,7 @@ def combined_thresholds(
         for mask in subsets(w):
             members = [i for i in range(w) if mask >> i & 1]
             if len(members) > 1:
-                limit = np.maximum(limits[:, mask], combine(floors[members], weights[members], how))
+                limit = np.maximum(limits[:, mask], combine(floors[members], weights[members].tolist(), how))
                 enough = counts[:, mask] >= calibration.MIN_HOLDOUT
                 thresholds[enough, mode, mask] = np.clip(limit[enough], LEAST_COMBINED, MOST_COMBINED)
     return thresholds

@@ -173,8 +173,8 @@ def _tried(candidate: Candidate, parts: _Parts, typical: Vector, floor: Vector, 
     kept, rest = fit.kept, late.take(fit.kept)
     tuned = fit.model.tuned_on_held_out(rest, floor[kept], rate)
     prediction = fit.model.with_arrays(tuned).predict(np.arange(len(kept)), rest)
-    bands = (np.ascontiguousarray(one) for one in (prediction.expected, prediction.lower, prediction.upper))
-    distance, half, error = strayed(rest.values, *bands, rest.offsets, typical[kept], MOST_STEPS)
+    expected, lower, upper = map(np.ascontiguousarray, (prediction.expected, prediction.lower, prediction.upper))
+    distance, half, error = strayed(rest.values, expected, lower, upper, rest.offsets, typical[kept], MOST_STEPS)
     refused = {i: str(why) for i, why in fit.refused.items()}
     if rest is late:
         return _Trial(distance, half, error, refused, kept, tuned)

@@ -116,7 +116,7 @@ def values(array: pa.Array, name: str) -> pa.Array:
 
 
 def _all_possible(floats: NDArray[np.float64]) -> bool:
-    return not len(floats) or bool(-MAX_MAGNITUDE <= floats.min() and floats.max() <= MAX_MAGNITUDE)
+    return not len(floats) or bool(floats.min() >= -MAX_MAGNITUDE and floats.max() <= MAX_MAGNITUDE)
 
 
 def why_unreadable(column: str, cell: object, zone: str | None = None) -> str:

@@ -2,8 +2,9 @@
 
 
 cdef enum:
-    SAMPLE = 32
-    FEW = 400
+    SAMPLE = 8
+    FEW = 100
+    MANY_VALUES = 800
     LARGER_SAMPLE = 256
 
 
@@ -94,7 +95,7 @@ cdef double surely_below(const double* values, Py_ssize_t size, Py_ssize_t wante
     cdef double share = <double>wanted / size if size else 1.0
     cdef Py_ssize_t n, above
     above = <Py_ssize_t>(LARGER_SAMPLE * share + 3 * sqrt(LARGER_SAMPLE * share * (1 - share))) + 2
-    if size < 2 * FEW or above > LARGER_SAMPLE * 3 // 4:
+    if size < MANY_VALUES or above > LARGER_SAMPLE * 3 // 4:
         return -INFINITY
     n = sampled(values, size, some)
     if n < above:
@@ -108,7 +109,7 @@ cdef double median_among(const double* values, Py_ssize_t size, double* a) noexc
     cdef double[LARGER_SAMPLE] some
     cdef double value, low, high
     cdef Py_ssize_t i, k, n, below = 0, there = 0, margin
-    if size >= 2 * FEW:
+    if size >= MANY_VALUES:
         n = sampled(values, size, some)
         margin = <Py_ssize_t>(1.5 * sqrt(n)) + 2  # three standard deviations of the middle's place in the sample
         if n > 4 * margin:

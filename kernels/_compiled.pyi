@@ -6,6 +6,7 @@ from myriad.kernels._deviations_py import scored as scored
 from myriad.kernels._deviations_py import strayed as strayed
 from myriad.kernels._deviations_py import within as within
 from myriad.kernels._groups_py import by_number as by_number
+from myriad.kernels._groups_py import numbered as numbered
 from myriad.kernels._groups_py import placed as placed
 from myriad.kernels._levels_py import clipped_errors as clipped_errors
 from myriad.kernels._levels_py import one_step as one_step
@@ -19,6 +20,7 @@ from myriad.kernels._quantiles_py import rolling_medians as rolling_medians
 from myriad.kernels._quantiles_py import usual_largest as usual_largest
 from myriad.kernels._spans_py import common_step as common_step
 from myriad.kernels._spans_py import copied as copied
+from myriad.kernels._spans_py import joined as joined
 from myriad.kernels._spans_py import where as where
 from myriad.kernels._tails_py import joint_quantiles as joint_quantiles
 from myriad.kernels._tails_py import joint_scores as joint_scores

@@ -49,3 +49,15 @@ def placed(
     if outside:
         raise ValueError("a row has no place")
     return times_array, values_array
+
+
+def numbered(const int[::1] regions, const int[::1] hosts, const int[::1] metrics, long long of_hosts, long long of_metrics):
+    cdef Py_ssize_t n = regions.shape[0], i
+    numbers_array = np.empty(n, np.int64)
+    cdef long long[::1] numbers = numbers_array
+    if hosts.shape[0] != n or metrics.shape[0] != n:
+        raise ValueError("rows lack a label")
+    with nogil:
+        for i in range(n):
+            numbers[i] = (regions[i] * of_hosts + hosts[i]) * of_metrics + metrics[i]
+    return numbers_array

@@ -1,6 +1,7 @@
 """Groups: rows by a number they have, by counting; the twin of `_groups.pxi`."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from myriad.kernels.arrays import Integers, Vector
 
@@ -43,3 +44,23 @@ def placed(numbers: Integers, starts: Integers, times: Integers, values: Vector)
     placed_times, placed_values = np.empty_like(times), np.empty_like(values)
     placed_times[places], placed_values[places] = times[order], values[order]
     return placed_times, placed_values
+
+
+def numbered(
+    regions: NDArray[np.int32], hosts: NDArray[np.int32], metrics: NDArray[np.int32], of_hosts: int, of_metrics: int
+) -> Integers:
+    """A number for each row, the same where all its labels are, (n,): (region * hosts + host) * metrics + metric.
+
+    Args:
+        regions: (n,), as are the two below.
+        hosts: from 0 to of_hosts - 1.
+        metrics: from 0 to of_metrics - 1.
+        of_hosts: how many hosts there are.
+        of_metrics: how many metrics.
+
+    Raises:
+        ValueError: they differ in length.
+    """
+    if not len(regions) == len(hosts) == len(metrics):
+        raise ValueError("rows lack a label")
+    return (regions.astype(np.int64) * of_hosts + hosts) * of_metrics + metrics

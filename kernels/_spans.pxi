@@ -51,6 +51,33 @@ def where(
     return times_array, values_array, offsets_array
 
 
+def joined(parts, const long long[::1] places):
+    cdef Py_ssize_t n = 0, i, begin, run = 0
+    for part in parts:
+        n += len(part[0])
+    times_array, values_array = np.empty(n, np.int64), np.empty(n)
+    cdef long long[::1] joined_times = times_array
+    cdef double[::1] joined_values = values_array
+    cdef const long long[::1] times, lengths
+    cdef const double[::1] values
+    for times, values, lengths in parts:
+        begin = 0
+        for i in range(lengths.shape[0]):
+            if lengths[i] == 0:
+                run += 1
+                continue
+            if (
+                run >= places.shape[0] or lengths[i] < 0 or begin + lengths[i] > min(times.shape[0], values.shape[0])
+                or places[run] < 0 or places[run] + lengths[i] > n
+            ):
+                raise ValueError("a span has no place")
+            memcpy(&joined_times[places[run]], &times[begin], lengths[i] * sizeof(long long))
+            memcpy(&joined_values[places[run]], &values[begin], lengths[i] * sizeof(double))
+            begin += lengths[i]
+            run += 1
+    return times_array, values_array
+
+
 def common_step(const long long[::1] times, const long long[::1] offsets):
     cdef Py_ssize_t series = offsets.shape[0] - 1, i, j
     cdef long long step = 0, differs = 0

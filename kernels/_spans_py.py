@@ -3,6 +3,8 @@
 Series are ragged: series i owns `offsets[i]:offsets[i + 1]` of the times and values.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,29 @@ def copied(times: Integers, values: Vector, starts: Integers, lengths: Integers)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
     return times[places], values[places], offsets
+
+
+def joined(parts: Sequence[tuple[Integers, Vector, Integers]], places: Integers) -> tuple[Integers, Vector]:
+    """The points of several parts, each span at its place: times and values, both (all points,).
+
+    Args:
+        parts: of each its times, its values and the lengths of the spans it consists of.
+        places: of each span of the first part, then of those of the next, (spans,).
+
+    Raises:
+        ValueError: a span has no place.
+    """
+    lengths = np.concatenate([np.empty(0, np.int64), *(one for _, _, one in parts)])
+    times = np.concatenate([np.empty(0, np.int64), *(one for one, _, _ in parts)])
+    values = np.concatenate([np.empty(0), *(one for _, one, _ in parts)])
+    if len(places) != len(lengths) or lengths.sum() != len(times):
+        raise ValueError("a span has no place")
+    to = np.arange(len(times)) + np.repeat(places - (np.cumsum(lengths) - lengths), lengths)
+    if len(to) and (to.min() < 0 or to.max() >= len(times)):
+        raise ValueError("a span has no place")
+    joined_times, joined_values = np.empty_like(times), np.empty_like(values)
+    joined_times[to], joined_values[to] = times, values
+    return joined_times, joined_values
 
 
 def where(

@@ -21,7 +21,7 @@ from myriad.formats.columns.cells import LABEL, LABELS, SCHEMA
 from myriad.formats.columns.table import MANY, SPARSE, grouping_of, labels_of
 from myriad.formats.left_out import LeftOut
 from myriad.kernels import spans
-from myriad.kernels.groups import placed
+from myriad.kernels.groups import numbered, placed
 from myriad.models.key import shard_of
 from myriad.models.names import Names
 from myriad.models.points import Points
@@ -76,19 +76,23 @@ class Partition(NamedTuple):
                     tables.append(stream.read_all())
         runs = pa.concat_tables(tables).unify_dictionaries()
         by_series = grouping_of(labels_of(runs))
-        times, values = (_flat(runs.column(name)) for name in ("timestamps", "values"))
-        lengths = pc.list_value_length(runs.column("timestamps")).to_numpy().astype(np.int64)
-        starts = np.cumsum(lengths) - lengths
-        copied = spans.copied(times, values, starts[by_series.order], lengths[by_series.order])
-        points = Points(*copied[:2], copied[2][by_series.offsets])
+        streams = [*zip(*(runs.column(name).chunks for name in ("timestamps", "values")), strict=True)]
+        parts = [
+            (_flat(times), _flat(values), np.diff(times.offsets.to_numpy()).astype(np.int64))
+            for times, values in streams
+        ]
+        lengths = np.concatenate([np.empty(0, np.int64), *(one for _, _, one in parts)])[by_series.order]
+        ends, places = np.append(0, np.cumsum(lengths)), np.empty(len(lengths), np.int64)
+        places[by_series.order] = ends[:-1]
+        points = Points(*spans.joined(parts, places), ends[by_series.offsets])
         if self.since:
             points = points.where(points.timestamps >= self.since)
         some = np.flatnonzero(points.lengths)
         return by_series.names.take(some), points.take(some)
 
 
-def _flat(lists: pa.ChunkedArray) -> NDArray[Any]:
-    return np.concatenate([one.flatten().to_numpy() for one in lists.chunks])
+def _flat(lists: pa.ListArray) -> NDArray[Any]:
+    return np.asarray(lists.flatten().to_numpy())
 
 
 def partitions(
@@ -221,10 +225,9 @@ def _named(table: pa.Table) -> tuple[Names, NDArray[np.int64], NDArray[np.int64]
     The series are those of the numbers that some row has, in their order.
     """
     labels = [_parts_and_codes(table.column(name)) for name in LABELS]
-    numbers, shape = np.zeros(table.num_rows, np.int64), [max(len(parts), 1) for parts, _ in labels]
-    for size, (_, codes) in zip(shape, labels, strict=True):
-        numbers *= size
-        numbers += codes
+    shape = [max(len(parts), 1) for parts, _ in labels]
+    of_region, of_host, of_metric = (codes for _, codes in labels)
+    numbers = numbered(of_region, of_host, of_metric, *shape[1:])
     if math.prod(shape) > SPARSE * len(numbers) + MANY:
         used, numbers, counts = np.unique(numbers, return_inverse=True, return_counts=True)
     else:

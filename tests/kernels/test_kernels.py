@@ -221,6 +221,34 @@ def test_points_are_placed_as_by_the_twin(numbers: list[int], order: list[int]) 
         assert all(np.diff(placed_times[given_[placed_times] == number]).min(initial=1) > 0 for number in range(10))
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 1)), max_size=20))
+def test_rows_are_numbered_by_their_labels_as_by_the_twin(rows: list[tuple[int, int, int]]) -> None:
+    labels = np.array(rows, np.int32).reshape(-1, 3)
+    regions, hosts, metrics = (np.ascontiguousarray(column) for column in labels.T)
+    for module in pair("groups"):
+        numbers = module.numbered(regions, hosts, metrics, 5, 2)
+        assert numbers.tolist() == [(region * 5 + host) * 2 + metric for region, host, metric in rows]
+        with pytest.raises(ValueError, match="lack a label"):
+            module.numbered(regions, np.append(hosts, hosts[:1] * 0 if len(hosts) else np.int32(0)), metrics, 5, 2)
+
+
+@given(st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=4), st.randoms())
+def test_spans_are_joined_as_by_the_twin(parts: list[list[int]], random: Any) -> None:
+    lengths = [np.array(some, np.int64) for some in parts]
+    given_ = [(np.arange(some.sum()) + 100 * i, np.arange(some.sum()) / 2, some) for i, some in enumerate(lengths)]
+    flat = np.array([one for some in parts for one in some], np.int64)
+    order = np.array(random.sample(range(len(flat)), len(flat)), np.int64)
+    places = np.empty(len(flat), np.int64)
+    places[order] = np.cumsum(flat[order]) - flat[order]
+    fast, twin = (module.joined(given_, places) for module in pair("spans"))
+    assert [one.tolist() for one in fast] == [one.tolist() for one in twin]
+    if len(flat) and flat[-1]:
+        for wrong in (-1, int(flat.sum())):
+            for module in pair("spans"):
+                with pytest.raises(ValueError, match="has no place"):
+                    module.joined(given_, np.append(places[:-1], wrong))
+
+
 @pytest.mark.parametrize(("number", "start"), [(-1, 0), (2, 0), (0, 2), (0, -1)])
 def test_a_point_there_is_no_place_for_is_refused(number: int, start: int) -> None:
     for module in pair("groups"):

@@ -1,11 +1,11 @@
-"""ewma: an exponentially weighted level and spread, updated with each point; see `adapters._local_level`."""
+"""ewma: an exponentially weighted level and spread, updated with each point; see `kernels.levels`."""
 
 from typing import ClassVar, Self
 
 import numpy as np
 
-from myriad.adapters._local_level import latest
 from myriad.kernels import predictors
+from myriad.kernels.deviations import mean_deviations
 from myriad.kernels.levels import clipped_errors
 from myriad.kernels.predictors import CLIP
 from myriad.kernels.quantiles import medians
@@ -35,12 +35,11 @@ class Ewma(Model):
     def fit(cls, history: Points) -> Fit[Self]:
         """Choose the smoothing constant with the smallest clipped one-step errors; at least 30 points are needed."""
         kept, refused = split_by_length(history, MIN_POINTS, "for a moving level")
-        recent = latest(history.take(kept), FIT_POINTS)
+        recent = history.take(kept).latest(FIT_POINTS)
         size = magnitudes(recent)
         values, counts = recent.values / size[recent.owner], np.maximum(recent.lengths, 1)
         level = medians(values, recent.offsets)
-        strayed = np.bincount(recent.owner, np.abs(values - level[recent.owner]), len(kept))
-        overall = MEAN_DEVIATION_TO_STD * strayed / counts
+        overall = MEAN_DEVIATION_TO_STD * mean_deviations(values, recent.offsets, level)
         alphas = np.tile(ALPHAS, (len(kept), 1))
         limit = CLIP * np.maximum(overall, ROUNDING)
         errors, _ = clipped_errors(values, recent.offsets, level, limit, alphas)

@@ -8,8 +8,9 @@ from typing import ClassVar, Self
 import numpy as np
 
 from myriad.kernels import predictors
+from myriad.kernels.deviations import mean_deviations
 from myriad.kernels.predictors import LOOKBACK, PRIOR
-from myriad.kernels.quantiles import rolling_medians
+from myriad.kernels.quantiles import medians, rolling_medians
 from myriad.models.arrays import Vector
 from myriad.models.base import Fit, Model, Param, split_by_length
 from myriad.models.points import Points, magnitudes
@@ -37,16 +38,16 @@ class Mad(Model):
         kept, refused = split_by_length(history, MIN_POINTS, "for a median")
         points = history.take(kept)
         size = magnitudes(points)
-        fitted = [_center_and_spread(points.series(i)[1] / size[i]) for i in range(len(points))]
-        center, spread = np.array(fitted).reshape(-1, 2).T
+        center, spread = _center_and_spread(points.with_values(points.values / size[points.owner]))
         min_spread = np.finfo(np.float64).tiny * 1e15
         arrays = {"center": center * size, "spread": np.maximum(np.maximum(spread, ROUNDING) * size, min_spread)}
         return Fit(cls.uncalibrated(arrays), kept, refused)
 
 
-def _center_and_spread(values: Vector) -> tuple[float, float]:
-    center = float(np.median(values))
-    latest = values[-FIT_POINTS:]
-    medians = rolling_medians(latest, np.array([0, len(latest)]), np.array([center]), LOOKBACK, PRIOR)
-    deviation = np.abs(latest - medians)
-    return center, max(MAD_TO_STD * float(np.median(deviation)), MIN_MEAN_SHARE * float(deviation.mean()))
+def _center_and_spread(points: Points) -> tuple[Vector, Vector]:
+    """Of each series, both (series,); each has a value, and all are finite."""
+    center, recent = medians(points.values, points.offsets), points.latest(FIT_POINTS)
+    expected = rolling_medians(recent.values, recent.offsets, center, LOOKBACK, PRIOR)
+    deviation, none = np.abs(recent.values - expected), np.zeros(len(center))
+    mean = mean_deviations(deviation, recent.offsets, none)
+    return center, np.maximum(MAD_TO_STD * medians(deviation, recent.offsets), MIN_MEAN_SHARE * mean)

@@ -3,7 +3,7 @@
     expected = level + profile at the time of day
 
 Telemetry drifts: a level fitted once is soon wrong by more than the noise. So the level of `value - profile` is
-updated by exponential smoothing, with a smoothing constant fitted to the series (see `adapters._local_level`). The
+updated by exponential smoothing, with a smoothing constant fitted to the series (see `kernels.levels`). The
 spread is updated with a half-life of a day: a metric that has become noisier alarms for a while and not for ever.
 """
 
@@ -12,9 +12,10 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.adapters._local_level import latest
 from myriad.kernels import predictors
+from myriad.kernels.deviations import mean_deviations, mean_steps
 from myriad.kernels.levels import clipped_errors
+from myriad.kernels.profiles import less_profile, period_means
 from myriad.kernels.quantiles import medians
 from myriad.kernels.windows import linear_between
 from myriad.models.arrays import Matrix, Vector
@@ -28,6 +29,8 @@ BIN = DAY // BINS
 MIN_POINTS = 30
 MIN_DAYS = 2
 """A profile needs this many days with points in at least half of their bins: a single day may be an exception."""
+MAX_DAYS = 3660
+"""Older points count as those of the first of these days."""
 HALF_LIVES = (30, 240, 900, 3600, 21_600, 86_400, 864_000)
 """Half-lives of the level in seconds; the one with the smallest one-step errors is chosen."""
 FIT_POINTS = 4000
@@ -66,11 +69,10 @@ class Rhythm(Model):
         kept, refused = split_by_length(history, MIN_POINTS, "for a moving level")
         points = history.take(kept)
         size, steps = magnitudes(points), usual_step(points)
-        values = points.values / size[points.owner]  # squares of huge and tiny values stay finite
-        profile = _profile(points.with_values(values))
-        recent = latest(points.with_values(values), FIT_POINTS)
-        without_profile = recent.values - _at(profile, recent.owner, recent.timestamps)
-        level = _fitted_level(recent.with_values(without_profile), steps)
+        profile = _profile(points, size)
+        recent = points.latest(FIT_POINTS)
+        values = less_profile(recent.timestamps, recent.values, recent.offsets, size, profile, BIN)
+        level = _fitted_level(recent.with_values(values), steps)
         spread = np.maximum(level.error, ROUNDING)
         arrays = {
             "level": level.last * size,
@@ -88,8 +90,8 @@ def _at(profile: NDArray[np.floating], rows: NDArray[np.int64], timestamps: NDAr
     return linear_between(np.ascontiguousarray(profile, np.float64), rows, timestamps, BIN)
 
 
-def _profile(points: Points) -> Matrix:
-    """How much each half hour of the day usually differs from the median of its day, (series, 48).
+def _profile(points: Points, size: Vector) -> Matrix:
+    """How much each half hour of the day usually differs from the median of its day, in sizes, (series, 48).
 
         effect = m * max(1 - k v / m^2, 0)
 
@@ -97,8 +99,8 @@ def _profile(points: Points) -> Matrix:
     (Breiman, "Better subset regression using the nonnegative garrote", 1995). A series whose days have nothing in
     common has a profile of zeros.
     """
-    by_day = _by_day(points)
-    by_day = by_day - nan_median(by_day, 2)[:, :, None]
+    by_day = period_means(points.timestamps, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
+    by_day -= nan_median(by_day, 2)[:, :, None]
     usable = np.isfinite(by_day).sum(axis=2) >= BINS / 2
     by_day[~usable] = np.nan
     days = usable.sum(axis=1)
@@ -109,25 +111,6 @@ def _profile(points: Points) -> Matrix:
     ratio = np.divide(GARROTE * noise[:, None], median**2, out=np.full(median.shape, np.inf), where=median**2 > 0)
     effect = median * np.clip(1 - ratio, 0, 1) * (days >= MIN_DAYS)[:, None]
     return effect - np.median(effect, axis=1)[:, None]
-
-
-def _by_day(points: Points) -> Matrix:
-    """Means of the half hours of each day, (series, days, 48), NaN where there are no points."""
-    bins = points.timestamps // BIN
-    new = np.ones(len(bins), bool)
-    np.not_equal(bins[1:], bins[:-1], out=new[1:])
-    new[points.offsets[:-1][points.lengths > 0]] = True
-    starts = np.flatnonzero(new)
-    owner, present = points.owner[starts], bins[starts]
-    first = np.full(len(points), present.max(initial=0))
-    np.minimum.at(first, owner, present)
-    since_first_day = present - (first // BINS * BINS)[owner]
-    days = int(since_first_day.max(initial=0)) // BINS + 1
-    means = np.full(len(points) * days * BINS, np.nan)
-    if len(starts):
-        count = np.diff(np.append(starts, len(bins)))
-        means[owner * days * BINS + since_first_day] = np.add.reduceat(points.values, starts) / count
-    return means.reshape(len(points), days, BINS)
 
 
 class _Level(NamedTuple):
@@ -153,18 +136,14 @@ def _fitted_level(points: Points, steps: NDArray[np.int64]) -> _Level:
         points: values without the profile, finite; at least one a series.
         steps: seconds between the points of each series, (series,).
     """
-    values, offsets, owner = points.values, points.offsets, points.owner
-    counts = np.maximum(points.lengths, 1)
-    strayed = np.abs(values - medians(values, offsets)[owner])
-    overall = MEAN_DEVIATION_TO_STD * np.bincount(owner, strayed, len(points)) / counts
-    apart = np.abs(np.diff(values, prepend=0.0))
-    apart[offsets[:-1]] = 0.0
-    mean_step = np.maximum(np.bincount(owner, apart, len(points)) / np.maximum(counts - 1, 1), ROUNDING)
+    values, offsets = points.values, points.offsets
+    overall = MEAN_DEVIATION_TO_STD * mean_deviations(values, offsets, np.nan_to_num(medians(values, offsets)))
+    mean_step = np.maximum(mean_steps(values, offsets), ROUNDING)
     half_lives = np.maximum(np.array(HALF_LIVES)[None, :] / steps[:, None], MIN_HALF_LIFE)  # in points
     alphas = 1 - 0.5 ** (1 / half_lives)
-    early = points.where(np.arange(len(values)) - offsets[:-1][owner] < FIRST_POINTS)
+    early = points.between(offsets[:-1], np.minimum(offsets[:-1] + FIRST_POINTS, offsets[1:]))
     first = medians(early.values, early.offsets)
     total, last = clipped_errors(values, offsets, first, CLIP * mean_step, alphas)
     best, series = total.argmin(axis=1), np.arange(len(points))
-    error = MEAN_DEVIATION_TO_STD * total[series, best] / counts
+    error = MEAN_DEVIATION_TO_STD * total[series, best] / np.maximum(points.lengths, 1)
     return _Level(last[series, best], alphas[series, best], error, overall)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.kernels import predictors
-from myriad.kernels.windows import linear_between
+from myriad.kernels.profiles import less_profile, period_means
 from myriad.models.arrays import Matrix, Vector
 from myriad.models.base import Fit, Model, Param, split_by_length
 from myriad.models.points import Points, magnitudes
@@ -55,11 +55,10 @@ class Seasonal(Model):
         kept, refused = split_by_length(history, MIN_POINTS, "for a seasonal profile")
         points = history.take(kept)
         size = magnitudes(points)
-        values = points.values / size[points.owner]  # squares of huge and tiny values stay finite
-        hourly = _Hourly(points)
-        center, effects = _levels(hourly.mean(values))
-        residual = np.abs(values - center[points.owner] - _at(effects, points.owner, points.timestamps))
-        spread = _spreads(hourly.mean(residual))
+        center, effects = _levels(_hourly(points, points.values, size))
+        at = center[:, None] + _of_week(effects)
+        residual = less_profile(points.timestamps, points.values, points.offsets, size, at, HOUR)
+        spread = _spreads(_hourly(points, np.abs(residual), np.ones(len(points))))
         # A profile far larger than its noise needs the digits of a float16 more than the noise does.
         unit = np.maximum(np.median(spread, axis=1), sum(np.ptp(effect, axis=1) for effect in effects) / 1000)
         unit = np.maximum(unit, ROUNDING)
@@ -75,23 +74,9 @@ class Seasonal(Model):
         return Fit(cls.uncalibrated(arrays), kept, refused)
 
 
-class _Hourly:
-    """The cell of each point in (series, week, hour of the week)."""
-
-    def __init__(self, points: Points) -> None:
-        week, hour = np.divmod(points.timestamps // HOUR, WEEK_HOURS)
-        last = week[points.offsets[1:] - 1] if len(points) else np.empty(0, np.int64)
-        ago = np.minimum(last[points.owner] - week, MAX_WEEKS - 1)
-        weeks = int(ago.max(initial=0)) + 1
-        self._cell = (points.owner * weeks + weeks - 1 - ago) * WEEK_HOURS + hour
-        self._shape = (len(points), weeks, WEEK_HOURS)
-        self._counts = np.bincount(self._cell, minlength=len(points) * weeks * WEEK_HOURS)
-
-    def mean(self, values: Vector) -> Matrix:
-        """Means by hour, (series, weeks, 168), of a value for each point; NaN where an hour has no points."""
-        sums = np.bincount(self._cell, values, minlength=len(self._counts))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (sums / self._counts).reshape(self._shape)
+def _hourly(points: Points, values: Vector, size: Vector) -> Matrix:
+    """Means by hour, (series, weeks, 168), of values of each point over its series' size; NaN where there are none."""
+    return period_means(points.timestamps, values, points.offsets, size, HOUR, WEEK_HOURS, MAX_WEEKS)
 
 
 def _levels(hourly: Matrix) -> tuple[Vector, Effects]:
@@ -156,11 +141,10 @@ def _garrote(effects: Matrix) -> Matrix:
     return np.clip(1 - ratio, 0, 1)
 
 
-def _at(effects: Effects, rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Vector:
-    """The sum of the effects at each timestamp: linear between the middles of the hours."""
+def _of_week(effects: Effects) -> Matrix:
+    """The sum of the effects in the middle of each hour of the week, (series, 168)."""
     by_hour, by_day, by_week = effects
-    of_week = np.tile(by_hour, (1, WEEK_DAYS)) + np.repeat(by_day, DAY_HOURS, axis=1) + by_week
-    return linear_between(of_week, rows, timestamps, HOUR)
+    return np.tile(by_hour, (1, WEEK_DAYS)) + np.repeat(by_day, DAY_HOURS, axis=1) + by_week
 
 
 def _nanmean(values: Matrix, axis: int) -> Matrix:

@@ -1,5 +1,6 @@
 """Layout: where a file's columns have what a row of telemetry needs, and rows read by it."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -98,10 +99,10 @@ class Layout:
             read.append(_cast(source, name, called, self.timezone))
         batch = pa.RecordBatch.from_arrays(read, schema=SCHEMA)
         left_out.read += batch.num_rows
+        if not any(column.null_count for column in batch.columns):
+            return batch
         unreadable = [column.is_null() for column in batch.columns]
         bad = np.logical_or.reduce([one.to_numpy(zero_copy_only=False) for one in unreadable])
-        if not bad.any():
-            return batch
         self._tell(file, rows, np.flatnonzero(bad), sources, unreadable, left_out)
         return batch.filter(pa.array(~bad))
 
@@ -162,6 +163,7 @@ def _possible(name: str, encoded: pa.Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(indices, encoded.dictionary).cast(LABEL)
 
 
+@functools.lru_cache(maxsize=1 << 16)  # the same labels are in every batch
 def _why_no_label(name: str, text: Any) -> str:
     try:
         telemetry_label(name, text)

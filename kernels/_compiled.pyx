@@ -6,12 +6,18 @@ One extension has them all: what Cython makes for arrays is much longer than the
 
 import numpy as np
 
-from libc.math cimport NAN, ceil, fabs, floor, fmax, fmin, log, log10, sqrt
+from libc.math cimport INFINITY, NAN, ceil, fabs, floor, fmax, fmin, log, log10, sqrt
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
 
+include "_selection.pxi"
+include "_deviations.pxi"
 include "_groups.pxi"
 include "_levels.pxi"
+include "_profiles.pxi"
 include "_quantiles.pxi"
+include "_spans.pxi"
+include "_tails.pxi"
 include "_windows.pxi"
 include "_predictors.pxi"
 include "_scoring.pxi"

@@ -1,4 +1,4 @@
-# JSON text, compiled; see `_json_text_py` for what `joined` does.
+# JSON text, compiled; see `_json_text_py` for what `written` does.
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyObject_GetBuffer, PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -231,7 +231,7 @@ cdef inline char* put_float(char* out, double value, int digits) noexcept nogil:
     return put_decimal(out, whole, exponent)
 
 
-def joined(parts, int digits=0):
+def written(parts, int digits=0):
     cdef list given = list(parts)
     cdef Py_ssize_t count = len(given), bound = 0, i, j, got = 0
     cdef Py_buffer* views = <Py_buffer*>malloc(max(count, 1) * sizeof(Py_buffer))

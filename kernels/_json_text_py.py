@@ -13,7 +13,7 @@ MOST_DIGITS = 17
 """More no float64 has."""
 
 
-def joined(parts: Sequence[bytes | NDArray[Any]], digits: int = 0) -> bytes:
+def written(parts: Sequence[bytes | NDArray[Any]], digits: int = 0) -> bytes:
     """One text of the parts, one after the other: bytes as they are, arrays as lists; NaN and infinities as null.
 
     Rounded, a value below 1 never reads as 1, nor does one above: a score above 1 is an alert.
@@ -46,7 +46,7 @@ def columns(
         first: of the columns.
         end: of the columns.
         between: the text before the times, before each row that is wanted, and after the last.
-        digits: as in `joined`.
+        digits: as in `written`.
 
     Raises:
         ValueError: there are no such columns.
@@ -56,7 +56,7 @@ def columns(
     parts: list[bytes | NDArray[Any]] = [between[0]]
     for array, after in zip([times, *block], between[1:], strict=False):
         parts += (array[first:end], after)
-    return joined(parts, digits)
+    return written(parts, digits)
 
 
 def _list(array: NDArray[Any], digits: int) -> bytes:
@@ -77,10 +77,10 @@ def _rounded(value: float, digits: int) -> bytes:
     elif abs(exact) > 1 >= abs(rounded):
         rounded = (1 + Decimal(10) ** (1 - digits)).copy_sign(exact)
     sign, figures, exponent = rounded.as_tuple()
-    return _written(bool(sign), "".join(map(str, figures)), int(exponent)).encode()
+    return _decimal(bool(sign), "".join(map(str, figures)), int(exponent)).encode()
 
 
-def _written(negative: bool, figures: str, exponent: int) -> str:
+def _decimal(negative: bool, figures: str, exponent: int) -> str:
     """Figures times ten to the exponent, as msgspec writes them."""
     kept = figures.rstrip("0")
     exponent, point, sign = exponent + len(figures) - len(kept), len(figures) + exponent, "-" if negative else ""

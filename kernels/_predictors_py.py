@@ -108,7 +108,14 @@ class Predictor:
     def _level(
         self, rows: Integers, values: Vector, offsets: Integers, widening: Vector, bounds: tuple[float, float]
     ) -> tuple[Vector, Vector]:
-        """The level and the spread of its errors before each point; see `adapters._local_level`."""
+        """The level and the spread of its errors before each point.
+
+        The level is that of a local-level model (Durbin and Koopman, "Time Series Analysis by State Space Methods",
+        2012, section 2.2), filtered as there, with variances in units of the observation variance. After a gap, and at
+        the start, the level is uncertain: its gain is near 1 and the band is wide. With more points the gain falls to
+        the fitted smoothing constant and the band narrows. The spread grows while errors are larger than a normal
+        distribution's and shrinks while they are smaller. See `_levels_py.one_step`.
+        """
         names = ("level", "spread", "alpha", "uncertainty")
         level, spread, alpha, uncertainty = (self._arrays[name][rows].astype(np.float64) for name in names)
         drift = alpha**2 / np.maximum(1 - alpha, 1e-6)  # the steady state's gain is then alpha

@@ -52,6 +52,23 @@ def ranked(values: Vector, offsets: Integers, ranks: Integers) -> Vector:
     return np.where(place >= 0, ordered[np.arange(len(counts)), np.maximum(place, 0)], np.nan)
 
 
+def usual_largest(values: Vector, offsets: Integers, centers: Vector, rare: float, least: int) -> Vector:
+    """The largest |value - centre| of each series but for the rare ones, (series,).
+
+    Args:
+        values: (n,).
+        offsets: (series + 1,).
+        centers: finite, (series,).
+        rare: the share of the values, and one at least, that is left out.
+        least: of fewer values none is rare.
+    """
+    owner = np.repeat(np.arange(len(centers)), np.diff(offsets))
+    sizes = np.abs(values - centers[owner])
+    counts = np.bincount(owner, ~np.isnan(sizes), len(centers)).astype(np.int64)
+    few = np.where(counts >= least, np.maximum(1, (rare * counts).astype(np.int64)), 0)
+    return ranked(sizes, offsets, few)
+
+
 def rolling_medians(values: Vector, offsets: Integers, centers: Vector, lookback: int, prior: int) -> Vector:
     """The median before each value of the `lookback` values before it in its series and `prior` times its centre, (n,).
 

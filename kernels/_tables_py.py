@@ -133,7 +133,7 @@ def series_texts(
         between: of each kind the text before the times, before each row of the block, and after the last.
         after: of each kind what follows, in pieces between which the key of the series' models is put.
         extras: what else follows, by series.
-        digits: as in `json_text.joined`.
+        digits: as in `json_text.written`.
 
     Raises:
         ValueError: there are no such series or rows.

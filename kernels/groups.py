@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from myriad.kernels import compiled
 
 if TYPE_CHECKING or not compiled():
-    from myriad.kernels._groups_py import by_number
+    from myriad.kernels._groups_py import by_number, numbered, placed
 else:
-    from myriad.kernels._compiled import by_number
+    from myriad.kernels._compiled import by_number, numbered, placed
 
-__all__ = ["by_number"]
+__all__ = ["by_number", "numbered", "placed"]

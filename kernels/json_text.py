@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from myriad.kernels import compiled
 
 if TYPE_CHECKING or not compiled():
-    from myriad.kernels._json_text_py import columns, joined
+    from myriad.kernels._json_text_py import columns, written
 else:
-    from myriad.kernels._compiled import columns, joined
+    from myriad.kernels._compiled import columns, written
 
-__all__ = ["columns", "joined"]
+__all__ = ["columns", "written"]

@@ -19,6 +19,9 @@ MIN_HOLDOUT = 20
 TAIL = 0.05
 """The tail is fitted to this share of the sample, the largest deviations."""
 
+TAIL_LEVELS = (1 - 4 * TAIL, 1 - TAIL, 1 - TAIL / 2, 1 - TAIL / 4)
+"""Where the quantiles lie that describe a tail."""
+
 MIN_HALVING_RATIO = 0.96
 """The smallest `c` in `threshold`. That of a normal distribution is 0.9."""
 
@@ -70,10 +73,32 @@ def thresholds(
     Returns:
         float64 (samples,), NaN where a sample has nothing.
     """
-    counts = counted(deviations, offsets)
-    levels = np.array([1 - 4 * TAIL, 1 - TAIL, 1 - TAIL / 2, 1 - TAIL / 4, 1 - rate])
-    order = np.argsort(levels)
-    before_tail, start, half, quarter, direct = quantiles(deviations, offsets, levels[order])[:, np.argsort(order)].T
+    found = quantiles(deviations, offsets, tail_levels(rate))
+    return of_quantiles(found, counted(deviations, offsets), rate, min_ratio)
+
+
+def tail_levels(rate: float) -> Vector:
+    """The levels of the quantiles that a threshold is made of, ascending, (5,)."""
+    return np.sort([*TAIL_LEVELS, 1 - rate])
+
+
+def of_quantiles(
+    found: NDArray[np.float64], counts: NDArray[np.int64], rate: float, min_ratio: float = MIN_HALVING_RATIO
+) -> NDArray[np.float64]:
+    """As `thresholds`, of samples whose quantiles are known.
+
+    Args:
+        found: the quantiles at `tail_levels(rate)`, float64 (..., 5).
+        counts: values of each sample, int64 (...).
+        rate: between 0 and 1.
+        min_ratio: see `thresholds`.
+
+    Returns:
+        float64 (...), NaN where a sample has nothing.
+    """
+    place = int(np.searchsorted(TAIL_LEVELS, 1 - rate))  # of the direct one
+    direct = found[..., place]
+    before_tail, start, half, quarter = (found[..., at + (at >= place)] for at in range(len(TAIL_LEVELS)))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(start > before_tail, np.sqrt((quarter - start) / (start - before_tail)), 1.0)
     ratio = np.minimum(np.maximum(ratio, min_ratio), 1 - 1e-9)
@@ -89,8 +114,12 @@ def threshold(deviations: Vector, rate: float, min_ratio: float = MIN_HALVING_RA
 
 def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:
     """Which points are in the last `share` of their series' points, bool (n,)."""
-    position = np.arange(len(points.values)) - points.offsets[:-1][points.owner]
-    return position >= (points.lengths * (1 - share))[points.owner]
+    return np.arange(len(points.values)) >= first_after(points, 1 - share)[points.owner]
+
+
+def first_after(points: Points, share: float) -> NDArray[np.int64]:
+    """The position of the first point after the first `share` of each series' points, int64 (series,)."""
+    return points.offsets[:-1] + np.ceil(points.lengths * share).astype(np.int64)
 
 
 def effect_floor(history: Points) -> Vector:

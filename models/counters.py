@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.kernels.deviations import moves
 from myriad.models.points import Points
 
 LEAST_RISES = 20
@@ -39,11 +40,5 @@ def as_rates(points: Points, is_counter: NDArray[np.bool_]) -> tuple[Points, NDA
 
 def look_like_counters(points: Points) -> NDArray[np.bool_]:
     """Which series never fall but to near 0, and rise far more often, bool (series,)."""
-    inner = np.diff(points.owner, prepend=-1) == 0
-    before = np.concatenate([points.values[:1], points.values[:-1]])
-    rises = np.bincount(points.owner, inner & (points.values > before), len(points))
-    falls = np.bincount(points.owner, inner & (points.values < before), len(points))
-    drops = np.bincount(
-        points.owner, inner & (points.values < before) & (points.values > NEAR_ZERO * before), len(points)
-    )
+    rises, falls, drops = moves(points.values, points.offsets, NEAR_ZERO).T
     return (drops == 0) & (rises >= LEAST_RISES) & (rises >= RISES_A_FALL * falls)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from myriad.models.arrays import Vector
 from myriad.models.key import ANY, Series
 
+CLOSE = 4
+"""Slots are counted where there can be at most this many times as many as scores."""
 METRIC_CAP = 3.0
 """The score of one metric counts for at most this in the mean."""
 
@@ -46,7 +48,7 @@ def slot_means(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Slot
         scores: of the same points, float64 (n,), NaN where there is none.
         step: seconds between the points of a metric; metrics need not be measured at the same second.
     """
-    slots, slot = np.unique(timestamps // step, return_inverse=True)
+    slots, slot = _distinct(timestamps // step)
     last = np.zeros(len(slots), np.int64)
     np.maximum.at(last, slot, timestamps)
     known = ~np.isnan(scores)
@@ -54,3 +56,14 @@ def slot_means(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Slot
     total = np.bincount(slot[known], np.minimum(scores[known], METRIC_CAP), len(slots))
     mean = np.divide(total, count, out=np.full(len(slots), np.nan), where=count > 0)
     return SlotMeans(last, mean, count)
+
+
+def _distinct(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct numbers, rising, and which of them each is; by counting where they lie close together."""
+    least, most = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
+    if not len(numbers) or most - least > CLOSE * len(numbers):
+        found, which = np.unique(numbers, return_inverse=True)
+        return found, which
+    there = np.zeros(most - least + 1, np.bool_)
+    there[numbers - least] = True
+    return np.flatnonzero(there) + least, (np.cumsum(there) - 1)[numbers - least]

@@ -8,7 +8,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from myriad.kernels.quantiles import medians, ranked
+from myriad.kernels import spans
+from myriad.kernels.deviations import within
+from myriad.kernels.quantiles import medians, ranked, usual_largest
 from myriad.models.arrays import Vector
 from myriad.models.errors import InvalidPoints
 
@@ -76,10 +78,18 @@ class Points:
         chosen = np.asarray(series, np.int64)
         if len(chosen) == len(self) and np.array_equal(chosen, np.arange(len(self))):
             return self
-        positions = self.spans(chosen)
-        offsets = np.zeros(len(chosen) + 1, np.int64)
-        np.cumsum(self.offsets[chosen + 1] - self.offsets[chosen], out=offsets[1:])
-        return Points(self.timestamps[positions], self.values[positions], offsets)
+        return self._copied(self.offsets[chosen], self.offsets[chosen + 1])
+
+    def between(self, first: NDArray[np.int64], end: NDArray[np.int64]) -> "Points":
+        """Of each series the points at the positions `first` to `end`, both int64 (series,), the last excluded."""
+        return self._copied(first, end)
+
+    def latest(self, count: int) -> "Points":
+        """The last points of each series, `count` at most."""
+        return self._copied(np.maximum(self.offsets[1:] - count, self.offsets[:-1]), self.offsets[1:])
+
+    def _copied(self, first: NDArray[np.int64], end: NDArray[np.int64]) -> "Points":
+        return Points(*spans.copied(self.timestamps, self.values, first, end - first))
 
     def spans(self, series: NDArray[np.int64]) -> NDArray[np.int64]:
         """The positions of the points of these series, int64 (their points,)."""
@@ -87,6 +97,8 @@ class Points:
 
     def concatenated(self, other: "Points") -> "Points":
         """These series, followed by those of `other`."""
+        if not len(self):
+            return other
         times = np.concatenate([self.timestamps, other.timestamps])
         values = np.concatenate([self.values, other.values])
         return Points(times, values, np.append(self.offsets, self.offsets[-1] + other.offsets[1:]))
@@ -95,8 +107,7 @@ class Points:
         """Only the points at which `keep`, bool (n,), is true; the series stay, some perhaps empty."""
         if keep.all():
             return self
-        kept = np.flatnonzero(keep)
-        return Points(self.timestamps[kept], self.values[kept], np.searchsorted(kept, self.offsets))
+        return Points(*spans.where(self.timestamps, self.values, self.offsets, keep.view(np.uint8)))
 
     def with_values(self, values: Vector) -> "Points":
         """The same timestamps with other values."""
@@ -112,9 +123,10 @@ class Points:
         A counter that overflowed once must not be what all else is measured by. Where all others are 0, it is the
         largest.
         """
-        sizes = np.abs(self.values)
-        usual = _but_rare(sizes, self.offsets)
-        largest = usual if usual.all() else ranked(sizes, self.offsets, np.zeros(len(self), np.int64))
+        usual = usual_largest(self.values, self.offsets, np.zeros(len(self)), RARE, LEAST_TO_JUDGE)
+        if usual.all():
+            return np.nan_to_num(usual)
+        largest = ranked(np.abs(self.values), self.offsets, np.zeros(len(self), np.int64))
         return np.nan_to_num(np.where(usual > 0, usual, largest))
 
     def tidied(self) -> "Tidied":
@@ -168,16 +180,10 @@ def without_wild(points: Points) -> Points:
     Args:
         points: values finite.
     """
-    distance = np.abs(points.values - medians(points.values, points.offsets)[points.owner])
-    usual = _but_rare(distance, points.offsets)[points.owner]
-    return points.where((distance <= WILD * usual) | (usual == 0) | (points.lengths < LEAST_TO_JUDGE)[points.owner])
-
-
-def _but_rare(sizes: Vector, offsets: NDArray[np.int64]) -> Vector:
-    """The largest of each series but for the rare ones, NaN where there is none, float64 (series,)."""
-    counts = counted(sizes, offsets)
-    rare = np.where(counts >= LEAST_TO_JUDGE, np.maximum(1, (RARE * counts).astype(np.int64)), 0)
-    return ranked(sizes, offsets, rare)
+    centers = np.nan_to_num(medians(points.values, points.offsets))
+    usual = usual_largest(points.values, points.offsets, centers, RARE, LEAST_TO_JUDGE)
+    most = np.where((usual == 0) | (points.lengths < LEAST_TO_JUDGE), np.inf, WILD * usual)
+    return points.where(within(points.values, points.offsets, centers, most))
 
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.kernels.quantiles import medians
+from myriad.kernels.spans import common_step
 from myriad.kernels.windows import window_means
 from myriad.models.arrays import Matrix
 from myriad.models.errors import InvalidKey
-from myriad.models.points import Points, ranges
+from myriad.models.points import Points
 
 MIN_COVERAGE = 0.5
 """The share of a window's expected points that must be present for it to have a value."""
@@ -73,12 +74,10 @@ DEFAULT_WINDOWS = (Window(60), Window(900), Window(3600))
 
 def usual_step(points: Points) -> NDArray[np.int64]:
     """The usual time between the latest points of each series, in seconds, at least 1; int64 (series,)."""
-    if step := _common_step(points):
+    recent = points.latest(LATELY)
+    if step := common_step(recent.timestamps, recent.offsets):
         return np.full(len(points), step)
-    firsts = np.maximum(points.offsets[1:] - LATELY, points.offsets[:-1])
-    lengths = points.offsets[1:] - firsts
-    times = points.timestamps[ranges(firsts, lengths)]
-    return _usual_steps(times, np.concatenate([[0], np.cumsum(lengths)]))
+    return _usual_steps(recent.timestamps, recent.offsets)
 
 
 class Regimes(NamedTuple):
@@ -95,7 +94,7 @@ class Regimes(NamedTuple):
 
 def regimes(points: Points) -> Regimes:
     """A stretch for each `LATELY` points of each series, counted from its last: intervals change over the years."""
-    if step := _common_step(points):
+    if step := common_step(points.timestamps, points.offsets):
         return Regimes(np.full(len(points), step), points.owner)
     counts = -(-points.lengths // LATELY)
     owner = np.repeat(np.arange(len(points)), counts)
@@ -128,17 +127,6 @@ def aggregate(
     needed = np.ceil(coverage * seconds[:, None] / steps).astype(np.int64)
     owner = points.owner if regime is None else regime
     return window_means(points.timestamps, points.values, points.offsets, seconds, needed, owner)
-
-
-def _common_step(points: Points) -> int:
-    """The time between consecutive points if it is the same throughout all series of at least two, else 0."""
-    if not len(points) or points.lengths.min() < 2:
-        return 0
-    gaps = points.timestamps[1:] - points.timestamps[:-1]
-    same_series = np.ones(len(gaps), bool)
-    same_series[points.offsets[1:-1] - 1] = False
-    gaps = gaps[same_series]
-    return int(gaps[0]) if (gaps == gaps[0]).all() else 0
 
 
 def _usual_steps(times: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:

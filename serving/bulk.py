@@ -15,7 +15,7 @@ from myriad.formats.base import Bounds
 from myriad.formats.columns.cells import COLUMNS, LABELS
 from myriad.formats.columns.table import readable_labels, readable_times
 from myriad.formats.columns.timestamps import seconds_of
-from myriad.kernels.json_text import joined
+from myriad.kernels.json_text import written
 from myriad.kernels.tables import coded, columns_of
 from myriad.models.ensemble import COMBINES, MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, Malformed
@@ -367,7 +367,7 @@ def _writer(column: pa.ChunkedArray, digits: int) -> Callable[[slice], bytes]:
     kind = column.type
     if pa.types.is_floating(kind) or (pa.types.is_int64(kind) and not column.null_count):
         numbers = np.ascontiguousarray(column, np.float64 if pa.types.is_floating(kind) else np.int64)
-        return lambda rows: joined([numbers[rows]], digits)
+        return lambda rows: written([numbers[rows]], digits)
     if pa.types.is_dictionary(kind) and column.num_chunks == 1:
         (chunk,) = column.chunks
         texts = [*map(msgspec.json.encode, chunk.dictionary.to_pylist()), b"null"]

@@ -1,18 +1,20 @@
 """Fitting: calibrated models of many series at every window, from their history."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from myriad.kernels.tails import joint_quantiles, joint_scores
 from myriad.models import calibration
 from myriad.models.base import Model
-from myriad.models.ensemble import COMBINES, combine, subset, subsets
+from myriad.models.ensemble import COMBINES, combine, subsets
 from myriad.models.key import Series
-from myriad.models.points import Points
+from myriad.models.points import Points, ranges
 from myriad.models.windows import Window, aggregate, regimes, usual_step
 from myriad.storage.shard import LEAST_COMBINED, MOST_COMBINED, NO_MODEL, Entries
 from myriad.training import records
@@ -51,6 +53,20 @@ class Fitted:
     held_out: Points | None = None
 
 
+class _HeldOut(NamedTuple):
+    """The held-out points of a window.
+
+    Attributes:
+        places: their positions in the history, ascending, int64 (held out,).
+        counts: how many of each series, int64 (series,).
+        scores: NaN where there is none, float64 (held out,).
+    """
+
+    places: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
 def fit(plan: Plan, series: Sequence[Series], history: Points, borrowed: NDArray[np.int64] | None = None) -> Fitted:
     """Calibrated models of every series at every window.
 
@@ -79,7 +95,8 @@ def fit_pooled(plan: Plan, series: Series, history: Points) -> Fitted:
     order = np.argsort(some.timestamps, kind="stable")
     pool = Points.of((some.timestamps[order], some.values[order]))
     plan = replace(plan, candidates=only(*[POOLED_ADAPTER] * len(plan.windows)))
-    return _fit_values(plan, [series], pool, values[:, order], np.array([np.median(steps)], np.int64))
+    step = np.array([np.median(steps)], np.int64)
+    return _fit_values(plan, [series], pool, np.ascontiguousarray(values[:, order]), step)
 
 
 def _fit_values(
@@ -92,26 +109,31 @@ def _fit_values(
 ) -> Fitted:
     n, w = len(series), len(plan.windows)
     adapter, row = np.full((n, w), NO_MODEL, np.uint8), np.zeros((n, w), np.int64)
-    scores, floors = np.full(values.shape, np.nan), np.full((w, n), np.nan)
+    floors = np.full((w, n), np.nan)
     models: dict[tuple[int, int], list[Model]] = {}
     refusals: list[Refusal] = []
     own = np.zeros(n, np.int64) if borrowed is None else borrowed
-    tables = []
+    rows, held = list[Mapping[str, records.Column]](), dict[int, _HeldOut]()
     for at, (window, several) in enumerate(zip(plan.windows, plan.candidates, strict=True)):
         if not several:
             continue
         there = np.isfinite(values[at])
-        one = fit_window(plan, several, history.with_values(values[at]).where(there))
+        mine = history.with_values(values[at]).where(there)
+        one = fit_window(plan, several, mine)
         for candidate, model, members in zip(several, one.models, one.members, strict=True):
             code = plan.adapter_names.index(candidate.adapter)
             stacked = models.setdefault((at, code), [])
             adapter[members, at] = code
             row[members, at] = sum(m.rows for m in stacked) + np.arange(len(members))
             stacked.append(model)
-        scores[at, there], floors[at] = one.scores, one.floors
+        places = ranges(one.first, one.held_out)
+        places = places if len(mine.values) == len(there) else np.flatnonzero(there)[places]
+        held[at] = _HeldOut(places, one.held_out, one.scores)
+        floors[at] = one.floors
         refusals += [Refusal(str(series[i]), window, why) for i, why in sorted(one.refused.items())]
-        tables.append(recorded(window, several, one, series, history, own))
-    combined = combined_thresholds(plan, history, scores, floors)
+        rows.append(recorded(window, several, one, series, history, own))
+    late, scores = _together(plan, history, held)
+    combined = combined_thresholds(plan, late, scores, floors)
     some = np.flatnonzero((adapter != NO_MODEL).any(axis=1))
     first, last = (history.offsets[:-1] + own)[some], history.offsets[1:][some] - 1
     entries = Entries(
@@ -127,16 +149,33 @@ def _fit_values(
         adapters=plan.adapter_names,
         models={at: several[0].stack(several) for at, several in models.items()},
     )
-    return Fitted(entries, refusals, records.merge(tables), _scored(plan, history, scores, combined).take(some))
+    held_out = _scored(plan, late, scores, combined).take(some)
+    return Fitted(entries, refusals, records.table(_concatenated(rows)), held_out)
 
 
-def _scored(plan: Plan, history: Points, scores: NDArray[np.float64], combined: NDArray[np.float16]) -> Points:
+def _together(plan: Plan, history: Points, held: Mapping[int, "_HeldOut"]) -> tuple[Points, NDArray[np.float64]]:
+    """The points that are held out at some window, and their scores, float64 (windows, n), NaN where one has none."""
+    begin = history.offsets[1:].copy()
+    for one in held.values():
+        some = one.counts > 0
+        begin[some] = np.minimum(begin[some], one.places[(np.cumsum(one.counts) - one.counts)[some]])
+    late = history.between(begin, history.offsets[1:])
+    scores = np.full((len(plan.windows), len(late.timestamps)), np.nan)
+    for at, one in held.items():
+        scores[at, one.places - np.repeat(begin - late.offsets[:-1], one.counts)] = one.scores
+    known = ~np.isnan(scores).all(axis=0)
+    return (late, scores) if known.all() else (late.where(known), np.compress(known, scores, axis=1))
+
+
+def _scored(plan: Plan, late: Points, scores: NDArray[np.float64], combined: NDArray[np.float16]) -> Points:
     """The held-out points with the score that all windows together would have given them."""
-    there = np.isfinite(scores)
-    held = np.atleast_1d(there.any(axis=0))
-    some, bits = history.where(held), subset(there[:, held], range(len(plan.windows)))
-    joint = combine(scores[:, held], plan.weights, "weighted")
-    return some.with_values(joint / combined[some.owner, COMBINES.index("weighted"), bits])
+    limits = combined[:, COMBINES.index("weighted")].astype(np.float64)
+    return late.with_values(joint_scores(scores, late.offsets, np.array(plan.weights, np.float64), limits))
+
+
+def _concatenated(rows: Sequence[Mapping[str, records.Column]]) -> Mapping[str, records.Column]:
+    """The columns of all windows, one after the other."""
+    return {name: [value for some in rows for value in some[name]] for name in rows[0]} if rows else records.NO_ROWS
 
 
 def combined_thresholds(
@@ -153,23 +192,16 @@ def combined_thresholds(
     """
     w = len(plan.windows)
     thresholds = np.ones((len(history), len(COMBINES), 1 << w), np.float16)
-    held = np.atleast_1d(np.isfinite(scores).any(axis=0))
-    scores, history = scores[:, held], history.where(held)
-    for mask in subsets(w):
-        members = [i for i in range(w) if mask >> i & 1]
-        if len(members) < 2:
-            continue
-        weights = [plan.weights[i] for i in members]
-        together = scores[members]
-        there = np.atleast_1d(np.isfinite(together).all(axis=0))
-        rest = history.where(there)
-        together = together if rest is history else together[:, there]
-        for mode, how in enumerate(COMBINES):
-            least = combine(floors[members], weights, how)
-            joint = combine(together, weights, how)
-            # The highest of scores calibrated on these same points looks calmer than it will be on others.
-            min_ratio = 1.0 if how == "max" else calibration.MIN_HALVING_RATIO
-            limit = np.maximum(calibration.thresholds(joint, rest.offsets, plan.rate, min_ratio), least)
-            enough = rest.lengths >= calibration.MIN_HOLDOUT
-            thresholds[enough, mode, mask] = np.clip(limit[enough], LEAST_COMBINED, MOST_COMBINED)
+    weights = np.array(plan.weights, np.float64)
+    found, counts = joint_quantiles(scores, history.offsets, weights, calibration.tail_levels(plan.rate))
+    for mode, how in enumerate(COMBINES):
+        # The highest of scores calibrated on these same points looks calmer than it will be on others.
+        min_ratio = 1.0 if how == "max" else calibration.MIN_HALVING_RATIO
+        limits = calibration.of_quantiles(found[:, mode], counts, plan.rate, min_ratio)
+        for mask in subsets(w):
+            members = [i for i in range(w) if mask >> i & 1]
+            if len(members) > 1:
+                limit = np.maximum(limits[:, mask], combine(floors[members], weights[members].tolist(), how))
+                enough = counts[:, mask] >= calibration.MIN_HOLDOUT
+                thresholds[enough, mode, mask] = np.clip(limit[enough], LEAST_COMBINED, MOST_COMBINED)
     return thresholds

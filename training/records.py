@@ -64,6 +64,8 @@ FIGURES = (
 )
 
 Column = Sequence[object] | NDArray[Any]
+NO_ROWS: Mapping[str, Column] = {name: [] for name in SERIES}
+"""The columns of a table without rows."""
 
 
 def table(columns: Mapping[str, Column]) -> pa.Table:

@@ -138,7 +138,7 @@ def survey(job: JobFile, directory: Path) -> Survey:
     demand_libraries(job)
     parts, left_out = partitions(job.history, Sharding(job, None).part, directory)
     for part in parts:
-        found = usable(job, part.table())
+        found = usable(job, part)
         short = found.points.lengths * job.calibration.holdout < calibration.MIN_HOLDOUT
         metrics.update(one.metric for one, is_short in zip(found.series, short.tolist(), strict=True) if not is_short)
         refused.update(found.refused.values())
@@ -212,8 +212,7 @@ def _series_of(parts: Sequence[Partition], count: int) -> int:
     """How many series a region has, about, from one of its parts."""
     if not parts:
         return 1
-    labels = parts[0].table().select(Series._fields)
-    return max(1, labels.group_by(list(Series._fields)).aggregate([]).num_rows * count)
+    return max(1, len(parts[0].series()[0]) * count)
 
 
 def _pooled(job: JobFile, by_region: Mapping[str, Sequence[Partition]]) -> dict[Series, Points]:
@@ -221,7 +220,7 @@ def _pooled(job: JobFile, by_region: Mapping[str, Sequence[Partition]]) -> dict[
     members: dict[Series, Points] = {}
     for mine in by_region.values():
         for part in mine[:POOL_PARTS] if job.fallback else ():
-            found = usable(job, part.table())
+            found = usable(job, part)
             for pooled, some in pools(found.series, job.fallback).items():
                 there = members.get(pooled, Points.of())
                 members[pooled] = there.concatenated(found.points.take(some[: POOLED_SERIES - len(there)]))

@@ -1,8 +1,14 @@
-"""Sources: a job's history, read in bounded memory and sorted into the partitions that are fitted one by one."""
+"""Sources: a job's history, read in bounded memory and sorted into the partitions that are fitted one by one.
 
+A partition's file has Arrow streams of `RUNS`, one after the other: of each series the points that were read together,
+in the order they were read in.
+"""
+
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,20 +17,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from myriad.formats.columns.cells import SCHEMA
-from myriad.formats.columns.table import grouped_by, labels_of
+from myriad.formats.columns.cells import LABEL, LABELS, SCHEMA
+from myriad.formats.columns.table import MANY, SPARSE, grouping_of, labels_of
 from myriad.formats.left_out import LeftOut
+from myriad.kernels import spans
+from myriad.kernels.groups import numbered, placed
 from myriad.models.key import shard_of
-from myriad.models.points import ranges
+from myriad.models.names import Names
+from myriad.models.points import Points
 from myriad.training import files, prometheus
 from myriad.training.job.config import History
 
 ROWS = 1 << 22
-"""Rows kept in memory; to sort and write so many takes about 550 MB altogether."""
+"""Rows kept in memory; to sort and write so many takes about 300 MB altogether."""
 BATCHES = 128
 """Batches kept in memory, however short: each has a dictionary of its labels."""
 DAY = 86400
 FOOTERS_AT_ONCE = 16
+RUNS = pa.schema(
+    [
+        *((name, LABEL) for name in LABELS),
+        ("timestamps", pa.list_(pa.field("item", pa.int64(), nullable=False))),
+        ("values", pa.list_(pa.field("item", pa.float64(), nullable=False))),
+    ]
+)
+"""Of a partition's file, a row for the points of a series that were read together."""
 
 Hashes = NDArray[np.uint64]
 Shards = int | Callable[[str, Hashes], NDArray[np.int64]]
@@ -50,15 +67,32 @@ class Partition(NamedTuple):
     since: int
     content: pa.Buffer | None = None
 
-    def table(self) -> pa.Table:
-        """All of it, with the columns of `cells.SCHEMA`, in the order it was read in."""
-        tables = [SCHEMA.empty_table()]
+    def series(self) -> tuple[Names, Points]:
+        """Its series, in order of their first rows, and their points in the order they were read in."""
+        tables = [RUNS.empty_table()]
         with pa.memory_map(str(self.path)) if self.content is None else pa.BufferReader(self.content) as source:
             while source.tell() < source.size():
                 with pa.ipc.open_stream(source) as stream:
                     tables.append(stream.read_all())
-        table = pa.concat_tables(tables).unify_dictionaries()
-        return table.filter(_since(table["timestamp"], self.since))
+        runs = pa.concat_tables(tables).unify_dictionaries()
+        by_series = grouping_of(labels_of(runs))
+        streams = [*zip(*(runs.column(name).chunks for name in ("timestamps", "values")), strict=True)]
+        parts = [
+            (_flat(times), _flat(values), np.diff(times.offsets.to_numpy()).astype(np.int64))
+            for times, values in streams
+        ]
+        lengths = np.concatenate([np.empty(0, np.int64), *(one for _, _, one in parts)])[by_series.order]
+        ends, places = np.append(0, np.cumsum(lengths)), np.empty(len(lengths), np.int64)
+        places[by_series.order] = ends[:-1]
+        points = Points(*spans.joined(parts, places), ends[by_series.offsets])
+        if self.since:
+            points = points.where(points.timestamps >= self.since)
+        some = np.flatnonzero(points.lengths)
+        return by_series.names.take(some), points.take(some)
+
+
+def _flat(lists: pa.ListArray) -> NDArray[Any]:
+    return np.asarray(lists.flatten().to_numpy())
 
 
 def partitions(
@@ -151,42 +185,73 @@ class _Files:
     def append(self, batches: Sequence[pa.RecordBatch]) -> None:
         """Sort the rows of some batches into the files."""
         table = pa.Table.from_batches(batches, SCHEMA).unify_dictionaries()
-        labels = labels_of(table)
-        dictionaries = [pa.array(parts, pa.string()) for parts in labels.parts]
-        values = [table.column(name).to_numpy() for name in ("timestamp", "value")]
-        regions, hosts, _ = labels.parts
-        order, ends = grouped_by(labels.codes[0] * len(hosts) + labels.codes[1], len(regions) * len(hosts))
-        used = np.flatnonzero(np.diff(ends))
-        starts, lengths = ends[used], ends[used + 1] - ends[used]
-        first = order[starts]  # a row of each host
-        hashes, region = labels.take(first).host_hashes, labels.codes[0][first]
-        shard = np.empty(len(first), np.int64)
+        names, codes, counts = _named(table)
+        hashes, region = names.host_hashes, names.codes[0]
+        shard = np.empty(len(names), np.int64)
         for code in np.unique(region).tolist():
-            shard[region == code] = self._shard(regions[code], hashes[region == code])
-        for code, number in sorted(set(zip(region.tolist(), shard.tolist(), strict=True))):
-            mine = (region == code) & (shard == number)
-            rows = np.sort(order[ranges(starts[mine], lengths[mine])])
-            texts = [_coded(one, codes[rows]) for one, codes in zip(dictionaries, labels.codes, strict=True)]
-            self._append(regions[code], number, pa.table([*texts, *(one[rows] for one in values)], schema=SCHEMA))
+            shard[region == code] = self._shard(names.parts[0][code], hashes[region == code])
+        order, used = np.lexsort((shard, region)), np.flatnonzero(counts)
+        ends = np.concatenate([[0], np.cumsum(counts[used[order]])]).astype(np.int64)
+        starts = np.zeros(len(counts), np.int64)
+        starts[used[order]] = ends[:-1]
+        times, values = placed(codes, starts, *(table.column(name).to_numpy() for name in ("timestamp", "value")))
+        names, region, shard = names.take(order), region[order], shard[order]
+        new = np.flatnonzero(np.diff(region, prepend=-1) | np.diff(shard, prepend=-1)).tolist()
+        for first, end in pairwise([*new, len(names)]):
+            rows = slice(ends[first], ends[end])
+            points = Points(times[rows], values[rows], ends[first : end + 1] - ends[first])
+            part = names.take(np.arange(first, end))
+            self._append(names.parts[0][region[first]], int(shard[first]), part, points)
 
     def _shard(self, region: str, hashes: Hashes) -> NDArray[np.int64]:
         if callable(self._shards):
             return self._shards(region, hashes)
         return shard_of(hashes, self._shards).astype(np.int64)
 
-    def _append(self, region: str, shard: int, table: pa.Table) -> None:
+    def _append(self, region: str, shard: int, names: Names, points: Points) -> None:
+        offsets = pa.array(points.offsets, pa.int32())
+        lists = (pa.ListArray.from_arrays(offsets, pa.array(one)) for one in (points.timestamps, points.values))
+        labels = [_coded(parts, codes) for parts, codes in zip(names.parts, names.codes, strict=True)]
+        runs = [one.cast(field.type) for one, field in zip((*labels, *lists), RUNS, strict=True)]
         path, count = self.written.get((region, shard), (self._directory / f"{len(self.written):06}.arrows", 0))
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with path.open("ab" if count else "wb") as file, pa.ipc.new_stream(file, SCHEMA, options=options) as stream:
-            stream.write_table(table)
-        self.written[region, shard] = path, count + table.num_rows
+        with path.open("ab" if count else "wb") as file, pa.ipc.new_stream(file, RUNS) as stream:
+            stream.write_batch(pa.RecordBatch.from_arrays(runs, schema=RUNS))
+        self.written[region, shard] = path, count + len(points.timestamps)
 
 
-def _coded(texts: pa.Array, codes: NDArray[np.int64]) -> pa.Array:
+def _named(table: pa.Table) -> tuple[Names, NDArray[np.int64], NDArray[np.int64]]:
+    """The series of a table whose labels have one dictionary each, each row's number, and how many rows have each.
+
+    The series are those of the numbers that some row has, in their order.
+    """
+    labels = [_parts_and_codes(table.column(name)) for name in LABELS]
+    shape = [max(len(parts), 1) for parts, _ in labels]
+    of_region, of_host, of_metric = (codes for _, codes in labels)
+    numbers = numbered(of_region, of_host, of_metric, *shape[1:])
+    if math.prod(shape) > SPARSE * len(numbers) + MANY:
+        used, numbers, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    else:
+        counts = np.bincount(numbers, minlength=math.prod(shape))
+        used = np.flatnonzero(counts)
+    regions, hosts, metrics = (parts for parts, _ in labels)
+    return Names((regions, hosts, metrics), np.array(np.unravel_index(used, shape), np.int64)), numbers, counts
+
+
+def _parts_and_codes(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int32]]:
+    """The words of a dictionary, each once, and each row's position among them; no row is without one."""
+    parts = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
+    codes = np.concatenate([np.empty(0, np.int32), *(one.indices.to_numpy() for one in column.chunks)])
+    distinct = {part: at for at, part in enumerate(dict.fromkeys(parts))}
+    if len(distinct) < len(parts):  # whoever wrote the dictionary was careless
+        codes = np.array([distinct[part] for part in parts], np.int32)[codes]
+    return [*distinct], codes
+
+
+def _coded(parts: Sequence[str], codes: NDArray[np.int64]) -> pa.Array:
     """Labels, with no more in their dictionary than they need."""
-    used = np.bincount(codes, minlength=len(texts)) > 0
-    short = np.cumsum(used, dtype=np.int32) - 1
-    return pa.DictionaryArray.from_arrays(short[codes], texts.filter(pa.array(used)))
+    used, short = np.unique(codes, return_inverse=True)
+    texts = pa.array([parts[i] for i in used.tolist()], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(short, pa.int32()), texts)
 
 
 def _since(times: Any, since: int) -> Any:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from myriad.formats.columns.table import grouped, labels_of
 from myriad.models.counters import as_rates, look_like_counters
 from myriad.models.key import Series
 from myriad.models.points import Points, without_wild
@@ -25,7 +24,7 @@ from myriad.training.sources import Partition
 
 COUNTERS_NAMED = 1000
 """In a shard's result."""
-SERIES_AT_ONCE = 8
+SERIES_AT_ONCE = 16
 """Fitted together: enough for what a call costs, few enough for their history to stay in a cache of the processor."""
 
 
@@ -123,18 +122,19 @@ def fit_shard(task: Task) -> ShardResult:
     return ShardResult(task.region, task.shard, task.shards, artifact, shard.adapters, together, named)
 
 
-def usable(job: JobFile, table: pa.Table) -> Usable:
+def usable(job: JobFile, part: Partition) -> Usable:
     """What can be fitted of a part of a job's history, maintenance left out."""
+    names, points = part.series()
     if job.maintenance:
-        times = table["timestamp"].to_numpy()
-        table = table.filter(pa.array(~left_out(job.maintenance, labels_of(table), times)))
-    rows = grouped(table)
-    names = rows.grouping.names
-    refused = {(*names[i],): str(why) for i, why in rows.bad.items()}
+        points = points.where(~left_out(job.maintenance, names.take(points.owner), points.timestamps))
+        some = np.flatnonzero(points.lengths)
+        names, points = names.take(some), points.take(some)
+    bad = names.invalid()
+    refused = {(*names[i],): str(why) for i, why in bad.items()}
     rules = {metric: job.rule(metric) for metric in names.parts[2]}
     counted = {metric for metric, rule in rules.items() if rule and rule.rate}
-    good = [i for i in range(len(names)) if i not in rows.bad and rules[names[i].metric]]
-    points = rows.points.take(good)
+    good = [i for i in range(len(names)) if i not in bad and rules[names[i].metric]]
+    points = points.take(good)
     points = points.where(np.isfinite(points.values)).tidied().points
     is_rate = np.array([names[i].metric in counted for i in good], np.bool_)
     counters = [str(names[good[i]]) for i in np.flatnonzero(look_like_counters(points) & ~is_rate).tolist()]
@@ -151,7 +151,7 @@ def _batches(task: Task) -> Iterator[Usable]:
     """What can be fitted of the task's files, several together where there is little in each."""
     waiting = Usable([], Points.of(), {}, [])
     for part in task.parts:
-        found = usable(task.job, part.table())
+        found = usable(task.job, part)
         points = waiting.points.concatenated(found.points)
         refused, counters = waiting.refused | found.refused, waiting.counters + found.counters
         waiting = Usable(waiting.series + found.series, points, refused, counters)

@@ -4,14 +4,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from myriad import adapters
-from myriad.kernels.quantiles import medians
+from myriad.kernels.deviations import mean_steps, scored, strayed
 from myriad.models import calibration
 from myriad.models.arrays import Vector
 from myriad.models.base import Arrays, Fit, Model
@@ -37,7 +36,8 @@ class WindowFit:
         members: those series, ascending.
         refused: why no candidate could be fitted, by series.
         errors: of each candidate in the backtest, in typical steps, float64 (candidates, S); infinite where refused.
-        scores: of held-out points, float64 (n,), NaN elsewhere.
+        first: position of each series' first held-out point, int64 (S,).
+        scores: of held-out points, float64 (held out,).
         floors: the score of a deviation as small as the effect-size floor, float64 (S,).
         thresholds: float64 (S,), as are the shares of held-out points above 1, `realised`.
         realised: see thresholds.
@@ -49,12 +49,20 @@ class WindowFit:
     members: list[NDArray[np.int64]]
     refused: dict[int, str]
     errors: Vector
+    first: NDArray[np.int64]
     scores: Vector
     floors: Vector
     thresholds: Vector
     realised: Vector
     held_out: NDArray[np.int64]
     seconds: float
+
+
+class _Parts(NamedTuple):
+    """The points of each history that candidates are fitted to, and later ones that they are asked about."""
+
+    early: Points
+    late: Points
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +93,21 @@ class _Trial:
 
 def fit_window(plan: Plan, candidates: Sequence[Candidate], history: Points) -> WindowFit:
     """The best candidate for each history, fitted to all of it and calibrated on its last part."""
-    begun, held = time.perf_counter(), calibration.held_out(history, plan.holdout)
-    typical = _typical_steps(history)
-    trials = [_tried(one, history, ~held, held, typical, plan.rate) for one in candidates]
+    begun, first = time.perf_counter(), calibration.first_after(history, 1 - plan.holdout)
+    typical, floor = _typical_steps(history), calibration.effect_floor(history)
+    parts = _Parts(history.between(history.offsets[:-1], first), history.between(first, history.offsets[1:]))
+    trials = [_tried(one, parts, typical, floor, plan.rate) for one in candidates]
     errors = np.array([trial.error for trial in trials])
     if len(candidates) > 1:
-        errors = _chained(plan, candidates, history, typical, errors)
+        errors = _chained(plan, candidates, history, typical, floor, errors)
     best = _cheapest(plan, candidates, errors)
-    best[history.where(held).lengths < calibration.MIN_HOLDOUT] = NONE
+    best[parts.late.lengths < calibration.MIN_HOLDOUT] = NONE
     fits = [_fit(one, history.take(np.flatnonzero(best == at))) for at, one in enumerate(candidates)]
     members = [np.flatnonzero(best == at)[fit.kept] for at, fit in enumerate(fits)]
     fitted = np.full(len(history), NONE)
     for at, some in enumerate(members):
         fitted[some] = at
-    thresholds, floors, realised, scores = _calibrated(plan, history, held, trials, fitted)
+    thresholds, floors, realised, scores = _calibrated(plan, parts.late, floor, trials, fitted)
     return WindowFit(
         models=[
             fit.model.with_arrays(trial.tuned_of(some)).calibrated(*thresholds[:, some])
@@ -107,11 +116,12 @@ def fit_window(plan: Plan, candidates: Sequence[Candidate], history: Points) -> 
         members=members,
         refused={i: _why(i, best, trials, fits) for i in np.flatnonzero(fitted == NONE).tolist()},
         errors=errors,
+        first=first,
         scores=scores,
         floors=floors,
         thresholds=thresholds[0],
         realised=realised,
-        held_out=history.where(held).lengths,
+        held_out=parts.late.lengths,
         seconds=(time.perf_counter() - begun) / max(len(history), 1),
     )
 
@@ -123,8 +133,8 @@ def recorded(
     series: Sequence[Series],
     history: Points,
     borrowed: NDArray[np.int64],
-) -> pa.Table:
-    """A row of records for each series at a window; of its history that many first points are another's."""
+) -> dict[str, records.Column]:
+    """The columns of records of each series at a window; of its history that many first points are another's."""
     chosen = np.full(len(series), NONE)
     for at, some in enumerate(fit.members):
         chosen[some] = at
@@ -133,68 +143,61 @@ def recorded(
     weighed = [model.row_bytes() for model in fit.models]
     last = np.maximum(history.offsets[1:] - 1, 0)
     tried = [dict(zip(names, one, strict=True)) for one in np.round(fit.errors.T, 6).tolist()]
-    return records.table(
-        {
-            **{part: [getattr(one, part) for one in series] for part in Series._fields},
-            "window": [str(window)] * len(series),
-            "adapter": [one.adapter if one else None for one in rows],
-            "parameters": [one.parameters if one else None for one in rows],
-            "history_from": history.timestamps[np.minimum(history.offsets[:-1] + borrowed, last)],
-            "history_to": history.timestamps[last],
-            "points": history.lengths - borrowed,
-            "error": [errors[at] for errors, at in zip(fit.errors.T, chosen.tolist(), strict=True)],
-            "candidates": tried,
-            "threshold": fit.thresholds,
-            "held_out": fit.held_out,
-            "realised_rate": fit.realised,
-            "bytes": [weighed[at] for at in chosen.tolist()],
-            "fit_seconds": [fit.seconds] * len(series),
-            "versions": [_versions(one.adapter) if one else None for one in rows],
-            "refused": [fit.refused.get(i, "") for i in range(len(series))],
-        }
-    )
+    return {
+        **{part: [getattr(one, part) for one in series] for part in Series._fields},
+        "window": [str(window)] * len(series),
+        "adapter": [one.adapter if one else None for one in rows],
+        "parameters": [one.parameters if one else None for one in rows],
+        "history_from": history.timestamps[np.minimum(history.offsets[:-1] + borrowed, last)],
+        "history_to": history.timestamps[last],
+        "points": history.lengths - borrowed,
+        "error": [errors[at] for errors, at in zip(fit.errors.T, chosen.tolist(), strict=True)],
+        "candidates": tried,
+        "threshold": fit.thresholds,
+        "held_out": fit.held_out,
+        "realised_rate": fit.realised,
+        "bytes": [weighed[at] for at in chosen.tolist()],
+        "fit_seconds": [fit.seconds] * len(series),
+        "versions": [_versions(one.adapter) if one else None for one in rows],
+        "refused": [fit.refused.get(i, "") for i in range(len(series))],
+    }
 
 
 def _fit(candidate: Candidate, history: Points) -> Fit[Model]:
     return adapters.get(candidate.adapter).fit(history, **candidate.parameters)
 
 
-def _tried(
-    candidate: Candidate,
-    history: Points,
-    before: NDArray[np.bool_],
-    after: NDArray[np.bool_],
-    typical: Vector,
-    rate: float,
-) -> _Trial:
+def _tried(candidate: Candidate, parts: _Parts, typical: Vector, floor: Vector, rate: float) -> _Trial:
     """A candidate fitted to some points of each history and asked about later ones."""
-    fit, late = _fit(candidate, history.where(before)), history.where(after)
-    asked, rest = np.isin(late.owner, fit.kept), late.take(fit.kept)
-    tuned = fit.model.tuned_on_held_out(rest, calibration.effect_floor(history)[fit.kept], rate)
-    prediction = fit.model.with_arrays(tuned).predict(np.arange(len(fit.kept)), rest)
-    strayed, half = np.full((2, len(late.values)), np.nan)
-    strayed[asked] = np.abs(rest.values - prediction.expected)
-    half[asked] = prediction.half_band
-    steps = np.minimum(strayed[asked] / typical[fit.kept][rest.owner], MOST_STEPS)
-    error = np.full(len(history), np.inf)
-    error[fit.kept] = np.bincount(rest.owner, steps, len(fit.kept)) / np.maximum(rest.lengths, 1)
+    fit, late = _fit(candidate, parts.early), parts.late
+    kept, rest = fit.kept, late.take(fit.kept)
+    tuned = fit.model.tuned_on_held_out(rest, floor[kept], rate)
+    prediction = fit.model.with_arrays(tuned).predict(np.arange(len(kept)), rest)
+    expected, half = np.ascontiguousarray(prediction.expected), prediction.half_band
+    distance, error = strayed(rest.values, expected, rest.offsets, typical[kept], MOST_STEPS)
     refused = {i: str(why) for i, why in fit.refused.items()}
-    return _Trial(strayed, half, error, refused, fit.kept, tuned)
+    if rest is late:
+        return _Trial(distance, half, error, refused, kept, tuned)
+    distances, halves, errors = (np.full(n, at) for n, at in ((len(late.values), np.nan),) * 2 + ((len(late), np.inf),))
+    asked = late.spans(kept)
+    distances[asked], halves[asked], errors[kept] = distance, half, error
+    return _Trial(distances, halves, errors, refused, kept, tuned)
 
 
-def _chained(plan: Plan, candidates: Sequence[Candidate], history: Points, typical: Vector, last: Vector) -> Vector:
+def _chained(
+    plan: Plan, candidates: Sequence[Candidate], history: Points, typical: Vector, floor: Vector, last: Vector
+) -> Vector:
     """Mean errors over the folds: each fitted to all points before those it is asked about.
 
     A candidate whom the start of a history is too short for is judged by the folds it has.
     """
-    position = (np.arange(len(history.values)) - history.offsets[:-1][history.owner]) / history.lengths[history.owner]
     folds = [last]
     for back in range(1, plan.folds):
         begins, ends = 1 - plan.holdout * (back + 1), 1 - plan.holdout * back
         if begins > 0:
-            after = (position >= begins) & (position < ends)
-            tried = [_tried(one, history, position < begins, after, typical, plan.rate) for one in candidates]
-            folds.append(np.array([trial.error for trial in tried]))
+            first, end = (calibration.first_after(history, share) for share in (begins, ends))
+            parts = _Parts(history.between(history.offsets[:-1], first), history.between(first, end))
+            folds.append(np.array([_tried(one, parts, typical, floor, plan.rate).error for one in candidates]))
     known = np.isfinite(folds)
     total, count = np.where(known, folds, 0.0).sum(axis=0), known.sum(axis=0)
     errors = np.divide(total, count, out=np.full(last.shape, np.inf), where=count > 0)
@@ -209,40 +212,27 @@ def _cheapest(plan: Plan, candidates: Sequence[Candidate], errors: Vector) -> ND
 
 
 def _calibrated(
-    plan: Plan, history: Points, held: NDArray[np.bool_], trials: Sequence[_Trial], fitted: NDArray[np.int64]
+    plan: Plan, late: Points, floor: Vector, trials: Sequence[_Trial], fitted: NDArray[np.int64]
 ) -> tuple[Vector, Vector, Vector, Vector]:
-    """Thresholds and floors (2, S), scores of a floor's deviation (S,), shares above 1 (S,), scores (n,)."""
-    rest = history.where(held)
-    own, place = np.maximum(fitted, 0)[rest.owner], np.arange(len(rest.values))
-    strayed, half = (
-        np.stack([getattr(trial, name) for trial in trials])[own, place]
-        if len(trials) > 1
-        else getattr(trials[0], name).copy()
-        for name in ("strayed", "half")
-    )
-    strayed[(fitted == NONE)[rest.owner]] = np.nan
-    known = (fitted != NONE) & (rest.lengths > 0)
-    found = calibration.thresholds(strayed / half, rest.offsets, plan.rate)
+    """Thresholds and floors (2, S), scores of a floor's deviation (S,), shares above 1 (S,), scores (held out,)."""
+    distance, half = trials[0].strayed, trials[0].half
+    if len(trials) > 1:
+        own, place = np.maximum(fitted, 0)[late.owner], np.arange(len(late.values))
+        distance, half = (
+            np.stack([getattr(trial, name) for trial in trials])[own, place] for name in ("strayed", "half")
+        )
+    if (fitted == NONE).any():
+        distance = np.where((fitted == NONE)[late.owner], np.nan, distance)
+    known = (fitted != NONE) & (late.lengths > 0)
+    found = calibration.thresholds(distance / half, late.offsets, plan.rate)
     limits = np.clip(np.where(known, found, 1.0), np.finfo(np.float32).tiny, calibration.MAX_THRESHOLD)
-    floor = calibration.effect_floor(history)
-    wide = np.maximum(half * limits[rest.owner], floor[rest.owner])
-    scores = np.full(len(history.values), np.nan)
-    scores[held] = strayed / wide
-    floors = np.where(known, medians(floor[rest.owner] / wide, rest.offsets), np.nan)
-    above = np.bincount(rest.owner, scores[held] > 1, len(history)) / np.maximum(rest.lengths, 1)
-    return np.stack([limits, floor]), floors, above, scores
+    scores, above, floors = scored(distance, half, late.offsets, limits, floor)
+    return np.stack([limits, floor]), np.where(known, floors, np.nan), above, scores
 
 
 def _typical_steps(history: Points) -> Vector:
     """The mean distance between a value and the next, (S,), and never less than rounding."""
-    distance = np.abs(np.diff(history.values, prepend=0.0))
-    starts = history.offsets[:-1]
-    distance[starts[starts < len(distance)]] = 0.0
-    size = np.zeros(len(history))
-    if (some := np.flatnonzero(history.lengths)).size:
-        size[some] = np.add.reduceat(distance, starts[some])
-    steps = size / np.maximum(history.lengths - 1, 1)
-    return np.maximum(steps, ROUNDING * magnitudes(history))
+    return np.maximum(mean_steps(history.values, history.offsets), ROUNDING * magnitudes(history))
 
 
 def _why(i: int, best: NDArray[np.int64], trials: Sequence[_Trial], fits: Sequence[Fit[Model]]) -> str:

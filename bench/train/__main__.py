@@ -59,6 +59,19 @@ def main(hosts: int, output: Path | None) -> None:
         ]
     )
     report.write(output or ROOT / "bench" / "results")
+    print(_table(alone, whole))
+
+
+def _table(alone: dict[str, float], whole: dict[str, float]) -> str:
+    """The figures beside their goals, a line each."""
+    goals = {f"fit alone, {name}": (alone[name], goal) for name, goal in ADAPTERS.items()}
+    goals["myriad train, of CPU time"] = whole["series_a_cpu_second"], WHOLE_GOAL
+    goals["myriad train, of time"] = whole["series_a_second"], None
+    lines = [f"{'series a second':<28}{'measured':>10}{'goal':>10}"]
+    for name, (value, goal) in goals.items():
+        verdict = "" if goal is None else f"{goal:>10.0f}  {'met' if value >= goal else 'missed'}"
+        lines.append(f"{name:<28}{value:>10.1f}{verdict}")
+    return "\n" + "\n".join(lines)
 
 
 def _alone(adapter: str, count: int) -> float:

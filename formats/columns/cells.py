@@ -86,6 +86,8 @@ def times(array: pa.Array, name: str, zone: str | None = None) -> pa.Array:
         array = array.cast(pa.float64())
     elif not (kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_null(kind)):
         raise InvalidPoints(f"column {name!r} is {array.type}, not a time")
+    if kind == pa.int64() and not array.null_count and timestamps.are_seconds(array.to_numpy()):
+        return array
     if kinds.is_integer(kind) and array.null_count:  # which NumPy's integers cannot have, and floats have fewer digits
         array = array.cast(pa.int64(), safe=False).fill_null(-1)
     seconds = seconds_of(_floats(array) if array.null_count else array.to_numpy(zero_copy_only=False))
@@ -105,10 +107,16 @@ def values(array: pa.Array, name: str) -> pa.Array:
     if not (kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind) or kinds.is_null(kind)):
         raise InvalidPoints(f"column {name!r} is {array.type}, not a number")
     floats = _floats(array)
+    if kind == pa.float64() and not array.null_count and _all_possible(floats):
+        return array
     if not np.isfinite(floats).all():
         floats = np.where(np.isfinite(floats), floats, np.nan)
     too_large = np.abs(floats) > MAX_MAGNITUDE
     return pa.array(floats, mask=too_large if too_large.any() else None)
+
+
+def _all_possible(floats: NDArray[np.float64]) -> bool:
+    return not len(floats) or bool(floats.min() >= -MAX_MAGNITUDE and floats.max() <= MAX_MAGNITUDE)
 
 
 def why_unreadable(column: str, cell: object, zone: str | None = None) -> str:

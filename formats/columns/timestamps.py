@@ -74,6 +74,11 @@ def seconds_of(times: Sequence[object] | NDArray[Any], zone: str | None = None) 
     return np.where((seconds < 0) | (seconds > LATEST), -1, seconds)
 
 
+def are_seconds(times: NDArray[np.int64]) -> bool:
+    """Whether all of these times are epoch seconds as they stand."""
+    return not len(times) or bool(times.min() >= 0 and times.max() < MILLISECONDS_FROM)
+
+
 def seconds_of_text(text: str, zone: str | None = None) -> int:
     """Epoch seconds of a time written as RFC 3339, also in lower case, with a space for the T, or with :60.
 

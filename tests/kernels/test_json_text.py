@@ -39,7 +39,7 @@ def texts(text: bytes) -> list[str]:
 def test_floats_have_the_fewest_digits_that_give_them_again(module: Any) -> None:
     powers = [2.0**e for e in range(-1074, 1024)] + [10.0**e for e in range(-323, 309)]
     values = np.concatenate([patterns(PATTERNS), powers, SPECIAL])
-    text = module.joined([values])
+    text = module.written([values])
     assert text == msgspec.json.encode(values.tolist())
     for value, one in zip(values[-2000:].tolist(), texts(text)[-2000:], strict=True):
         assert one == "null" if not math.isfinite(value) else Decimal(one) == Decimal(repr(value))
@@ -49,7 +49,7 @@ def test_floats_have_the_fewest_digits_that_give_them_again(module: Any) -> None
 def test_rounded_floats_are_those_of_the_twin(digits: int) -> None:
     rng = np.random.default_rng(digits)
     values = np.concatenate([patterns(2000), rng.uniform(0, 3, 5000), np.round(rng.uniform(0, 100, 2000), 2), SPECIAL])
-    compiled, twin = (importlib.import_module(f"myriad.kernels.{name}").joined([values], digits) for name in MODULES)
+    compiled, twin = (importlib.import_module(f"myriad.kernels.{name}").written([values], digits) for name in MODULES)
     assert texts(compiled) == texts(twin)
 
 
@@ -71,14 +71,14 @@ def test_rounded_floats_are_those_of_the_twin(digits: int) -> None:
     ],
 )
 def test_what_is_beside_1_never_reads_as_1(module: Any, value: float, digits: int, text: str) -> None:
-    assert module.joined([np.array([value])], digits) == f"[{text}]".encode()
+    assert module.written([np.array([value])], digits) == f"[{text}]".encode()
 
 
 @given(st.floats(0, 2), st.integers(1, 17))
 @settings(max_examples=300, deadline=None)
 def test_a_rounded_score_is_on_the_side_of_1_that_it_was_on(value: float, digits: int) -> None:
     for name in MODULES:
-        (read,) = json.loads(importlib.import_module(f"myriad.kernels.{name}").joined([np.array([value])], digits))
+        (read,) = json.loads(importlib.import_module(f"myriad.kernels.{name}").written([np.array([value])], digits))
         assert (read > 1, read < 1) == (value > 1, value < 1)
         if 0.5 < value < 2:
             assert read == pytest.approx(value, abs=1.01 * 10.0 ** (1 - digits))
@@ -87,14 +87,14 @@ def test_a_rounded_score_is_on_the_side_of_1_that_it_was_on(value: float, digits
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=30))
 def test_integers_are_written_whole(numbers: list[int]) -> None:
     for name in MODULES:
-        joined = importlib.import_module(f"myriad.kernels.{name}").joined
-        assert json.loads(joined([np.array(numbers, np.int64)])) == numbers
+        written = importlib.import_module(f"myriad.kernels.{name}").written
+        assert json.loads(written([np.array(numbers, np.int64)])) == numbers
 
 
 def test_parts_follow_one_another(module: Any) -> None:
     parts = [b'{"a":', np.array([1.5, np.nan]), b',"b":', np.array([3]), b',"c":', np.empty(0), b"}"]
-    assert module.joined(parts) == b'{"a":[1.5,null],"b":[3],"c":[]}'
-    assert module.joined([]) == b""
+    assert module.written(parts) == b'{"a":[1.5,null],"b":[3],"c":[]}'
+    assert module.written([]) == b""
 
 
 def test_columns_are_the_times_and_rows_between_texts(module: Any) -> None:
@@ -114,10 +114,10 @@ def test_columns_that_there_are_not_are_refused(module: Any, first: int, end: in
 @pytest.mark.parametrize("wrong", [np.ones(3, np.float32), np.ones((2, 2)), np.ones(6)[::2], np.ones(3, np.bool_)])
 def test_other_arrays_are_refused(module: Any, wrong: NDArray[Any]) -> None:
     with pytest.raises(ValueError, match="contiguous"):
-        module.joined([wrong])
+        module.written([wrong])
 
 
 @pytest.mark.parametrize("digits", [-1, 18])
 def test_numbers_of_digits_that_there_are_not_are_refused(module: Any, digits: int) -> None:
     with pytest.raises(ValueError, match="up to 17"):
-        module.joined([np.ones(1)], digits)
+        module.written([np.ones(1)], digits)

@@ -117,6 +117,38 @@ def test_medians_are_those_of_the_twin(series: Ragged) -> None:
     same(*(module.medians(*series) for module in pair("quantiles")))
 
 
+@pytest.mark.parametrize("kind", ["normal", "equal", "rising", "gaps", "few large", "two"])
+def test_quantiles_of_long_series_are_those_of_numpy(kind: str) -> None:
+    """Long enough for what is surely not among them to be dropped, by a sample that some of these mislead."""
+    draw = np.random.default_rng(0)
+    for size in (799, 800, 5000, 5001):
+        values = {
+            "normal": draw.normal(size=size),
+            "equal": np.full(size, 7.0),
+            "rising": np.arange(size, dtype=np.float64),
+            "gaps": np.where(draw.random(size) < 0.9, np.nan, draw.normal(size=size)),
+            "few large": np.where(np.arange(size) < 12, 1e150, 0.0),
+            "two": np.where(draw.random(size) < 0.5, 1.0, 2.0),
+        }[kind]
+        offsets, levels = np.array([0, size]), np.array([0.8, 0.95, 0.975, 0.9875, 0.9999])
+        known = np.sort(values[~np.isnan(values)])
+        for module in pair("quantiles"):
+            assert module.quantiles(values, offsets, levels)[0].tolist() == np.quantile(known, levels).tolist()
+            assert module.medians(values, offsets)[0] == np.median(known)
+            assert module.ranked(values, offsets, np.array([3]))[0] == known[-4]
+            assert (
+                module.usual_largest(values, offsets, np.zeros(1), 1e-3, 30)[0]
+                == np.sort(np.abs(known))[-1 - max(1, len(known) // 1000)]
+            )
+
+
+@settings(deadline=None)
+@given(ragged(st.one_of(VALUE, GAP)), st.sampled_from([1e-3, 0.1]))
+def test_the_usual_largest_deviations_are_those_of_the_twin(series: Ragged, rare: float) -> None:
+    centers = positive(len(series[1]) - 1, -50, 50)
+    same(*(module.usual_largest(*series, centers, rare, 30) for module in pair("quantiles")))
+
+
 @settings(deadline=None)
 @given(ragged(st.one_of(VALUE, GAP)), st.integers(0, 5))
 def test_ranked_values_are_those_of_the_twin(series: Ragged, rank: int) -> None:
@@ -174,11 +206,173 @@ def test_rows_are_grouped_as_by_the_twin(numbers: list[int]) -> None:
     assert given_[order].tolist() == sorted(numbers)
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=50), st.permutations(range(10)))
+def test_points_are_placed_as_by_the_twin(numbers: list[int], order: list[int]) -> None:
+    given_ = np.array(numbers, np.int64)
+    counts = np.bincount(given_, minlength=10)[order]
+    starts = np.empty(10, np.int64)
+    starts[order] = np.cumsum(counts) - counts
+    times, values = np.arange(len(given_)), np.arange(len(given_)) / 2
+    for module in pair("groups"):
+        placed_times, placed_values = module.placed(given_, starts, times, values)
+        assert given_[placed_times].tolist() == [one for number in order for one in numbers if one == number]
+        assert (placed_values * 2).tolist() == placed_times.tolist()
+        assert all(np.diff(placed_times[given_[placed_times] == number]).min(initial=1) > 0 for number in range(10))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 1)), max_size=20))
+def test_rows_are_numbered_by_their_labels_as_by_the_twin(rows: list[tuple[int, int, int]]) -> None:
+    labels = np.array(rows, np.int32).reshape(-1, 3)
+    regions, hosts, metrics = (np.ascontiguousarray(column) for column in labels.T)
+    for module in pair("groups"):
+        numbers = module.numbered(regions, hosts, metrics, 5, 2)
+        assert numbers.tolist() == [(region * 5 + host) * 2 + metric for region, host, metric in rows]
+        with pytest.raises(ValueError, match="lack a label"):
+            module.numbered(regions, np.append(hosts, hosts[:1] * 0 if len(hosts) else np.int32(0)), metrics, 5, 2)
+
+
+@given(st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=4), st.randoms())
+def test_spans_are_joined_as_by_the_twin(parts: list[list[int]], random: Any) -> None:
+    lengths = [np.array(some, np.int64) for some in parts]
+    given_ = [(np.arange(some.sum()) + 100 * i, np.arange(some.sum()) / 2, some) for i, some in enumerate(lengths)]
+    flat = np.array([one for some in parts for one in some], np.int64)
+    order = np.array(random.sample(range(len(flat)), len(flat)), np.int64)
+    places = np.empty(len(flat), np.int64)
+    places[order] = np.cumsum(flat[order]) - flat[order]
+    fast, twin = (module.joined(given_, places) for module in pair("spans"))
+    assert [one.tolist() for one in fast] == [one.tolist() for one in twin]
+    if len(flat) and flat[-1]:
+        for wrong in (-1, int(flat.sum())):
+            for module in pair("spans"):
+                with pytest.raises(ValueError, match="has no place"):
+                    module.joined(given_, np.append(places[:-1], wrong))
+
+
+@pytest.mark.parametrize(("number", "start"), [(-1, 0), (2, 0), (0, 2), (0, -1)])
+def test_a_point_there_is_no_place_for_is_refused(number: int, start: int) -> None:
+    for module in pair("groups"):
+        with pytest.raises(ValueError, match=r"not between|no place"):
+            module.placed(np.array([0, number]), np.array([start, start]), np.arange(2), np.ones(2))
+
+
 @pytest.mark.parametrize("wrong", [-1, 10])
 def test_a_number_there_is_no_group_for_is_refused(wrong: int) -> None:
     for module in pair("groups"):
         with pytest.raises(ValueError, match="not between 0 and 9"):
             module.by_number(np.array([0, wrong]), 10)
+
+
+def times_of(values: NDArray[np.float64], seed: int, least: int = 0) -> NDArray[np.int64]:
+    """Rising times with short, long and, where `least` is 0, no distances."""
+    gaps = np.random.default_rng(seed).choice([least, 1, 60, 60, 1800, 90_000], len(values))
+    return (seed * 1000 + np.cumsum(gaps)).astype(np.int64)
+
+
+def owned(values: NDArray[np.float64], offsets: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Times that rise within each series; some are before 1970."""
+    spans = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+    parts = [times_of(values[first:end], seed + i) - 100_000 * i for i, (first, end) in enumerate(spans)]
+    return np.concatenate([np.empty(0, np.int64), *parts])
+
+
+@settings(deadline=None)
+@given(ragged(VALUE), st.integers(0, 99), st.sampled_from([(1800, 48, 3660), (3600, 168, 2), (60, 7, 1)]))
+def test_means_of_periods_are_those_of_the_twin(series: Ragged, seed: int, period: tuple[int, int, int]) -> None:
+    values, offsets = series
+    sizes, times = positive(len(offsets) - 1, 0.1, 9), owned(values, offsets, seed)
+    fast, twin = (module.period_means(times, values, offsets, sizes, *period) for module in pair("profiles"))
+    assert fast.shape == twin.shape
+    np.testing.assert_array_equal(fast, twin)
+
+
+@settings(deadline=None)
+@given(ragged(st.one_of(VALUE, GAP)), st.integers(0, 99), st.sampled_from([(1800, 48), (3600, 168), (7, 3)]))
+def test_values_without_a_profile_are_those_of_the_twin(series: Ragged, seed: int, period: tuple[int, int]) -> None:
+    values, offsets = series
+    count, (apart, bins) = len(offsets) - 1, period
+    sizes, times = positive(count, 0.1, 9), owned(values, offsets, seed)
+    profile = np.random.default_rng(seed).normal(size=(count, bins))
+    same(*(module.less_profile(times, values, offsets, sizes, profile, apart) for module in pair("profiles")))
+
+
+@settings(deadline=None)
+@given(ragged(VALUE), st.data())
+def test_spans_and_points_kept_are_those_of_the_twin(series: Ragged, data: st.DataObject) -> None:
+    values, offsets = series
+    times, count = owned(values, offsets, 3), len(offsets) - 1
+    keep = np.array(data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))), np.uint8)
+    order = np.array(data.draw(st.lists(st.integers(0, count - 1), max_size=6)) if count else [], np.int64)
+    spans = offsets[:-1][order], np.diff(offsets)[order] // 2
+    for given_ in (("copied", times, values, *spans), ("where", times, values, offsets, keep)):
+        fast, twin = (getattr(module, str(given_[0]))(*given_[1:]) for module in pair("spans"))
+        assert [one.tolist() for one in fast] == [one.tolist() for one in twin]
+
+
+def test_a_span_beyond_the_points_is_refused() -> None:
+    for start, length in ((-1, 1), (1, 2), (0, -1), (3, 0)):
+        for module in pair("spans"):
+            with pytest.raises(ValueError, match="not one of the points"):
+                module.copied(np.arange(2), np.ones(2), np.array([start]), np.array([length]))
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.sampled_from([30, 60, 60, 60, 60, 60]), max_size=4), max_size=4))
+def test_the_common_step_is_that_of_the_twin(gaps: list[list[int]]) -> None:
+    series = [np.cumsum(some) for some in gaps]
+    times = np.concatenate([np.empty(0), *series]).astype(np.int64)
+    offsets = np.cumsum([0, *map(len, series)], dtype=np.int64)
+    fast, twin = (module.common_step(times, offsets) for module in pair("spans"))
+    assert fast == twin
+    assert fast == 0 or {fast} == {int(step) for some in series for step in np.diff(some)}
+
+
+@settings(deadline=None)
+@given(ragged(VALUE))
+def test_deviations_are_those_of_the_twin(series: Ragged) -> None:
+    values, offsets = series
+    n, count = len(values), len(offsets) - 1
+    centers, limits, floors = (positive(count, 0.1, 9, seed) for seed in range(3))
+    expected, half = values + positive(n, -1, 1), positive(n, 1e-3, 2, 1)
+    distance, gappy = np.abs(values - expected), np.where(positive(n, 0, 1, 5) < 0.1, np.nan, half)
+    plain: list[tuple[str, tuple[Any, ...]]] = [
+        ("mean_deviations", (values, offsets, centers)),
+        ("mean_steps", (values, offsets)),
+        ("within", (values, offsets, centers, limits)),
+        ("moves", (values, offsets, 0.05)),
+    ]
+    for name, given_ in plain:
+        fast, twin = (getattr(module, name)(*given_) for module in pair("deviations"))
+        np.testing.assert_array_equal(fast, twin)
+    several: list[tuple[str, tuple[Any, ...]]] = [
+        ("strayed", (values, expected, offsets, centers, 100.0)),
+        ("scored", (distance, gappy, offsets, limits, floors)),
+    ]
+    for name, given_ in several:
+        for one, other in zip(*(getattr(module, name)(*given_) for module in pair("deviations")), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+SCORES = st.one_of(st.floats(0, 1e6), st.sampled_from([0.0, 1e-300, 1e150]), GAP)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.tuples(SCORES, SCORES, SCORES), max_size=30), max_size=4))
+def test_what_scores_of_windows_combine_to_is_as_by_the_twin(series: list[list[tuple[float, ...]]]) -> None:
+    scores = np.ascontiguousarray(np.array([one for some in series for one in some], np.float64).reshape(-1, 3).T)
+    offsets = np.cumsum([0, *map(len, series)], dtype=np.int64)
+    weights, levels = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.95, 0.9999])
+    results = (module.joint_quantiles(scores, offsets, weights, levels) for module in pair("tails"))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-290)
+    thresholds = positive(len(series) * 8, 0.5, 2).reshape(-1, 8)
+    same(*(module.joint_scores(scores, offsets, weights, thresholds) for module in pair("tails")))
+
+
+def test_more_windows_than_there_is_room_for_are_refused() -> None:
+    for module in pair("tails"):
+        with pytest.raises(ValueError, match="more than 8"):
+            module.joint_quantiles(np.ones((9, 2)), np.array([0, 2]), np.ones(9), np.array([0.5]))
 
 
 def test_a_window_mean_depends_on_its_own_points_only() -> None:

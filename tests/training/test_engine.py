@@ -44,7 +44,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
     job = JobFile.model_validate(JOB | stored)
     (directory / "parts").mkdir()
     parts, _ = partitions(job.history, SHARDS * PARTS, directory / "parts")
-    found = usable(job, parts[0].table())
+    found = usable(job, parts[0])
     pooled = Series(ANY, ANY, found.series[0].metric), found.points.take([0])
     given = references(dict([pooled]))
     assert given

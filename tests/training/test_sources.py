@@ -56,25 +56,34 @@ def sorted_out(
     return partitions(History(**history), shards, directory, now=NOW, rows=rows)[0]
 
 
+def rows_of(partition: Partition) -> list[dict[str, Any]]:
+    """Its rows, series after series."""
+    names, points = partition.series()
+    return [
+        {**names[i]._asdict(), "timestamp": timestamp, "value": value}
+        for i, timestamp, value in zip(
+            points.owner.tolist(), points.timestamps.tolist(), points.values.tolist(), strict=True
+        )
+    ]
+
+
 def read(tmp_path: Path, **history: Any) -> list[dict[str, Any]]:
     """All rows of a history, one region after the other."""
-    return [row for one in sorted_out(tmp_path, **history) for row in one.table().to_pylist()]
+    return [row for one in sorted_out(tmp_path, **history) for row in rows_of(one)]
 
 
 def left_out_of(tmp_path: Path, *paths: Path, share: float = 1.0, **history: Any) -> tuple[list[str], LeftOut]:
     """The hosts of the rows of some files that can be read, and what is told of the others."""
     asked = History(files=tuple(map(str, paths)), left_out=share, **history)
     parts, left_out = partitions(asked, 1, Path(tempfile.mkdtemp(dir=tmp_path)), now=NOW)
-    return [row["host"] for one in parts for row in one.table().to_pylist()], left_out
+    return [row["host"] for one in parts for row in rows_of(one)], left_out
 
 
 @pytest.mark.parametrize("name", ["h.csv", "h.parquet", "h.pq"])
 def test_a_file_is_read_whatever_its_kind(tmp_path: Path, name: str) -> None:
     path = written(tmp_path / name, frame({}, {"host": "007", "metric": "NA"}))
     (partition,) = sorted_out(tmp_path, files=(str(path),))
-    table = partition.table()
-    assert table.schema == SCHEMA
-    assert table.to_pylist() == [ROW, ROW | {"host": "007", "metric": "NA"}]
+    assert rows_of(partition) == [ROW, ROW | {"host": "007", "metric": "NA"}]
     assert (partition.region, partition.shard, partition.rows, partition.since) == ("eu", 0, 2, 0)
 
 
@@ -389,7 +398,7 @@ def test_a_row_lies_in_the_shard_its_models_will_be_in(tmp_path: Path) -> None:
     assert sum(one.rows for one in found) == table.num_rows
     assert [(one.region, one.shard) for one in found] == sorted({(one.region, one.shard) for one in found})
     for one in found:
-        for host in one.table()["host"].unique().to_pylist():
+        for host in one.series()[0].parts[1]:
             series = Series(one.region, host, "any")
             assert shard_of(series.host_hash, 4) == one.shard
             manifest = Manifest(id="", created_at="", windows=(), weights=(), coverage=0, rate=0, adapters={},
@@ -415,19 +424,19 @@ _LABEL = st.sampled_from(["a", "b", "c", "", "d/e", "é"])
 @given(
     st.lists(st.tuples(_LABEL, _LABEL, _LABEL, st.integers(0, END), st.floats(-9, 9)), max_size=30), st.integers(1, 9)
 )
-def test_no_row_is_lost_or_moved_within_its_partition(
+def test_no_row_is_lost_or_moved_within_its_series(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[Any, ...]], at_once: int
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("rows")
     pq.write_table(pa.table(dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))) if rows else SCHEMA.empty_table(),
                    tmp_path / "h.parquet", row_group_size=4)  # fmt: skip
     history = {"files": (f"{tmp_path}/h.parquet",), "left_out": 1}
-    found = [one.table().to_pylist() for one in sorted_out(tmp_path, shards=3, rows=at_once, **history)]
+    found = [rows_of(one) for one in sorted_out(tmp_path, shards=3, rows=at_once, **history)]
     given = [dict(zip(COLUMNS, row, strict=True)) for row in rows if "" not in row]
     for part in found:
-        for host in {(row["region"], row["host"]) for row in part}:
-            assert [row for row in part if (row["region"], row["host"]) == host] == [
-                row for row in given if (row["region"], row["host"]) == host
+        for series in {(row["region"], row["host"], row["metric"]) for row in part}:
+            assert [row for row in part if (row["region"], row["host"], row["metric"]) == series] == [
+                row for row in given if (row["region"], row["host"], row["metric"]) == series
             ]
     assert sum(map(len, found)) == len(given)
 
@@ -466,7 +475,7 @@ def test_prometheus_is_asked_for_the_latest_days(tmp_path: Path, monkeypatch: py
         server.series = {"up": [({"instance": "a"}, lambda t: "2")]}
         asked = {"url": server.url, "queries": {"m": "up"}, "region": "eu", "step": "1h"}
         (partition,) = sorted_out(tmp_path, prometheus=asked, days=1)
-    rows = partition.table().to_pylist()
+    rows = rows_of(partition)
     assert rows[0] == ROW | {"timestamp": END - DAY, "value": 2.0}
     assert (len(rows), rows[-1]["timestamp"]) == (25, END)
 
@@ -478,4 +487,4 @@ def test_a_dictionary_that_has_a_label_twice_is_read_as_if_it_had_it_once(tmp_pa
     for shards in (1, 8):
         (tmp_path / str(shards)).mkdir()
         parts = sorted_out(tmp_path / str(shards), files=(f"{tmp_path}/h.parquet",), shards=shards)
-        assert sorted(row["host"] for one in parts for row in one.table().to_pylist()) == ["a", "a", "b", "b"]
+        assert sorted(row["host"] for one in parts for row in rows_of(one)) == ["a", "a", "b", "b"]

@@ -1,0 +1,66 @@
+"""Profiles: what repeats each day or week; the twin of `_profiles.pxi`.
+
+Series are ragged: series i owns `offsets[i]:offsets[i + 1]` of the times, which rise within each, and of the values.
+"""
+
+import numpy as np
+
+from myriad.kernels.arrays import Integers, Matrix, Vector
+
+
+def period_means(
+    times: Integers, values: Vector, offsets: Integers, sizes: Vector, apart: int, bins: int, most: int
+) -> Matrix:
+    """Means of the bins of each period over a size, (series, periods, bins), NaN where there are no points.
+
+    The values of a bin that follow each other are added up in two sums, every other value in each.
+
+    The last period of each series is that of its last point; there are as many as the longest series has, `most` at
+    most. Older points count as those of the first.
+
+    Args:
+        times: (n,).
+        values: finite, (n,).
+        offsets: (series + 1,).
+        sizes: that the means are divided by, (series,).
+        apart: seconds a bin lasts.
+        bins: of a period, which begins where the time is a multiple of all its bins.
+        most: periods.
+    """
+    lengths = np.diff(offsets)
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    period, place = np.divmod(times // apart, bins)
+    last = np.zeros(len(lengths), np.int64)
+    last[lengths > 0] = period[offsets[1:][lengths > 0] - 1]
+    ago = np.minimum(last[owner] - period, most - 1)
+    periods = int(ago.max(initial=0)) + 1
+    cell = (owner * periods + periods - 1 - ago) * bins + place
+    begins = np.flatnonzero(np.diff(owner * (1 << 40) + times // apart, prepend=-1))  # of runs in the same bin
+    run = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(cell)))
+    odd = (np.arange(len(cell)) - begins[run]) % 2
+    even_sums, odd_sums = (np.bincount(run, np.where(odd == lane, values, 0.0), len(begins)) for lane in (0, 1))
+    count = len(lengths) * periods * bins
+    sums = np.bincount(cell[begins], even_sums + odd_sums, count)
+    counts = np.bincount(cell, minlength=count)
+    means = np.divide(sums, counts, out=np.full(count, np.nan), where=counts > 0)
+    return means.reshape(len(lengths), periods, bins) / sizes[:, None, None]
+
+
+def less_profile(
+    times: Integers, values: Vector, offsets: Integers, sizes: Vector, profile: Matrix, apart: int
+) -> Vector:
+    """Values without what a periodic profile has at their time, (n,): value / size - profile.
+
+    Args:
+        times: (n,).
+        values: (n,).
+        offsets: (series + 1,).
+        sizes: (series,).
+        profile: (series, bins), linear between the middles of the bins.
+        apart: seconds from the middle of a bin to the next.
+    """
+    owner = np.repeat(np.arange(len(sizes)), np.diff(offsets))
+    middle, since = np.divmod(times - apart // 2, apart)
+    low = profile[owner, middle % profile.shape[1]]
+    rise = (profile[owner, (middle + 1) % profile.shape[1]] - low) / apart
+    return values / sizes[owner] - (low + rise * since)

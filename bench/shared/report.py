@@ -1,4 +1,4 @@
-"""Report: the figures of a run, printed one a line and written as JSON."""
+"""Report: the figures of a run: those that matter printed as a table, all of them written as JSON."""
 
 import json
 import os
@@ -23,20 +23,22 @@ class Goal:
     Attributes:
         name: of the figure.
         value: measured.
-        limit: the most it may be, or the least if `at_least`.
+        limit: the most it may be, or the least if `at_least`; None for a figure that is shown beside the goals.
         portable: whether it is independent of the machine's speed.
         at_least: whether `limit` is a lower bound.
     """
 
     name: str
     value: float
-    limit: float
+    limit: float | None = None
     portable: bool = False
     at_least: bool = False
 
     @property
     def met(self) -> bool:
         """Whether the value is within the limit."""
+        if self.limit is None:
+            return True
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
@@ -57,25 +59,24 @@ class Report:
     goals: list[Goal] = field(default_factory=list)
 
     def add(self, series: int, group: str, figures: Mapping[str, Any]) -> None:
-        """Record and print figures of a fleet of so many series."""
+        """Record figures of a fleet of so many series."""
         recorded = self.sizes.setdefault(series, {}).setdefault(group, {})
         for name, value in figures.items():
             recorded[name] = _rounded(value)
-            _print_line(f"{series:>9,} series", f"{group}.{name}", recorded[name])
+        print(f"measured {group}, {series:,} series", flush=True)
 
     def add_across_sizes(self, figures: Mapping[str, Any]) -> None:
-        """Record and print figures that compare sizes."""
-        for name, value in figures.items():
-            self.across[name] = _rounded(value)
-            _print_line("across sizes", name, self.across[name])
+        """Record figures that compare sizes."""
+        self.across |= {name: _rounded(value) for name, value in figures.items()}
 
     def add_goals(self, goals: Iterable[Goal]) -> None:
-        """Record and print goals."""
-        for goal in goals:
-            self.goals.append(goal)
-            verdict = "met" if goal.met else "MISSED"
-            bound = "at least" if goal.at_least else "at most"
-            _print_line(f"goal {verdict}", goal.name, f"{_rounded(goal.value)} ({bound} {goal.limit:g})")
+        """Record goals, and figures to show beside them, and print them as a table."""
+        new = list(goals)
+        self.goals += new
+        width = max((len(goal.name) for goal in new), default=0)
+        print(f"\n{'':<{width}}{'measured':>12}{'goal':>14}")
+        for goal in new:
+            print(f"{goal.name:<{width}}{_rounded(goal.value):>12,}{_bound(goal)}", flush=True)
 
     def write(self, directory: Path) -> Path:
         """Write the JSON file `<name>.json` into a directory, and return its path."""
@@ -95,9 +96,16 @@ class Report:
                 "portable": g.portable,
             }
             for g in self.goals
+            if g.limit is not None
         ]
         sizes = {str(series): groups for series, groups in self.sizes.items()}
         return {"name": self.name, "machine": machine(), "sizes": sizes, "across": self.across, "goals": goals}
+
+
+def _bound(goal: Goal) -> str:
+    if goal.limit is None:
+        return ""
+    return f"{'>=' if goal.at_least else '<='} {goal.limit:,.6g}".rjust(14) + ("" if goal.met else "  MISSED")
 
 
 def machine() -> dict[str, Any]:
@@ -124,8 +132,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if abs(value) < 10**SIGNIFICANT_DIGITS else round(value)
     return value
-
-
-def _print_line(scope: str, name: str, value: Any) -> None:
-    shown = f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-    print(f"{scope:<18} {name:<44} {shown:>16}", flush=True)

@@ -126,6 +126,7 @@ def measure_workers(fleet: Fleet, bodies: Sequence[bytes], log_directory: Path, 
                 wrk.run(service.port, "/predict", WORKER_CONNECTIONS, turns.seconds, None) for _ in range(turns.rounds)
             ]
             used = [after - b for after, b in zip(service.cpu_seconds_by_worker, before, strict=True)]
+            figures[f"{count}_cpu_us_a_request"] = sum(used) / sum(one.requests for one in results) * 1e6
             figures[f"{count}_requests_a_second"] = float(np.median([one.requests_a_second for one in results]))
             figures[f"{count}_p99_ms"] = float(np.median([one.p99_ms for one in results]))
             figures[f"{count}_failed"] = sum(one.failed for one in results)
@@ -133,6 +134,8 @@ def measure_workers(fleet: Fleet, bodies: Sequence[bytes], log_directory: Path, 
     figures["pss_ratio"] = figures["2_pss_bytes"] / figures["1_pss_bytes"]
     if not missing():
         figures["requests_ratio"] = figures["2_requests_a_second"] / figures["1_requests_a_second"]
+        # What two workers would answer on cores of their own: a request costs each of them more or less CPU than one.
+        figures["cpu_ratio"] = 2 * figures["1_cpu_us_a_request"] / figures["2_cpu_us_a_request"]
     return figures
 
 

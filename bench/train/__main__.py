@@ -7,6 +7,7 @@ whole is the command: it reads Parquet, sorts it by shard, fits in a worker a co
 import resource
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -48,30 +49,16 @@ def main(hosts: int, output: Path | None) -> None:
     report.add(ALONE, "fit alone, series/s a core", alone)
     whole = _whole(hosts)
     report.add(8 * hosts, "myriad train", whole)
-    report.add_goals(
-        [
-            *(
-                Goal(f"fit alone, {name}, series/s a core", alone[name], goal, at_least=True)
-                for name, goal in ADAPTERS.items()
-                if goal
-            ),
-            Goal("myriad train, series/s of CPU time", whole["series_a_cpu_second"], WHOLE_GOAL, at_least=True),
-        ]
-    )
+    report.add_goals(_goals(alone, whole))
     report.write(output or ROOT / "bench" / "results")
-    print(_table(alone, whole))
 
 
-def _table(alone: dict[str, float], whole: dict[str, float]) -> str:
-    """The figures beside their goals, a line each."""
-    goals = {f"fit alone, {name}": (alone[name], goal) for name, goal in ADAPTERS.items()}
-    goals["myriad train, of CPU time"] = whole["series_a_cpu_second"], WHOLE_GOAL
-    goals["myriad train, of time"] = whole["series_a_second"], None
-    lines = [f"{'series a second':<28}{'measured':>10}{'goal':>10}"]
-    for name, (value, goal) in goals.items():
-        verdict = "" if goal is None else f"{goal:>10.0f}  {'met' if value >= goal else 'missed'}"
-        lines.append(f"{name:<28}{value:>10.1f}{verdict}")
-    return "\n" + "\n".join(lines)
+def _goals(alone: dict[str, float], whole: dict[str, float]) -> Iterator[Goal]:
+    for name, goal in ADAPTERS.items():
+        yield Goal(f"fit alone, {name}, series/s a core", alone[name], goal, at_least=True)
+    cpu, wall = whole["series_a_cpu_second"], whole["series_a_second"]
+    yield Goal("myriad train, series/s of CPU time", cpu, WHOLE_GOAL, at_least=True)
+    yield Goal("myriad train, series/s", wall)
 
 
 def _alone(adapter: str, count: int) -> float:

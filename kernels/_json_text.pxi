@@ -24,6 +24,7 @@ cdef u64[MOST_POWER - LEAST_POWER + 1] power_high
 cdef u64[MOST_POWER - LEAST_POWER + 1] power_low
 cdef char[200] PAIRS
 cdef double[23] TENS
+cdef u64[20] WHOLE_TENS
 
 
 cdef void make_tables():
@@ -44,6 +45,9 @@ cdef void make_tables():
         PAIRS[2 * q], PAIRS[2 * q + 1] = 48 + q // 10, 48 + q % 10
     for q in range(23):
         TENS[q] = 10.0**q
+    for q in range(20):
+        WHOLE_TENS[q] = ten**q
+    WHOLE_TENS[0] = 0  # 0 has a digit too
 
 
 make_tables()
@@ -96,11 +100,8 @@ cdef inline u64 shortest(double value, int* exponent) noexcept nogil:
 
 
 cdef inline int count_digits(u64 number) noexcept nogil:
-    cdef int count = 1
-    while number >= 10000:
-        number //= 10000
-        count += 4
-    return count + (number >= 10) + (number >= 100) + (number >= 1000)
+    cdef int count = ((64 - leading_zeros(number | 1)) * 1233) >> 12  # log10 of the power of two above
+    return count + (number >= WHOLE_TENS[count])
 
 
 cdef inline void put_digits(char* out, u64 number, int count) noexcept nogil:

@@ -48,30 +48,22 @@ def quantiles(const double[::1] values, const long long[::1] offsets, const doub
 def usual_largest(
     const double[::1] values, const long long[::1] offsets, const double[::1] centers, double rare, Py_ssize_t least
 ):
-    cdef Py_ssize_t series = offsets.shape[0] - 1, i, j, n, size, there, few
+    cdef Py_ssize_t series = offsets.shape[0] - 1, i, n, size, few, there = 0
     found_array = np.empty(series)
     cdef double[::1] found = found_array
-    cdef double* distances = scratch(offsets)
-    cdef double* a = NULL
-    cdef double center
-    try:
-        a = scratch(offsets)
-        with nogil:
-            for i in range(series):
-                found[i], size, center = NAN, offsets[i + 1] - offsets[i], centers[i]
-                for j in range(size):
-                    distances[j] = fabs(values[offsets[i] + j] - center)
-                n = largest(distances, size, max(1, <Py_ssize_t>(rare * size)) + 1, a, &there) if size else 0
-                if n == 0:
-                    continue
-                few = max(1, <Py_ssize_t>(rare * there)) if there >= least else 0
-                if few >= n:
-                    continue
+    cdef double* a = scratch(offsets)
+    with nogil:
+        for i in range(series):
+            found[i], size = NAN, offsets[i + 1] - offsets[i]
+            if size == 0:
+                continue
+            few = max(1, <Py_ssize_t>(rare * size)) + 1
+            n = largest_distances(&values[offsets[i]], size, centers[i], few, a, &there)
+            few = max(1, <Py_ssize_t>(rare * there)) if there >= least else 0
+            if few < n:
                 select(a, 0, n - 1, n - 1 - few)
                 found[i] = a[n - 1 - few]
-    finally:
-        free(a)
-        free(distances)
+    free(a)
     return found_array
 
 

@@ -157,6 +157,35 @@ cdef Py_ssize_t largest(
     return n
 
 
+cdef Py_ssize_t largest_distances(
+    const double* values, Py_ssize_t size, double center, Py_ssize_t wanted, double* into, Py_ssize_t* count
+) noexcept nogil:
+    """As `largest`, of |value - center|."""
+    cdef double[LARGER_SAMPLE] some
+    cdef double distance, bound = -INFINITY
+    cdef Py_ssize_t i, n, there = 0, above = wanted * LARGER_SAMPLE // size + 8  # of a thousandth far more than enough
+    if size >= MANY_VALUES and above < LARGER_SAMPLE // 4:
+        n = sampled(values, size, some)
+        for i in range(n):
+            some[i] = fabs(some[i] - center)
+        if n >= above:
+            select(some, 0, n - 1, n - above)
+            bound = some[n - above]
+    n = 0
+    for i in range(size):
+        distance = fabs(values[i] - center)
+        into[n] = distance
+        n += distance >= bound
+        there += distance == distance
+    if n < wanted and n < there:  # the sample was not like the rest
+        n = 0
+        for i in range(size):
+            into[n] = fabs(values[i] - center)
+            n += values[i] == values[i]
+    count[0] = there
+    return n
+
+
 cdef void upper_quantiles(
     const double* values, Py_ssize_t size, const double* levels, Py_ssize_t levels_count, double* a, double* found
 ) noexcept nogil:

@@ -165,6 +165,8 @@ class Tidied(NamedTuple):
 def counted(values: Vector, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many values of each series are not NaN, int64 (series,)."""
     missing = np.flatnonzero(np.isnan(values))
+    if not len(missing):
+        return np.diff(offsets)
     return np.diff(offsets) - np.diff(np.searchsorted(missing, offsets))
 
 

@@ -149,7 +149,7 @@ class _SeriesTexts:
 def _models_of(scores: Scores, k: int) -> tuple[tuple[int, ...], int]:
     """The adapters of series k, and how many rows of the block are answered: no expected values without a model."""
     codes = tuple(scores.adapter[k].tolist()) if scores.adapter is not None else ()
-    return codes, len(scores.block) if any(code != NO_MODEL for code in codes) else 1 + len(scores.windows)
+    return codes, len(scores.block) if min(codes, default=NO_MODEL) != NO_MODEL else 1 + len(scores.windows)
 
 
 def _missing(scores: Scores, k: int) -> bytes:

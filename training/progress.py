@@ -16,6 +16,10 @@ from myriad.training.sources import Partition
 from myriad.training.task import ShardResult, Task
 
 
+FORM = 2
+"""Of the files that are kept: those of another form are not gone on with."""
+
+
 class _Part(msgspec.Struct):
     region: str
     shard: int
@@ -47,7 +51,7 @@ class Progress:
             job: which.
             over: the release whose other series are to stay, "" where none are.
         """
-        name = hashlib.blake2b(f"{job.model_dump_json()} {over}".encode(), digest_size=12).hexdigest()
+        name = hashlib.blake2b(f"{FORM} {job.model_dump_json()} {over}".encode(), digest_size=12).hexdigest()
         self._directory = directory / name
 
     def partitions(self, sort: Callable[[Path], tuple[list[Partition], LeftOut]]) -> tuple[list[Partition], LeftOut]:

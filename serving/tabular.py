@@ -32,6 +32,7 @@ class TableQuery:
         bad: why the other series of the grouping cannot be scored, by position.
         rows: int64 (scorable rows,).
         points: int64 (scorable rows,).
+        is_whole: whether point i of the query is that of row i of the table, for all of its rows.
     """
 
     query: Query
@@ -40,6 +41,7 @@ class TableQuery:
     bad: Mapping[int, InvalidKey | InvalidPoints]
     rows: NDArray[np.int64]
     points: NDArray[np.int64]
+    is_whole: bool
 
 
 def table_query(
@@ -87,11 +89,11 @@ def table_query(
     tidy = points.tidied()
     row_of_point = np.empty(len(tidy.points.values), np.int64)
     row_of_point[tidy.place] = rows  # of rows with the same timestamp the last one
-    whole = not bad and len(tidy.points.values) == table.num_rows and grouping.is_in_order
-    values = {window: column if whole else column[row_of_point] for window, column in aggregated.items()} or None
+    is_whole = not bad and grouping.is_in_order and len(rows) == table.num_rows and tidy.points is points
+    values = {window: column if is_whole else column[row_of_point] for window, column in aggregated.items()} or None
     shared = None if bad else known
     query = Query(names, tidy.points, windows, combine, values, bands=bands, hosts=hosts, known=shared)
-    return TableQuery(query, grouping, good, bad, rows, tidy.place)
+    return TableQuery(query, grouping, good, bad, rows, tidy.place, is_whole)
 
 
 def answer_table(query: TableQuery, scores: Scores) -> pa.Table:
@@ -107,10 +109,8 @@ def answer_table(query: TableQuery, scores: Scores) -> pa.Table:
     """
     total = len(query.grouping.order)
 
-    whole = len(query.rows) == total == scores.block.shape[1] and query.grouping.is_in_order
-
     def by_row(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        if whole:
+        if query.is_whole:
             return values
         if len(query.rows) == total and (query.rows[1:] > query.rows[:-1]).all():
             return values[query.points]

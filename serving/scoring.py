@@ -235,7 +235,7 @@ def _scored(
         means = np.stack([query.values.get(window, missing) for window in windows.windows])
     elif manifest.rates:
         means = _rates(manifest, query, windows, tables, table, position)
-    times, values = map(np.ascontiguousarray, (points.timestamps, points.values))
+    times, values = np.ascontiguousarray(points.timestamps), np.ascontiguousarray(points.values)
     return kernel.score(
         tables, table, position, times, values, points.offsets,
         windows.columns, windows.seconds, windows.weights, manifest.coverage, COMBINES.index(query.combine), means,

@@ -25,10 +25,10 @@ SEASONAL = reference.NAMES.index("seasonal")
 
 
 def publish(store: str, series: int, seed: int = 7) -> Manifest:
-    """Publish a release of `series` seasonal series: the first ones in each region of a fleet five times as large."""
+    """Publish a release of `series` seasonal series: the first ones in each region of a fleet ten times as large."""
     releases, regions = Releases(open_store(store)), {}
     share = series // len(reference.REGIONS)
-    for region, entries in reference.fleet(5 * series, seed):
+    for region, entries in reference.fleet(10 * series, seed):
         chosen = np.flatnonzero((entries.adapter == SEASONAL).all(axis=1))[:share]
         if len(chosen) < share:
             raise ValueError(f"{region} has only {len(chosen)} seasonal series of {share}")

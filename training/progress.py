@@ -15,7 +15,6 @@ from myriad.training.job.config import JobFile
 from myriad.training.sources import Partition
 from myriad.training.task import ShardResult, Task
 
-
 FORM = 2
 """Of the files that are kept: those of another form are not gone on with."""
 

@@ -38,16 +38,17 @@ class Mad(Model):
         kept, refused = split_by_length(history, MIN_POINTS, "for a median")
         points = history.take(kept)
         size = magnitudes(points)
-        center, spread = _center_and_spread(points.with_values(points.values / size[points.owner]))
+        center, spread = _center_and_spread(points, size)
         min_spread = np.finfo(np.float64).tiny * 1e15
         arrays = {"center": center * size, "spread": np.maximum(np.maximum(spread, ROUNDING) * size, min_spread)}
         return Fit(cls.uncalibrated(arrays), kept, refused)
 
 
-def _center_and_spread(points: Points) -> tuple[Vector, Vector]:
-    """Of each series, both (series,); each has a value, and all are finite."""
-    center, recent = medians(points.values, points.offsets), points.latest(FIT_POINTS)
-    expected = rolling_medians(recent.values, recent.offsets, center, LOOKBACK, PRIOR)
-    deviation, none = np.abs(recent.values - expected), np.zeros(len(center))
+def _center_and_spread(points: Points, size: Vector) -> tuple[Vector, Vector]:
+    """Of each series in its size, both (series,); each has a value, and all are finite."""
+    center, recent = medians(points.values, points.offsets) / size, points.latest(FIT_POINTS)
+    values = recent.values / size[recent.owner]
+    expected = rolling_medians(values, recent.offsets, center, LOOKBACK, PRIOR)
+    deviation, none = np.abs(values - expected), np.zeros(len(center))
     mean = mean_deviations(deviation, recent.offsets, none)
     return center, np.maximum(MAD_TO_STD * medians(deviation, recent.offsets), MIN_MEAN_SHARE * mean)

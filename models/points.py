@@ -89,8 +89,8 @@ class Points:
         return self._copied(np.maximum(self.offsets[1:] - count, self.offsets[:-1]), self.offsets[1:])
 
     def _copied(self, first: NDArray[np.int64], end: NDArray[np.int64]) -> "Points":
-        arrays = map(np.ascontiguousarray, (self.timestamps, self.values))
-        return Points(*spans.copied(*arrays, first, end - first))
+        times, values = np.ascontiguousarray(self.timestamps), np.ascontiguousarray(self.values)
+        return Points(*spans.copied(times, values, first, end - first))
 
     def spans(self, series: NDArray[np.int64]) -> NDArray[np.int64]:
         """The positions of the points of these series, int64 (their points,)."""

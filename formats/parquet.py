@@ -57,8 +57,9 @@ class Parquet(Format):
             first += group.num_rows
 
     def writer(self, sink: str | io.IOBase, schema: pa.Schema) -> Writer:
-        """Types stay as they are."""
-        writer: Writer = pyarrow.parquet.ParquetWriter(sink, schema)
+        """Types stay as they are; only labels have dictionaries, as looking for equal numbers takes longest of all."""
+        coded = [f.name for f in schema if pa.types.is_dictionary(f.type) or pa.types.is_string(f.type)]
+        writer: Writer = pyarrow.parquet.ParquetWriter(sink, schema, use_dictionary=coded)
         return writer
 
     def stated_rows(self, source: pa.NativeFile) -> int:

@@ -96,5 +96,7 @@ def _has_special(texts: pa.Array) -> bool:
     data = texts.buffers()[2]
     if not data:
         return False
-    array = np.frombuffer(data, np.uint8)
+    ends = np.frombuffer(texts.buffers()[1], np.int64 if pa.types.is_large_string(texts.type) else np.int32)
+    first, last = ends[texts.offset], ends[texts.offset + len(texts)]
+    array = np.frombuffer(data, np.uint8)[first:last]  # a buffer may end in zeros
     return bool(((array < ord(" ")) | (array == ord('"')) | (array == ord("\\"))).any())

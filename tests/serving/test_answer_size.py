@@ -68,3 +68,13 @@ def test_what_is_beyond_the_limit_is_refused_with_both_figures() -> None:
     answer_size.check(10, 10)
     with pytest.raises(TooLarge, match="may have 11 bytes; at most 10"):
         answer_size.check(11, 10)
+
+
+def test_zeros_behind_the_texts_of_a_column_are_no_characters_of_it() -> None:
+    hosts = pa.array(["web", "db"]).dictionary_encode()
+    times, values = pa.array([1, 2]), pa.array([1.0, 2.0])
+    labels = {"region": pa.array(["eu", "eu"]), "host": hosts, "metric": pa.array(["cpu", "cpu"])}
+    plain = pa.table({**labels, "timestamp": times, "value": values})
+    special = pa.table({**labels, "host": pa.array(["w\tb", "db"]), "timestamp": times, "value": values})
+    sizes = [answer_size.of_table(table, 3, bulk.JSON, bands=False) for table in (plain, special)]
+    assert sizes[1] - sizes[0] == 5 * len("webdb")

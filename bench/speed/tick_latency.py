@@ -24,6 +24,7 @@ LIMITS: Mapping[str, Any] = {
     "max_points": 2_000_000,
     "max_series": 2_000_000,
     "body_seconds": 600,
+    "max_answer_bytes": 1 << 30,
 }
 """Settings of a service that accepts a tick of a million series in any format."""
 

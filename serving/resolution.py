@@ -188,8 +188,7 @@ class KnownTable:
 
     def __init__(self, labels: Names) -> None:
         self.labels, self.grouping = labels, grouping_of(labels)
-        self._release = ""
-        self._resolution: Resolution | None = None
+        self._found: tuple[str, Resolution] | None = None
         self._lines: dict[Hashable, Lines | None] = {}
 
     @property
@@ -213,12 +212,13 @@ class KnownTable:
 
     def resolution(self, release: str) -> Resolution | None:
         """Where the series are in a release, where that is known."""
-        return self._resolution if self._release == release else None
+        found = self._found  # which another thread may replace
+        return found[1] if found and found[0] == release else None
 
     def remember(self, release: str, resolution: Resolution) -> None:
         """Keep where the series are, unless a shard could not be opened."""
         if not resolution.failed:
-            self._release, self._resolution, self._lines = release, resolution, {}
+            self._found, self._lines = (release, resolution), {}
 
     def lines(self, release: str, asked: Hashable, draw: Callable[[], Lines | None]) -> Lines | None:
         """The lines for what is asked, drawn once; only the latest are kept."""

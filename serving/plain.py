@@ -71,6 +71,10 @@ class PlainProtocol(BoundedHttpProtocol):
             if len(self._heads) >= KNOWN_HEADS:
                 self._heads.clear()
             self._heads[self._raw_head] = self._plain
+
+    def on_headers_complete(self) -> None:
+        """The parser has a whole head; the bytes at hand are those of the first in a segment, and of no other."""
+        super().on_headers_complete()
         self._raw_head = b""
 
     def connection_lost(self, exc: Exception | None) -> None:

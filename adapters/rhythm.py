@@ -17,7 +17,6 @@ from myriad.kernels.deviations import mean_deviations, mean_steps
 from myriad.kernels.levels import clipped_errors
 from myriad.kernels.profiles import less_profile, period_means
 from myriad.kernels.quantiles import medians
-from myriad.kernels.windows import linear_between
 from myriad.models.arrays import Matrix, Vector
 from myriad.models.base import Fit, Model, Param, split_by_length
 from myriad.models.points import Points, magnitudes
@@ -83,11 +82,6 @@ class Rhythm(Model):
             "profile": np.clip(profile / spread[:, None], -MAX_EFFECT, MAX_EFFECT),
         }
         return Fit(cls.uncalibrated(arrays), kept, refused)
-
-
-def _at(profile: NDArray[np.floating], rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Vector:
-    """The profile at each time: linear between the middles of the half hours."""
-    return linear_between(np.ascontiguousarray(profile, np.float64), rows, timestamps, BIN)
 
 
 def _profile(points: Points, size: Vector) -> Matrix:

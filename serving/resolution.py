@@ -100,11 +100,16 @@ def place_of(manifest: Manifest, series: Series, get: Get) -> Place | None:
         if isinstance(shard, LoadFailed):
             return Place(None, NOT_FOUND, level, shard)
         if (position := shard.position_of(candidate, host_hash)) != NOT_FOUND:
-            if shard.windows != manifest.parsed_windows:
-                why = f"it has the windows {shard.windows}, its release {manifest.windows}"
-                return Place(None, NOT_FOUND, level, LoadFailed(shard.name, why))
-            return Place(shard, position, level)
+            misfit = other_windows(manifest, shard)
+            return Place(None, NOT_FOUND, level, misfit) if misfit else Place(shard, position, level)
     return NOWHERE
+
+
+def other_windows(manifest: Manifest, shard: Shard) -> LoadFailed | None:
+    """Why a shard cannot be of a release, where it has other windows."""
+    if shard.windows == manifest.parsed_windows:
+        return None
+    return LoadFailed(shard.name, f"it has the windows {shard.windows}, its release {manifest.windows}")
 
 
 def resolve(manifest: Manifest, names: Names, get: Get) -> Resolution | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.kernels import scoring as kernel
+from myriad.kernels.groups import by_number
 from myriad.kernels.scoring import NO_MODEL
 from myriad.models.counters import as_rates
 from myriad.models.ensemble import COMBINES, Combine
@@ -21,7 +22,7 @@ from myriad.models.points import Points
 from myriad.models.windows import Window, aggregate
 from myriad.serving.host_scores import HostScores, host_scores
 from myriad.serving.query import Query
-from myriad.serving.resolution import NOT_FOUND, Get, Lines, Place, Resolution, place_of, resolve
+from myriad.serving.resolution import NOT_FOUND, Get, Lines, Place, Resolution, other_windows, place_of, resolve
 from myriad.serving.status import STATUSES, Status
 from myriad.storage.release import Manifest
 from myriad.storage.shard import Shard
@@ -158,9 +159,8 @@ def score(manifest: Manifest, query: Query, get: Get) -> Scores | None:
             waiting = True
         elif isinstance(shard, LoadFailed):
             failures[at] = shard
-        elif shard.windows != manifest.parsed_windows:
-            why = f"it has the windows {shard.windows}, its release {manifest.windows}"
-            failures[at] = LoadFailed(shard.name, why)
+        elif misfit := other_windows(manifest, shard):
+            failures[at] = misfit
         else:
             shards[at] = shard
     if waiting:
@@ -229,11 +229,8 @@ def _scored(
     position: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8]]:
     """The block of scores, how many there are, and codes of adapters; see `kernels.scoring.score`."""
-    points, means = query.points, None
-    if query.values is not None:
-        missing = np.full(len(points.values), np.nan)
-        means = np.stack([query.values.get(window, missing) for window in windows.windows])
-    elif manifest.rates:
+    points, means = query.points, _posted_means(query, windows)
+    if means is None and manifest.rates:
         means = _rates(manifest, query, windows, tables, table, position)
     times, values = np.ascontiguousarray(points.timestamps), np.ascontiguousarray(points.values)
     return kernel.score(
@@ -274,24 +271,35 @@ def _lines(
 
 
 def _scored_by_lines(query: Query, windows: Asked, lines: Lines) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    if query.values is None:
+    means = _posted_means(query, windows)
+    if means is None:
         means = np.where(lines.alone, query.points.values, np.nan)
-    else:
-        missing = np.full(len(query.points.values), np.nan)
-        means = np.stack([query.values.get(window, missing) for window in windows.windows])
     return kernel.score_first(
         lines.lines, lines.divisors, windows.columns, windows.weights, COMBINES.index(query.combine), lines.start,
         query.points.timestamps, means, query.bands,
     )  # fmt: skip
 
 
+def _posted_means(query: Query, windows: Asked) -> NDArray[np.float64] | None:
+    """The means of the windows where they were posted, float64 (W, n); None where points were."""
+    if query.values is None:
+        return None
+    missing = np.full(len(query.points.values), np.nan)
+    return np.stack([query.values.get(window, missing) for window in windows.windows])
+
+
 def _steps(tables: list[kernel.Table], table: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.int64]:
     """Seconds between the points of each series, 1 where there are no models, int64 (series,)."""
     steps = np.ones(len(table), np.int64)
-    for at, here in enumerate(tables):
-        mine = np.flatnonzero(table == at)
+    for here, mine in zip(tables, _by_table(table, len(tables)), strict=True):
         steps[mine] = here.step[position[mine]]
     return steps
+
+
+def _by_table(table: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
+    """The series of each table; found for all at once, as nothing done once a shard may look at a whole tick."""
+    order, offsets = by_number(table + 1, count + 1)  # those without models come first
+    return np.split(order, offsets[1:-1])[1:]
 
 
 def _rates(
@@ -333,12 +341,12 @@ def _adapters(
     table: NDArray[np.int64], codes: NDArray[np.uint8], shards: Sequence[Shard], names: tuple[str, ...]
 ) -> NDArray[np.uint8]:
     """The adapters of the models of each series, as positions in `names`, from each shard's own codes."""
-    found = codes
-    for at, shard in enumerate(shards):
+    found = codes.copy()
+    for shard, mine in zip(shards, _by_table(table, len(shards)), strict=True):
         if shard.adapters != names[: len(shard.adapters)]:
             known = np.full(NO_MODEL + 1, NO_MODEL, np.uint8)
             known[: len(shard.adapters)] = [names.index(name) for name in shard.adapters]
-            found = np.where((table == at)[:, None], known[codes], found)
+            found[mine] = known[codes[mine]]
     return found
 
 

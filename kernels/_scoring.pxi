@@ -124,45 +124,64 @@ cdef void predict_series(
                 lower[j], upper[j] = expected[j] - half[j], expected[j] + half[j]
 
 
+cdef inline void share(
+    const long long* columns, const double* weights, Py_ssize_t count, long long subset, double* shares
+) noexcept nogil:
+    """The share of each window in the weighted mean of those that have a score, 0 for the others."""
+    cdef double weight = 0.0
+    cdef Py_ssize_t k
+    for k in range(count):
+        if subset >> columns[k] & 1:
+            weight = weight + weights[k]
+    for k in range(count):
+        shares[k] = weights[k] / weight if subset >> columns[k] & 1 else 0
+
+
+cdef inline double combination(
+    const double* scores, Py_ssize_t apart, const double* shares, Py_ssize_t count, int how
+) noexcept nogil:
+    """The weighted mean, smallest or largest of the scores that have a share, NaN where none has one."""
+    cdef double total = NAN, score
+    cdef Py_ssize_t k
+    for k in range(count):
+        if shares[k] > 0:
+            score = scores[k * apart]
+            if total != total:
+                total = score if how else shares[k] * score
+            elif how == 0:
+                total = total + shares[k] * score
+            elif score < total if how == 1 else score > total:
+                total = score
+    return total
+
+
 cdef void combine_series(const Asked* asked, Py_ssize_t i, double* block, long long* counts) noexcept nogil:
     """The combined scores of one series, and how many points have a score at each window."""
     cdef const unsigned short* divisors = NULL
     cdef const Series* table
     cdef Py_ssize_t j, k, row, first = asked.offsets[i], n = asked.offsets[i + 1] - first
     cdef long long subset, last = -1
-    cdef double divisor = 1, weight, total, score
+    cdef double divisor = 1, score
     cdef double[16] shares
     cdef double* scores = block + asked.n + first
     if asked.table[i] >= 0:
         table = asked.tables[asked.table[i]]
         divisors = table.divisors + (asked.position[i] * 3 + asked.how) * (1 << table.windows)
     for j in range(n):
-        subset, weight, total = 0, 0.0, NAN
+        subset = 0
         for k in range(asked.count):
             score = scores[k * asked.n + j]
             if score == score:
                 counts[k] += 1
                 subset |= 1 << asked.columns[k]
-                if asked.how:
-                    if total != total or (score < total if asked.how == 1 else score > total):
-                        total = score
             else:
                 for row in range(1, 4 if asked.bands else 2):
                     block[(1 + row * asked.count + k) * asked.n + first + j] = NAN
         if subset != last:
             last = subset
             divisor = half_float(divisors[subset]) if divisors != NULL else 1
-            for k in range(asked.count):
-                if subset >> asked.columns[k] & 1:
-                    weight = weight + asked.weights[k]
-            for k in range(asked.count):
-                shares[k] = asked.weights[k] / weight if subset >> asked.columns[k] & 1 else 0
-        if not asked.how and subset:
-            total = 0.0
-            for k in range(asked.count):
-                if shares[k] > 0:
-                    total = total + shares[k] * scores[k * asked.n + j]
-        block[first + j] = total / divisor
+            share(asked.columns, asked.weights, asked.count, subset, shares)
+        block[first + j] = combination(scores + j, asked.n, shares, asked.count, asked.how) / divisor
 
 
 cdef void fetch_series(const Asked* asked, Py_ssize_t i, bint deep) noexcept nogil:
@@ -254,6 +273,8 @@ def score(
         given = means
         asked.means = &given[0, 0] if n else NULL
     asked.tables = <const Series**>malloc((len(tables) + 1) * sizeof(Series*))
+    if asked.tables == NULL:
+        raise MemoryError
     for i in range(len(tables)):
         one = tables[i]
         asked.tables[i] = &one.series
@@ -352,7 +373,7 @@ def score_first(
     cdef Py_ssize_t n = times.shape[0], count = columns.shape[0], i, k
     cdef const unsigned short[:, ::1] halves = divisors.view(np.uint16)
     cdef long long subset, last = -1
-    cdef double since, mean, expected, half, score, weight, total
+    cdef double since, mean, expected, half, score
     cdef double[16] shares
     if not 0 < count <= 16 or line.shape[0] != n or line.shape[1] != count or means.shape[1] != n:
         raise ValueError("the lines are not those of these points")
@@ -363,7 +384,7 @@ def score_first(
     cdef long long[:, ::1] counts = count_array
     with nogil:
         for i in range(n):
-            since, subset, total = <double>(times[i] - start), 0, NAN
+            since, subset = <double>(times[i] - start), 0
             for k in range(count):
                 mean = means[k, i]
                 expected, half = line[i, k, 0] + (line[i, k, 1] + line[i, k, 2] * since), line[i, k, 3]
@@ -374,24 +395,13 @@ def score_first(
                 else:
                     counts[i, k] = 1
                     subset |= 1 << columns[k]
-                    if how and (total != total or (score < total if how == 1 else score > total)):
-                        total = score
                 block[1 + count + k, i] = expected
                 if bands:
                     block[1 + 2 * count + k, i], block[1 + 3 * count + k, i] = expected - half, expected + half
             if subset != last:
-                last, weight = subset, 0.0
-                for k in range(count):
-                    if subset >> columns[k] & 1:
-                        weight = weight + weights[k]
-                for k in range(count):
-                    shares[k] = weights[k] / weight if subset >> columns[k] & 1 else 0
-            if not how and subset:
-                total = 0.0
-                for k in range(count):
-                    if shares[k] > 0:
-                        total = total + shares[k] * block[1 + k, i]
-            block[0, i] = total / half_float(halves[i, subset])
+                last = subset
+                share(&columns[0], &weights[0], count, subset, shares)
+            block[0, i] = combination(&block[1, i], n, shares, count, how) / half_float(halves[i, subset])
     return block_array, count_array
 
 
@@ -428,19 +438,25 @@ def mixed(unsigned long long first, unsigned long long second):
     return mix(first, second)
 
 
+cdef inline Py_ssize_t first_of(const unsigned long long[::1] hashes, unsigned long long wanted) noexcept nogil:
+    """The first position whose hash is not smaller."""
+    cdef Py_ssize_t low = 0, high = hashes.shape[0], middle
+    while low < high:
+        middle = (low + high) // 2
+        if hashes[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 def find(
     const unsigned long long[::1] hashes, const unsigned char[::1] names, const unsigned int[::1] ends,
     unsigned long long host_hash, unsigned long long metric_hash, bytes text,
 ):
     cdef unsigned long long hash_ = (host_hash & UPPER) | (mix(host_hash, metric_hash) & LOWER)
-    cdef Py_ssize_t low = 0, high = hashes.shape[0], middle, size = len(text)
+    cdef Py_ssize_t low = first_of(hashes, hash_), size = len(text)
     cdef const char* wanted = text
-    while low < high:
-        middle = (low + high) // 2
-        if hashes[middle] < hash_:
-            low = middle + 1
-        else:
-            high = middle
     while low < hashes.shape[0] and hashes[low] == hash_:
         if ends[low + 1] <= names.shape[0] and ends[low + 1] - ends[low] == size and (size == 0 or memcmp(&names[ends[low]], wanted, size) == 0):
             return low
@@ -459,7 +475,7 @@ def find_all(
     const unsigned long long[::1] hashes, const unsigned char[::1] names, const unsigned int[::1] ends,
     const unsigned long long[::1] wanted, const long long[:, ::1] codes, texts, text_ends,
 ):
-    cdef Py_ssize_t n = wanted.shape[0], entries = hashes.shape[0], i, low, high, middle, at, end, part, begin
+    cdef Py_ssize_t n = wanted.shape[0], entries = hashes.shape[0], i, low, at, end, begin
     cdef const unsigned char* name
     cdef const unsigned char[::1] region = texts[0], host = texts[1], metric = texts[2]
     cdef const long long[::1] region_ends = text_ends[0], host_ends = text_ends[1], metric_ends = text_ends[2]
@@ -474,13 +490,7 @@ def find_all(
             raise IndexError("there is no such part of a name")
     with nogil:
         for i in range(n):
-            low, high = 0, entries
-            while low < high:
-                middle = (low + high) // 2
-                if hashes[middle] < wanted[i]:
-                    low = middle + 1
-                else:
-                    high = middle
+            low = first_of(hashes, wanted[i])
             while low < entries and hashes[low] == wanted[i]:
                 at, end = ends[low], ends[low + 1]
                 if end > names.shape[0]:

@@ -45,5 +45,4 @@ from myriad.kernels._tables_py import series_texts as series_texts
 from myriad.kernels._tails_py import joint_quantiles as joint_quantiles
 from myriad.kernels._tails_py import joint_scores as joint_scores
 from myriad.kernels._windows_py import combined as combined
-from myriad.kernels._windows_py import linear_between as linear_between
 from myriad.kernels._windows_py import window_means as window_means

@@ -56,6 +56,17 @@ def one_step(
     return expected_array, spread_array
 
 
+cdef inline double next_average(
+    double average, double value, double smoothing, double clip, double low, double high
+) noexcept nogil:
+    """The moving average after a value; the same after none."""
+    cdef double limit = clip * average
+    if value != value:
+        return average
+    average = average + smoothing * ((limit if value > limit else value) - average)
+    return low if average < low else (high if average > high else average)
+
+
 def relative_average(
     const double[::1] values,
     const long long[::1] offsets,
@@ -67,17 +78,13 @@ def relative_average(
     cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i, j
     averages_array = np.empty(n)
     cdef double[::1] averages = averages_array
-    cdef double average, share, value, limit
+    cdef double average
     with nogil:
         for i in range(series):
-            average, share = 1.0, smoothing[i]
+            average = 1.0
             for j in range(offsets[i], offsets[i + 1]):
                 averages[j] = average
-                value = values[j]
-                if value == value:
-                    limit = clip * average
-                    average = average + share * ((limit if value > limit else value) - average)
-                    average = low if average < low else (high if average > high else average)
+                average = next_average(average, values[j], smoothing[i], clip, low, high)
     return averages_array
 
 

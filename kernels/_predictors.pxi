@@ -207,7 +207,7 @@ cdef void predict_blend(
     cdef double* member_expected[MEMBERS]
     cdef double* member_half[MEMBERS]
     cdef double usual = (<const float*>rows.array[0])[row], smoothing = (<const float*>rows.array[1])[row]
-    cdef double combined, score, narrowest, total, weight, weighted, relative, deviation, width, average = 1.0
+    cdef double combined, score, narrowest, total, weight, weighted, deviation, width, average = 1.0
     cdef const Rows* member
     cdef Py_ssize_t j
     cdef int k
@@ -229,10 +229,7 @@ cdef void predict_blend(
         deviation = fabs(values[j] - expected[j])
         width = deviation / combined if deviation > 0 and combined > 0 else narrowest * MEMBERS / total
         half[j] = half_band(rows, row, average / BLEND_THRESHOLD * width)
-        relative = combined / usual
-        if relative == relative:
-            average = average + smoothing * (fmin(relative, AVERAGE_CLIP * average) - average)
-            average = fmin(fmax(average, AVERAGE_LOW), AVERAGE_HIGH)
+        average = next_average(average, combined / usual, smoothing, AVERAGE_CLIP, AVERAGE_LOW, AVERAGE_HIGH)
 
 
 cdef const void* address(object array) except? NULL:

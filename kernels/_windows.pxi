@@ -84,20 +84,3 @@ def combined(const double[:, :] scores, const double[::1] weights, int how):
                         total = total + weights[w] / weight * scores[w, j]
             found[j] = total
     return found_array
-
-
-def linear_between(const double[:, ::1] profile, const long long[::1] rows, const long long[::1] times, long long apart):
-    cdef Py_ssize_t n = times.shape[0], bins = profile.shape[1], j, low, high
-    cdef long long since, half = apart // 2, period = apart * bins
-    found_array = np.empty(n)
-    cdef double[::1] found = found_array
-    cdef double before
-    with nogil:
-        for j in range(n):
-            since = (times[j] - half) % period
-            since = since + period if since < 0 else since
-            low = since // apart
-            high = low + 1 if low + 1 < bins else 0
-            before = profile[rows[j], low]
-            found[j] = before + (profile[rows[j], high] - before) * (<double>(since - low * apart) / apart)
-    return found_array

@@ -1,4 +1,4 @@
-"""Windows: means of points in trailing windows, what their scores combine to, profiles; the twin of `_windows.pyx`."""
+"""Windows: means of points in trailing windows and what their scores combine to; the twin of `_windows.pxi`."""
 
 import numpy as np
 
@@ -69,18 +69,3 @@ def combined(scores: Matrix, weights: Vector, how: int) -> Vector:
     total = np.add.reduce(shares)
     shares = np.divide(shares, total, out=np.full(shares.shape, np.nan), where=total > 0)
     return np.asarray(np.add.reduce(shares * np.where(present, scores, 0.0)))
-
-
-def linear_between(profile: Matrix, rows: Integers, times: Integers, apart: int) -> Vector:
-    """A periodic profile at each time, (n,): linear between the middles of its bins.
-
-    Args:
-        profile: of each row the values at the middles of the bins, (rows, bins).
-        rows: of each time, (n,).
-        times: (n,).
-        apart: seconds from the middle of a bin to the next.
-    """
-    middle, second = np.divmod(times - apart // 2, apart)
-    bins = profile.shape[1]
-    low = profile[rows, middle % bins]
-    return low + (profile[rows, (middle + 1) % bins] - low) * (second / apart)

@@ -177,13 +177,6 @@ def test_combined_scores_are_those_of_the_twin(points: list[list[float]]) -> Non
         same(*(module.combined(scores, np.array([1.0, 2.0, 4.0]), how) for module in pair("windows")))
 
 
-@given(st.lists(st.integers(-86_400, 10**10), max_size=20))
-def test_profiles_are_those_of_the_twin(times: list[int]) -> None:
-    profile = np.random.default_rng(0).normal(size=(4, 48))
-    rows = np.arange(len(times)) % 4
-    same(*(module.linear_between(profile, rows, np.array(times, np.int64), 1800) for module in pair("windows")))
-
-
 @settings(deadline=None)
 @given(ragged(st.one_of(VALUE, GAP)), st.integers(1, 5))
 def test_rolling_medians_are_those_of_the_twin(series: Ragged, lookback: int) -> None:

@@ -4,6 +4,8 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdlib cimport strtod
 from libc.string cimport strncmp
 
+from myriad.kernels import _bodies_py as bodies_twin
+
 cdef enum:
     SHORTEST_POINT = 25  # bytes of {"timestamp":1,"value":1},
     MOST_SIZE_DIGITS = 18
@@ -239,11 +241,23 @@ cdef const char* read_points(
     return skip(p + 1)
 
 
-cdef bint is_name(str text, const char* p, const char* end):
-    """Whether a text can be a region, host or metric; control characters below 32 it cannot have."""
-    if not 0 < len(text) <= MOST_CHARACTERS:
-        return False
+cdef struct One:
+    const char* part[3]  # region, host and metric, as they stand between their quotes
+    Py_ssize_t size[3]
+    const char* windows  # the list, NULL where there is none
+    Py_ssize_t windows_size
+    const char* combine  # the text, NULL where there is none
+    Py_ssize_t combine_size
+    bint bands
+    int digits
+    Py_ssize_t count  # of the datapoints that have a value
+
+
+cdef bint is_name(const char* p, const char* end) noexcept nogil:
+    """Whether UTF-8 can be a region, host or metric; control characters below 32 it cannot have."""
+    cdef Py_ssize_t characters = 0
     while p < end:
+        characters += <unsigned char>p[0] & 0xC0 != 0x80
         if p[0] == 0x7F:
             return False
         if <unsigned char>p[0] == 0xC2 and <unsigned char>p[1] < 0xA0:  # U+0080 to U+009F
@@ -251,107 +265,113 @@ cdef bint is_name(str text, const char* p, const char* end):
         if <unsigned char>p[0] == 0xE2 and <unsigned char>p[1] == 0x80 and <unsigned char>p[2] & 0xFE == 0xA8:
             return False  # U+2028 and U+2029
         p += 1
-    return True
+    return 0 < characters <= MOST_CHARACTERS
 
 
-def one_series(bytes body not None, Py_ssize_t most):
-    cdef const char* p = PyBytes_AS_STRING(body)
-    cdef const char* last = p + PyBytes_GET_SIZE(body)
+cdef const char* past_texts(const char* p) noexcept nogil:
+    """What comes after a list of texts; NULL where it is none."""
+    cdef const char* end
+    p = skip(p + 1)
+    while p[0] == b'"':
+        end = end_of_text(p + 1)
+        if end == NULL:
+            return NULL
+        p = skip(end + 1)
+        if p[0] != b",":
+            break
+        p = skip(p + 1)
+        if p[0] != b'"':
+            return NULL
+    return skip(p + 1) if p[0] == b"]" else NULL
+
+
+cdef bint read_one(
+    const char* p, const char* last, Py_ssize_t most, One* one, long long* times, double* values
+) noexcept nogil:
+    """Read the usual request, but for whether its texts are UTF-8; whether it is one."""
     cdef const char* key
     cdef const char* start
     cdef const char* end
-    cdef Py_ssize_t size, room = PyBytes_GET_SIZE(body) // SHORTEST_POINT + 1, count = 0
-    cdef int seen = 0, bit, digits = 0
-    cdef bint bands = False
+    cdef Py_ssize_t size
+    cdef int seen = 0, bit, part
     cdef Number number
-    cdef long long[::1] times
-    cdef double[::1] values
-    times_array = values_array = windows = None
-    region = host = metric = None
-    combine = "weighted"
+    memset(one, 0, sizeof(One))
     p = past(p, b"{")
     if p == NULL:
-        return None
+        return False
     while True:
         if p[0] != b'"':
-            return None
+            return False
         key = p + 1
         end = end_of_text(key)
         if end == NULL:
-            return None
+            return False
         size = end - key
         p = past(end + 1, b":")
         if p == NULL:
-            return None
-        bit = 0
+            return False
+        bit, start = 0, p
         if is_key(key, size, "datapoints", 10):
             bit = 8
-            if times_array is None:
-                times_array, values_array = np.empty(room, np.int64), np.empty(room)
-                times, values = times_array, values_array
-                p = read_points(p, most if most < room else room, &times[0], &values[0], &count)
-                if p == NULL:
-                    return None
+            if not seen & bit:
+                p = read_points(p, most, times, values, &one.count)
         elif is_key(key, size, "bands", 5):
-            bit = 16
-            if strncmp(p, b"true", 4) == 0:
-                bands, p = True, skip(p + 4)
-            elif strncmp(p, b"false", 5) == 0:
-                p = skip(p + 5)
-            else:
-                return None
+            bit, one.bands = 16, strncmp(p, b"true", 4) == 0
+            p = skip(p + 4) if one.bands else skip(p + 5) if strncmp(p, b"false", 5) == 0 else NULL
         elif is_key(key, size, "digits", 6):
-            bit = 32
-            p = read_number(p, &number)
+            bit, p = 32, read_number(p, &number)
             if p == NULL or not number.is_whole or number.negative or number.count > 2 or number.digits > 17:
-                return None
-            digits, p = number.digits, skip(p)
+                return False
+            one.digits, p = <int>number.digits, skip(p)
         elif is_key(key, size, "windows", 7) and p[0] == b"[":
-            bit, windows = 64, []
-            p = skip(p + 1)
-            while p[0] == b'"' and len(windows) < 100:
-                end = end_of_text(p + 1)
-                if end == NULL:
-                    return None
-                windows.append(text_of(p + 1, end))
-                p = skip(end + 1)
-                if p[0] != b",":
-                    break
-                p = skip(p + 1)
-                if p[0] != b'"':
-                    return None
-            p = past(p, b"]")
-            if p == NULL:
-                return None
+            bit, p = 64, past_texts(p)
+            if p != NULL:
+                one.windows, one.windows_size = start, p - start
         elif p[0] == b'"':
-            end = end_of_text(p + 1)
+            start = p + 1
+            end = end_of_text(start)
             if end == NULL:
-                return None
-            text = text_of(p + 1, end)
-            if text is None:
-                return None
-            start, p = p + 1, skip(end + 1)
+                return False
+            p = skip(end + 1)
             if is_key(key, size, "combine", 7):
-                bit, combine = 128, text
-            elif not is_name(text, start, end):
-                return None
-            elif is_key(key, size, "region", 6):
-                bit, region = 1, text
-            elif is_key(key, size, "host", 4):
-                bit, host = 2, text
-            elif is_key(key, size, "metric", 6):
-                bit, metric = 4, text
-        if bit == 0 or seen & bit:
-            return None
+                bit, one.combine, one.combine_size = 128, start, end - start
+            else:
+                part = 0 if is_key(key, size, "region", 6) else 1 if is_key(key, size, "host", 4) else 2
+                if (part == 2 and not is_key(key, size, "metric", 6)) or not is_name(start, end):
+                    return False
+                bit, one.part[part], one.size[part] = 1 << part, start, end - start
+        if bit == 0 or p == NULL or seen & bit:
+            return False
         seen |= bit
         if p[0] == b"}":
             break
         p = past(p, b",")
         if p == NULL:
-            return None
-    if skip(p + 1) != last or (seen & 15) != 15 or region == "*" or (windows is not None and None in windows):
+            return False
+    return skip(p + 1) == last and seen & 15 == 15 and not is_key(one.part[0], one.size[0], "*", 1)
+
+
+cdef inline Py_ssize_t room_for(bytes body):
+    """How many datapoints a body may have."""
+    return PyBytes_GET_SIZE(body) // SHORTEST_POINT + 1
+
+
+def one_series(bytes body not None, Py_ssize_t most):
+    cdef const char* p = PyBytes_AS_STRING(body)
+    cdef Py_ssize_t room = room_for(body)
+    cdef One one
+    cdef int k
+    time_array, value_array = np.empty(room, np.int64), np.empty(room)
+    cdef long long[::1] times = time_array
+    cdef double[::1] values = value_array
+    if not read_one(p, p + PyBytes_GET_SIZE(body), min(most, room), &one, &times[0], &values[0]):
         return None
-    return region, host, metric, times_array[:count], values_array[:count], windows, combine, bands, digits
+    parts = [text_of(one.part[k], one.part[k] + one.size[k]) for k in range(3)]
+    combine = "weighted" if one.combine == NULL else text_of(one.combine, one.combine + one.combine_size)
+    windows = None if one.windows == NULL else bodies_twin._texts_of(one.windows[: one.windows_size])
+    if None in parts or combine is None or (windows is None and one.windows != NULL):
+        return None
+    return *parts, time_array[: one.count], value_array[: one.count], windows, combine, bool(one.bands), one.digits
 
 
 cdef object text_of(const char* start, const char* end):

@@ -38,6 +38,7 @@ class _Body(Struct, forbid_unknown_fields=True):
 
 
 _DECODER = msgspec.json.Decoder(_Body)
+_TEXTS = msgspec.json.Decoder(list[str])
 
 
 def one_series(body: bytes, most: int) -> Parsed | None:
@@ -84,3 +85,11 @@ def one_series(body: bytes, most: int) -> Parsed | None:
         return None
     options = (parsed.windows, parsed.combine, parsed.bands, parsed.digits)
     return (*names, known, values[kept], *options)
+
+
+def _texts_of(raw: bytes) -> list[str] | None:
+    """A list of texts in JSON; None where they are no UTF-8."""
+    try:
+        return _TEXTS.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -1,4 +1,5 @@
 # What is compiled has the functions of the twins.
+from myriad.kernels._answers_py import Answers as Answers
 from myriad.kernels._bodies_py import one_series as one_series
 from myriad.kernels._deviations_py import mean_deviations as mean_deviations
 from myriad.kernels._deviations_py import mean_steps as mean_steps
@@ -27,11 +28,9 @@ from myriad.kernels._quantiles_py import quantiles as quantiles
 from myriad.kernels._quantiles_py import ranked as ranked
 from myriad.kernels._quantiles_py import rolling_medians as rolling_medians
 from myriad.kernels._quantiles_py import usual_largest as usual_largest
+from myriad.kernels._scoring_py import Index as Index
 from myriad.kernels._scoring_py import Table as Table
-from myriad.kernels._scoring_py import find as find
-from myriad.kernels._scoring_py import find_all as find_all
 from myriad.kernels._scoring_py import lines as lines
-from myriad.kernels._scoring_py import mixed as mixed
 from myriad.kernels._scoring_py import score as score
 from myriad.kernels._scoring_py import score_first as score_first
 from myriad.kernels._spans_py import common_step as common_step

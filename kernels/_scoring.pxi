@@ -22,13 +22,14 @@ cdef class Table:
     cdef Series series
     cdef list kept
     cdef readonly dict predictors
-    cdef readonly object adapter, row, step
+    cdef readonly object adapter, row, step, adapters
     cdef bint has_others
 
-    def __init__(self, adapter, row, step, divisors, predictors):
+    def __init__(self, adapter, row, step, divisors, predictors, adapters=()):
         cdef Predictor predictor
         self.kept = [np.ascontiguousarray(array) for array in (adapter, row, step, divisors)]
         self.adapter, self.row, self.step, self.predictors = adapter, row, step, dict(predictors)
+        self.adapters = adapters
         self.series.adapter = <const unsigned char*>address(self.kept[0])
         self.series.row = <const unsigned int*>address(self.kept[1])
         self.series.step = <const unsigned int*>address(self.kept[2])
@@ -434,77 +435,89 @@ cdef inline unsigned long long mix(unsigned long long first, unsigned long long 
     return h ^ (h >> 31)
 
 
-def mixed(unsigned long long first, unsigned long long second):
-    return mix(first, second)
+cdef struct Labels:
+    const char* text[3]  # region, host and metric in JSON, with their quotes
+    Py_ssize_t size[3]
+    const char* key[3]  # as they stand in the keys of models
+    Py_ssize_t key_size[3]
 
 
-cdef inline Py_ssize_t first_of(const unsigned long long[::1] hashes, unsigned long long wanted) noexcept nogil:
-    """The first position whose hash is not smaller."""
-    cdef Py_ssize_t low = 0, high = hashes.shape[0], middle
+cdef struct Names:
+    const unsigned long long* hashes  # rising
+    const char* names
+    const unsigned int* ends
+    Py_ssize_t count, bytes
+
+
+cdef Py_ssize_t entry_of(
+    const Names* index, unsigned long long wanted, const char** parts, const Py_ssize_t* sizes
+) noexcept nogil:
+    """The position of a series by its hash and the parts of its name, -1 where it is not in the index."""
+    cdef Py_ssize_t low = 0, high = index.count, middle, whole = sizes[0] + sizes[1] + sizes[2] + 2
+    cdef const char* name
     while low < high:
         middle = (low + high) // 2
-        if hashes[middle] < wanted:
+        if index.hashes[middle] < wanted:
             low = middle + 1
         else:
             high = middle
-    return low
-
-
-def find(
-    const unsigned long long[::1] hashes, const unsigned char[::1] names, const unsigned int[::1] ends,
-    unsigned long long host_hash, unsigned long long metric_hash, bytes text,
-):
-    cdef unsigned long long hash_ = (host_hash & UPPER) | (mix(host_hash, metric_hash) & LOWER)
-    cdef Py_ssize_t low = first_of(hashes, hash_), size = len(text)
-    cdef const char* wanted = text
-    while low < hashes.shape[0] and hashes[low] == hash_:
-        if ends[low + 1] <= names.shape[0] and ends[low + 1] - ends[low] == size and (size == 0 or memcmp(&names[ends[low]], wanted, size) == 0):
-            return low
+    while low < index.count and index.hashes[low] == wanted:
+        if index.ends[low + 1] <= index.bytes and <Py_ssize_t>index.ends[low + 1] - <Py_ssize_t>index.ends[low] == whole:
+            name = index.names + index.ends[low]
+            if (
+                memcmp(name, parts[0], sizes[0]) == 0 and name[sizes[0]] == b"/"
+                and memcmp(name + sizes[0] + 1, parts[1], sizes[1]) == 0 and name[sizes[0] + sizes[1] + 1] == b"/"
+                and memcmp(name + whole - sizes[2], parts[2], sizes[2]) == 0
+            ):
+                return low
         low += 1
     return -1
 
 
-cdef inline Py_ssize_t past_part(
-    const unsigned char* text, Py_ssize_t at, Py_ssize_t end, const unsigned char* part, Py_ssize_t size
-) noexcept nogil:
-    """Where a text goes on after a part of it; -1 where it is another."""
-    return at + size if at + size <= end and memcmp(text + at, part, size) == 0 else -1
+cdef class Index:
+    cdef Names mine
+    cdef list kept
 
+    def __init__(self, hashes, names, ends):
+        self.kept = [np.ascontiguousarray(array) for array in (hashes, names, ends)]
+        self.mine.hashes = <const unsigned long long*>address(self.kept[0])
+        self.mine.names, self.mine.bytes = <const char*>address(self.kept[1]), len(names)
+        self.mine.ends, self.mine.count = <const unsigned int*>address(self.kept[2]), len(hashes)
 
-def find_all(
-    const unsigned long long[::1] hashes, const unsigned char[::1] names, const unsigned int[::1] ends,
-    const unsigned long long[::1] wanted, const long long[:, ::1] codes, texts, text_ends,
-):
-    cdef Py_ssize_t n = wanted.shape[0], entries = hashes.shape[0], i, low, at, end, begin
-    cdef const unsigned char* name
-    cdef const unsigned char[::1] region = texts[0], host = texts[1], metric = texts[2]
-    cdef const long long[::1] region_ends = text_ends[0], host_ends = text_ends[1], metric_ends = text_ends[2]
-    found_array = np.full(n, -1)
-    cdef long long[::1] found = found_array
-    if n == 0 or entries == 0 or names.shape[0] == 0:
-        return found_array
-    name = &names[0]
-    for i in range(n):
-        if not (0 <= codes[0, i] < region_ends.shape[0] - 1 and 0 <= codes[1, i] < host_ends.shape[0] - 1
-                and 0 <= codes[2, i] < metric_ends.shape[0] - 1):
-            raise IndexError("there is no such part of a name")
-    with nogil:
+    cdef Py_ssize_t position(self, unsigned long long wanted, const Labels* labels, int level) noexcept:
+        """The position of a series, or of the one it falls back on."""
+        cdef const char* parts[3]
+        cdef Py_ssize_t[3] sizes
+        cdef int k
+        for k in range(3):
+            parts[k], sizes[k] = labels.key[k], labels.key_size[k]
+            if k < 2 and level + k > 1:
+                parts[k], sizes[k] = b"*", 1
+        return entry_of(&self.mine, wanted, parts, sizes)
+
+    def find(self, const unsigned long long[::1] wanted, const long long[:, ::1] codes, texts, text_ends):
+        cdef Py_ssize_t n = wanted.shape[0], i
+        cdef int k
+        cdef const unsigned char[::1] region = texts[0], host = texts[1], metric = texts[2]
+        cdef const long long[::1] region_ends = text_ends[0], host_ends = text_ends[1], metric_ends = text_ends[2]
+        cdef const char* starts[3]
+        cdef const char* parts[3]
+        cdef Py_ssize_t[3] sizes
+        cdef const long long* ends[3]
+        found_array = np.full(n, -1)
+        cdef long long[::1] found = found_array
+        if n == 0 or self.mine.count == 0 or self.mine.bytes == 0:
+            return found_array
+        starts[0], starts[1], starts[2] = <const char*>&region[0], <const char*>&host[0], <const char*>&metric[0]
+        ends[0], ends[1], ends[2] = &region_ends[0], &host_ends[0], &metric_ends[0]
         for i in range(n):
-            low = first_of(hashes, wanted[i])
-            while low < entries and hashes[low] == wanted[i]:
-                at, end = ends[low], ends[low + 1]
-                if end > names.shape[0]:
-                    break
-                begin = region_ends[codes[0, i]]
-                at = past_part(name, at, end, &region[0] + begin, region_ends[codes[0, i] + 1] - begin)
-                if at >= 0 and at < end and name[at] == b"/":
-                    begin = host_ends[codes[1, i]]
-                    at = past_part(name, at + 1, end, &host[0] + begin, host_ends[codes[1, i] + 1] - begin)
-                    if at >= 0 and at < end and name[at] == b"/":
-                        begin = metric_ends[codes[2, i]]
-                        at = past_part(name, at + 1, end, &metric[0] + begin, metric_ends[codes[2, i] + 1] - begin)
-                        if at == end:
-                            found[i] = low
-                            break
-                low += 1
-    return found_array
+            if not (0 <= codes[0, i] < region_ends.shape[0] - 1 and 0 <= codes[1, i] < host_ends.shape[0] - 1
+                    and 0 <= codes[2, i] < metric_ends.shape[0] - 1):
+                raise IndexError("there is no such part of a name")
+        with nogil:
+            for i in range(n):
+                for k in range(3):
+                    parts[k] = starts[k] + ends[k][codes[k, i]]
+                    sizes[k] = ends[k][codes[k, i] + 1] - ends[k][codes[k, i]]
+                found[i] = entry_of(&self.mine, wanted[i], parts, sizes)
+        return found_array

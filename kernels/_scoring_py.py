@@ -10,7 +10,6 @@ from myriad.kernels._predictors_py import Predictor
 from myriad.kernels._windows_py import combined, window_means
 from myriad.kernels.arrays import Integers, Matrix, Vector
 
-UPPER, LOWER, _MASK = 0xFFFF_FFFF_0000_0000, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
 NO_MODEL = 255
 """In place of the code of an adapter."""
 
@@ -32,6 +31,7 @@ class Table:
         step: NDArray[np.uint32],
         divisors: NDArray[np.float16],
         predictors: Mapping[tuple[int, int], Predicts],
+        adapters: tuple[str, ...] = (),
     ) -> None:
         """A table.
 
@@ -41,9 +41,10 @@ class Table:
             step: seconds between points, (n,).
             divisors: what a combined score is divided by, of each way to combine and subset of windows, (n, 3, 2^W).
             predictors: by position of the window and code.
+            adapters: their names, by code.
         """
         self.adapter, self.row, self.step, self.divisors = adapter, row, step, divisors
-        self.predictors = dict(predictors)
+        self.predictors, self.adapters = dict(predictors), adapters
 
 
 def score(
@@ -255,68 +256,41 @@ def _means(
     return window_means(times, values, offsets, windows, needed, np.repeat(np.arange(series), np.diff(offsets)))
 
 
-def find(
-    hashes: NDArray[np.uint64],
-    names: NDArray[np.uint8],
-    ends: NDArray[np.uint32],
-    host_hash: int,
-    metric_hash: int,
-    text: bytes,
-) -> int:
-    """The position of a series in an index by its hash, -1 where it is not in it.
+class Index:
+    """The names of the series of one open shard."""
 
-    Args:
-        hashes: rising, (n,).
-        names: the texts of all series, one after the other.
-        ends: text i is `names[ends[i]:ends[i + 1]]`, (n + 1,).
-        host_hash: of the series' region and host.
-        metric_hash: of its metric; see `models.key` for both and for what becomes of them.
-        text: its name; several series may have the same hash.
-    """
-    hash_ = host_hash & UPPER | mixed(host_hash, metric_hash) & LOWER
-    at = int(np.searchsorted(hashes, np.uint64(hash_)))
-    while at < len(hashes) and int(hashes[at]) == hash_:
-        if names[ends[at] : ends[at + 1]].tobytes() == text:
-            return at
-        at += 1
-    return -1
+    def __init__(self, hashes: NDArray[np.uint64], names: NDArray[np.uint8], ends: NDArray[np.uint32]) -> None:
+        """An index.
 
+        Args:
+            hashes: of n series, rising, (n,).
+            names: their texts, `region/host/metric`, one after the other.
+            ends: text i is `names[ends[i]:ends[i + 1]]`, (n + 1,).
+        """
+        self._hashes, self._names, self._ends = hashes, names, ends
 
-def mixed(first: int, second: int) -> int:
-    """An order-dependent hash of two hashes of 64 bits; see `models.key.mix`."""
-    h = (first * 0x9E37_79B9_7F4A_7C15 + second) & _MASK
-    h = ((h ^ (h >> 30)) * 0xBF58_476D_1CE4_E5B9) & _MASK
-    h = ((h ^ (h >> 27)) * 0x94D0_49BB_1331_11EB) & _MASK
-    return h ^ (h >> 31)
+    def find(
+        self,
+        wanted: NDArray[np.uint64],
+        codes: Integers,
+        texts: Sequence[NDArray[np.uint8]],
+        text_ends: Sequence[Integers],
+    ) -> Integers:
+        """The positions of many series, -1 for those that are not in the index.
 
-
-def find_all(
-    hashes: NDArray[np.uint64],
-    names: NDArray[np.uint8],
-    ends: NDArray[np.uint32],
-    wanted: NDArray[np.uint64],
-    codes: Integers,
-    texts: Sequence[NDArray[np.uint8]],
-    text_ends: Sequence[Integers],
-) -> Integers:
-    """The positions of many series in an index, -1 for those that are not in it.
-
-    Args:
-        hashes: rising, (n,).
-        names: the texts of all series of the index, `region/host/metric`, one after the other.
-        ends: text i is `names[ends[i]:ends[i + 1]]`, (n + 1,).
-        wanted: the hash of each series, (series,).
-        codes: of each series the position of its region, host and metric in the texts, (3, series).
-        texts: the texts of all regions, hosts and metrics, one after the other.
-        text_ends: where each of them begins, and the last ends.
-    """
-    found = np.full(len(wanted), -1)
-    for i, at in enumerate(np.searchsorted(hashes, wanted).tolist()):
-        parts = zip(texts, text_ends, codes[:, i].tolist(), strict=True)
-        text = b"/".join(some[some_ends[code] : some_ends[code + 1]].tobytes() for some, some_ends, code in parts)
-        while at < len(hashes) and hashes[at] == wanted[i]:
-            if names[ends[at] : ends[at + 1]].tobytes() == text:
-                found[i] = at
-                break
-            at += 1
-    return found
+        Args:
+            wanted: the hash of each series, (series,).
+            codes: of each series the position of its region, host and metric in the texts, (3, series).
+            texts: the texts of all regions, hosts and metrics, one after the other.
+            text_ends: where each of them begins, and the last ends.
+        """
+        found = np.full(len(wanted), -1)
+        for i, at in enumerate(np.searchsorted(self._hashes, wanted).tolist()):
+            parts = zip(texts, text_ends, codes[:, i].tolist(), strict=True)
+            text = b"/".join(some[some_ends[code] : some_ends[code + 1]].tobytes() for some, some_ends, code in parts)
+            while at < len(self._hashes) and self._hashes[at] == wanted[i]:
+                if self._names[self._ends[at] : self._ends[at + 1]].tobytes() == text:
+                    found[i] = at
+                    break
+                at += 1
+        return found

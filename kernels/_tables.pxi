@@ -161,18 +161,7 @@ cdef const char* past_option(const char* p) noexcept nogil:
     cdef const char* end
     cdef Number number
     if p[0] == b"[":
-        p = skip(p + 1)
-        while p[0] == b'"':
-            end = end_of_text(p + 1)
-            if end == NULL:
-                return NULL
-            p = skip(end + 1)
-            if p[0] != b",":
-                break
-            p = skip(p + 1)
-            if p[0] != b'"':
-                return NULL
-        return skip(p + 1) if p[0] == b"]" else NULL
+        return past_texts(p)
     if p[0] == b'"':
         end = end_of_text(p + 1)
         return skip(end + 1) if end != NULL else NULL
@@ -436,9 +425,85 @@ def rows_of(bytes body not None, Py_ssize_t most):
     return found if skip(p + 1) == last and "datapoints" in found else None
 
 
+cdef inline char* put_text(char* out, const char* text, Py_ssize_t size) noexcept nogil:
+    memcpy(out, text, size)
+    return out + size
+
+
 cdef inline char* put(char* out, bytes text) noexcept:
-    memcpy(out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-    return out + PyBytes_GET_SIZE(text)
+    return put_text(out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+
+cdef Py_ssize_t room_of(list between, list after) except -1:
+    """Bytes that what is around the numbers of a series takes, but for its own texts."""
+    cdef bytes piece
+    cdef Py_ssize_t room = 60 + SLACK
+    for piece in between:
+        room += PyBytes_GET_SIZE(piece) + 2
+    for piece in after:
+        room += PyBytes_GET_SIZE(piece) + 2
+    return room
+
+
+cdef Py_ssize_t own_room(const Labels* labels, bytes status, Py_ssize_t keys, Py_ssize_t rows, Py_ssize_t n):
+    """Bytes that the texts and numbers of a series take."""
+    cdef Py_ssize_t room = PyBytes_GET_SIZE(status) + n * (INTEGER_TEXT + rows * FLOAT_TEXT)
+    cdef int k
+    for k in range(3):
+        room += labels.size[k] + keys * labels.key_size[k]
+    return room
+
+
+cdef char* put_series(
+    char* out, const Labels* labels, bytes status, int level, const long long* times, const double* block,
+    Py_ssize_t apart, Py_ssize_t n, list between, list after, int digits,
+):
+    """The answer about a series but for its last brace; its rows of the block are so far apart."""
+    cdef Py_ssize_t rows = len(between) - 2, row, j, at
+    cdef int k
+    out = put_text(out, b'{"region":', 10)
+    out = put_text(out, labels.text[0], labels.size[0])
+    out = put_text(out, b',"host":', 8)
+    out = put_text(out, labels.text[1], labels.size[1])
+    out = put_text(out, b',"metric":', 10)
+    out = put_text(out, labels.text[2], labels.size[2])
+    out = put_text(out, b',"status":', 10)
+    out = put(out, status)
+    for row in range(-1, rows):
+        out = put(out, between[row + 1])
+        out[0] = b"["
+        out += 1
+        if row < 0:
+            for j in range(n):
+                out = put_integer(out, times[j])
+                out[0] = b","
+                out += 1
+        else:
+            for j in range(n):
+                out = put_float(out, block[row * apart + j], digits)
+                out[0] = b","
+                out += 1
+        if n:
+            out -= 1
+        out[0] = b"]"
+        out += 1
+    out = put(out, between[rows + 1])
+    for at in range(len(after)):
+        out = put(out, after[at])
+        if at + 1 < len(after):
+            for k in range(3):
+                if level + k < 2 or k == 2:
+                    out = put_text(out, labels.key[k], labels.key_size[k])
+                else:
+                    out = put_text(out, "*", 1)
+                if k < 2:
+                    out = put_text(out, "/", 1)
+    return out
+
+
+cdef void point_at(Labels* labels, int k, bytes text, bytes key):
+    labels.text[k], labels.size[k] = PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)
+    labels.key[k], labels.key_size[k] = PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)
 
 
 def series_texts(
@@ -447,62 +512,35 @@ def series_texts(
     const unsigned char[::1] status, const unsigned char[::1] level, const long long[::1] kind, list between, list after,
     dict extras, int digits=0,
 ):
-    cdef Py_ssize_t i, j, row, rows, bound = 0, at
-    cdef list pieces, fixed = []
-    cdef bytes region, host, metric
+    cdef Py_ssize_t i, n, rows, bound = 0
+    cdef int k
+    cdef list pieces, fixed = [room_of(one, other) for one, other in zip(between, after)]
+    cdef Labels own
     cdef char* out
-    cdef long long a, b
     if not 0 <= first <= end <= offsets.shape[0] - 1 or offsets[end] > times.shape[0] or times.shape[0] != block.shape[1]:
         raise ValueError("there are no such series")
-    for i in range(len(between)):
-        fixed.append(60 + sum(map(len, between[i])) + sum(map(len, after[i])))
     for i in range(first, end):
         pieces = after[kind[i]]
         rows = len(between[kind[i]]) - 2
-        region, host, metric = keys[0][codes[0, i]], keys[1][codes[1, i]], keys[2][codes[2, i]]
         if rows > block.shape[0]:
             raise ValueError("there are no such rows")
-        bound += (
-            <Py_ssize_t>fixed[kind[i]] + len(<bytes>labels[0][codes[0, i]]) + len(<bytes>labels[1][codes[1, i]])
-            + len(<bytes>labels[2][codes[2, i]]) + len(<bytes>statuses[status[i]]) + len(pieces) * (len(region) + len(host) + len(metric) + 2) + (len(extras[i]) if i in extras else 0)
-            + (offsets[i + 1] - offsets[i]) * (INTEGER_TEXT + rows * FLOAT_TEXT) + 2 * (rows + 1)
-        )
+        for k in range(3):
+            point_at(&own, k, labels[k][codes[k, i]], keys[k][codes[k, i]])
+        bound += <Py_ssize_t>fixed[kind[i]] + (len(extras[i]) if i in extras else 0)
+        bound += own_room(&own, statuses[status[i]], len(pieces), rows, offsets[i + 1] - offsets[i])
     made = PyBytes_FromStringAndSize(NULL, bound)
     out = PyBytes_AS_STRING(made)
     for i in range(first, end):
-        a, b = offsets[i], offsets[i + 1]
-        out = put(out, b',{"region":' if i > first else b'{"region":')
-        out = put(out, labels[0][codes[0, i]])
-        out = put(out, b',"host":')
-        out = put(out, labels[1][codes[1, i]])
-        out = put(out, b',"metric":')
-        out = put(out, labels[2][codes[2, i]])
-        out = put(out, b',"status":')
-        out = put(out, statuses[status[i]])
-        pieces = between[kind[i]]
-        rows = len(pieces) - 2
-        for row in range(-1, rows):
-            out = put(out, pieces[row + 1])
-            out[0] = b"["
+        if i > first:
+            out[0] = b","
             out += 1
-            for j in range(a, b):
-                out = put_integer(out, times[j]) if row < 0 else put_float(out, block[row, j], digits)
-                out[0] = b","
-                out += 1
-            if a < b:
-                out -= 1
-            out[0] = b"]"
-            out += 1
-        out = put(out, pieces[rows + 1])
-        pieces = after[kind[i]]
-        for at in range(len(pieces)):
-            out = put(out, pieces[at])
-            if at + 1 < len(pieces):
-                out = put(out, keys[0][codes[0, i]] if level[i] < 2 else b"*")
-                out = put(out, b"/")
-                out = put(out, keys[1][codes[1, i]] if level[i] == 0 else b"*")
-                out = put(out, b"/")
-                out = put(out, keys[2][codes[2, i]])
+        for k in range(3):
+            point_at(&own, k, labels[k][codes[k, i]], keys[k][codes[k, i]])
+        n = offsets[i + 1] - offsets[i]
+        out = put_series(
+            out, &own, statuses[status[i]], level[i], &times[offsets[i]] if n else NULL,
+            &block[0, offsets[i]] if n else NULL, block.shape[1], n, between[kind[i]], after[kind[i]], digits,
+        )
         if i in extras:
             out = put(out, extras[i])
         out[0] = b"}"

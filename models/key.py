@@ -9,7 +9,6 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.kernels import scoring
 from myriad.models.errors import InvalidKey
 from myriad.models.windows import Window
 
@@ -68,7 +67,7 @@ class Series(NamedTuple):
     @property
     def host_hash(self) -> int:
         """64 bits shared by all series of the host: they decide the shard."""
-        return scoring.mixed(part_hash(self.region), part_hash(self.host))
+        return mix(part_hash(self.region), part_hash(self.host))
 
 
 class ModelKey(NamedTuple):

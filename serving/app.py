@@ -33,9 +33,8 @@ from myriad.serving.follower import Follower
 from myriad.serving.health import HealthListener
 from myriad.serving.metrics import Metrics
 from myriad.serving.predict import PredictEndpoint
-from myriad.serving.predictor import CurrentRelease, Predictor
+from myriad.serving.predictor import CurrentRelease, Place, Predictor
 from myriad.serving.problems import Problem
-from myriad.serving.resolution import Place
 from myriad.serving.settings import Settings
 from myriad.storage.local import LocalTier
 from myriad.storage.release import Manifest
@@ -283,9 +282,7 @@ def _drop_dead_workers(directory: Path) -> None:
 
 
 def _describe_models(manifest: Manifest, series: Series, place: Place) -> SeriesModels:
-    shard, position = place.shard, place.position
-    if shard is None:
-        raise ValueError("there is no shard")
+    shard, position, _ = place
     windows = {}
     for at, window in enumerate(shard.windows):
         if (code := int(shard.adapter[position, at])) != NO_MODEL:

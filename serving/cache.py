@@ -73,8 +73,8 @@ class ShardCache:
         self._open = _TwoQueues(max_bytes, metrics)
         self._failed: LRUCache[str, _Failure] = LRUCache(MAX_CACHED_FAILURES)
         self._loading: dict[str, Future[Shard]] = {}
-        self._lately: dict[str, Shard] = {}
-        """Shards whose use has been noted a moment ago: noting it each time takes longer than finding them."""
+        self.lately: dict[str, Shard] = {}
+        """Open shards whose use has been noted a moment ago: noting it each time takes longer than finding them."""
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(loads_at_once, thread_name_prefix="load")
 
@@ -103,20 +103,15 @@ class ShardCache:
         return future
 
     def get_open(self, artifact: Artifact) -> Shard | None:
-        """The open shard, None where it is not open: that is no miss yet, as whoever needs it will `get` it."""
-        shard = self._lately.get(artifact.hash)
-        if shard is None:
-            with self._lock:
-                shard = self._open.get(artifact.hash)
-                if shard is None:
-                    return None
-                self._lately[artifact.hash] = shard
-        self._metrics.count_hit()
+        """The open shard, from now on among those used lately, or None: no miss yet, as who needs it will `get` it."""
+        with self._lock:
+            if (shard := self._open.get(artifact.hash)) is not None:
+                self.lately[artifact.hash] = shard
         return shard
 
     def look_again(self) -> None:
         """Have the next use of each shard count for eviction anew; to be called now and then."""
-        self._lately = {}
+        self.lately.clear()
 
     def opened(self) -> frozenset[str]:
         """The hashes of the artifacts whose shards are open."""
@@ -131,7 +126,7 @@ class ShardCache:
         """Close those of these shards that are open, with a pause after each: many unmapped at once delay requests."""
         with self._lock:
             closing = self._open.remove(hashes)
-            self._lately = {}
+            self.lately.clear()
             self._metrics.cache_bytes.set(self._open.bytes)
         while closing:
             closing.pop()
@@ -152,7 +147,7 @@ class ShardCache:
             shard = self._load(artifact)
             with self._lock:
                 self._open.add(artifact.hash, shard)
-                self._lately = {}
+                self.lately.clear()
         except Exception as exc:  # noqa: BLE001  whatever went wrong, the waiters must get an exception
             with self._lock:
                 failure = self._failed[artifact.hash] = self._failure(artifact, exc)

@@ -61,13 +61,19 @@ class Dispatcher:
         self._refused.inc()
         return REFUSAL
 
-    def answer_at_once(self, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | None:
-        """The answer to a JSON body at `/predict`, counted; None for a request that takes the usual way."""
+    def answer_at_once(self, headers: list[tuple[bytes, bytes]], body: bytes, head: bytes) -> bytes | None:
+        """The response to a JSON body at `/predict`, counted; None for a request that takes the usual way.
+
+        Args:
+            headers: of the request.
+            body: of the request.
+            head: of the response, up to its length.
+        """
         started = time.perf_counter()
         if self._authorizer is not None and not self._authorizer.knows(headers, PREDICT):
             return None
         try:
-            answer = self._predict.answer_at_once(body)
+            answer = self._predict.answer_at_once(body, head)
         except Exception:  # noqa: BLE001  it comes again on the usual way, where it is answered and logged
             return None
         if answer is not None:

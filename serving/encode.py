@@ -7,16 +7,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.kernels.json_text import columns
 from myriad.kernels.scoring import NO_MODEL
 from myriad.kernels.tables import series_texts
-from myriad.models.key import Series
-from myriad.models.points import Points
 from myriad.models.windows import Window
 from myriad.serving.decode import SeriesRequest
 from myriad.serving.host_scores import HostScores
 from myriad.serving.schemas import HostAnswer
-from myriad.serving.scoring import Scores
+from myriad.serving.scoring import Scores, missing_windows
 from myriad.serving.status import STATUSES, Status
 
 _TEXT = msgspec.json.Encoder().encode
@@ -27,33 +24,13 @@ SERIES_PER_CALL = 5000
 
 def encode(request: SeriesRequest, scores: Scores, *, stale: bool = False) -> bytes:
     """The answer to a request as JSON, NaN as null."""
-    if request.single:
-        labels, (duplicates,) = request.labels[0], request.duplicates
-        return encode_one(Series(*labels), request.query.points, scores, duplicates, request.digits, stale=stale)
     texts = _SeriesTexts(request, scores)
+    if request.single:
+        return texts.whole()[:-1] + (b',"stale":true}' if stale else b"}")
     parts = [b'{"release":%b,"series":[' % _TEXT(scores.release), texts.whole(), b"]"]
     if scores.hosts:
         parts.append(b',"hosts":' + _TEXT(host_answers(scores.hosts)))
     parts.append(b',"stale":true}' if stale else b"}")
-    return b"".join(parts)
-
-
-def encode_one(
-    series: Series, points: Points, scores: Scores, duplicates: int = 0, digits: int = 0, *, stale: bool = False
-) -> bytes:
-    """The answer to a request about one series."""
-    codes, rows = _models_of(scores, 0)
-    between = _between(scores.windows, rows)
-    parts = [
-        b"{",
-        _head(series, _STATUSES[scores.status[0]]),
-        columns(points.timestamps, scores.block, 0, len(points.timestamps), between, digits),
-    ]
-    if rows > 1 + len(scores.windows):
-        level = int(scores.level[0])
-        used = _models_used(scores.release, scores.windows, codes, scores.adapters, level > 0)
-        parts.append(used % ((str(series.fallback(level)).encode(),) * used.count(b"%b")))
-    parts += (_missing(scores, 0), _duplicates(duplicates), b',"stale":true}' if stale else b"}")
     return b"".join(parts)
 
 
@@ -128,13 +105,13 @@ class _SeriesTexts:
 
     def _around_one(self, k: int) -> tuple[list[bytes], list[bytes]]:
         scores = self._scores
-        codes, rows = _models_of(scores, k)
-        used = [b""]
-        if rows > 1 + len(scores.windows):
-            text = _models_used(scores.release, scores.windows, codes, scores.adapters, bool(scores.level[k]))
-            used = [piece.replace(b"%%", b"%") for piece in text.split(b"%b")]
-        used[-1] += b"" if scores.failed else _missing(scores, k)
-        return _between(scores.windows, rows), used
+        codes = scores.adapter[k].tolist() if scores.adapter is not None else []
+        rows = len(scores.block) if min(codes, default=NO_MODEL) != NO_MODEL else 1 + len(scores.windows)
+        scored = [True] * len(codes) if scores.failed else (scores.counts[k] > 0).tolist()
+        return around(
+            scores.release, scores.windows, codes, scores.adapters, rows, scored, scores.coverage,
+            fallback=bool(scores.level[k]),
+        )  # fmt: skip
 
     def _special(self) -> Iterable[int]:
         """The series that have something of their own besides numbers."""
@@ -146,10 +123,42 @@ class _SeriesTexts:
         return (_missing(self._scores, k) if self._scores.failed else b"") + _duplicates(duplicates)
 
 
-def _models_of(scores: Scores, k: int) -> tuple[tuple[int, ...], int]:
-    """The adapters of series k, and how many rows of the block are answered: no expected values without a model."""
-    codes = tuple(scores.adapter[k].tolist()) if scores.adapter is not None else ()
-    return codes, len(scores.block) if min(codes, default=NO_MODEL) != NO_MODEL else 1 + len(scores.windows)
+def around(
+    release: str,
+    windows: tuple[Window, ...],
+    codes: Sequence[int],
+    adapters: tuple[str, ...],
+    rows: int,
+    scored: Sequence[bool],
+    coverage: float,
+    *,
+    fallback: bool,
+) -> tuple[list[bytes], list[bytes]]:
+    """The texts around what is a series' own, see `kernels.tables.series_texts`.
+
+    Args:
+        release: that answers.
+        windows: asked for.
+        codes: of the model at each window the position in `adapters`, or `NO_MODEL`.
+        adapters: names.
+        rows: of the block that are answered.
+        scored: whether a point has a score, by window.
+        coverage: the share of its points that a window needs.
+        fallback: whether the models are a fallback's.
+    """
+    used = [b""]
+    if rows > 1 + len(windows):
+        used = _models_used(release, windows, codes, adapters, fallback=fallback)
+    missing = (
+        []
+        if all(scored)
+        else [
+            {"window": str(window), "reason": reason}
+            for window, reason in missing_windows(windows, codes, scored, coverage).items()
+        ]
+    )
+    used[-1] += b',"missing":' + _TEXT(missing) if missing else b""
+    return _between(windows, rows), used
 
 
 def _missing(scores: Scores, k: int) -> bytes:
@@ -157,6 +166,11 @@ def _missing(scores: Scores, k: int) -> bytes:
     if all(scores.counts[k].tolist()):
         return b""
     return b',"missing":' + _TEXT([{"window": str(w), "reason": why} for w, why in scores.missing(k).items()])
+
+
+def status_text(status: Status) -> bytes:
+    """A status as it is answered."""
+    return _TEXT(str(status))
 
 
 def _duplicates(count: int) -> bytes:
@@ -177,19 +191,14 @@ def _between(windows: tuple[Window, ...], rows: int) -> list[bytes]:
     return [*before, b"}"]
 
 
-@functools.lru_cache(maxsize=1024)
 def _models_used(
-    release: str, windows: tuple[Window, ...], codes: tuple[int, ...], adapters: tuple[str, ...], fallback: bool
-) -> bytes:
-    """The list of models, with %b for the series they were fitted to."""
-    used = [
-        b'{"key":"%%b/%b","adapter":%b,"release":%b,"fallback":%b}'
-        % (str(window).encode(), _escaped(adapters[code]), _escaped(release), b"true" if fallback else b"false")
-        for window, code in zip(windows, codes, strict=True)
-        if code != NO_MODEL
-    ]
-    return b',"models":[%b]' % b",".join(used)
-
-
-def _escaped(text: str) -> bytes:
-    return _TEXT(text).replace(b"%", b"%%")
+    release: str, windows: tuple[Window, ...], codes: Sequence[int], adapters: tuple[str, ...], *, fallback: bool
+) -> list[bytes]:
+    """The list of models, in pieces between which the series is put that they were fitted to."""
+    pieces, before = [], b',"models":[{"key":"'
+    for window, code in zip(windows, codes, strict=True):
+        if code != NO_MODEL:
+            pieces.append(before)
+            rest = (str(window).encode(), _TEXT(adapters[code]), _TEXT(release), b"true" if fallback else b"false")
+            before = b'/%b","adapter":%b,"release":%b,"fallback":%b},{"key":"' % rest
+    return [*pieces, before.removesuffix(b',{"key":"') + b"]"]

@@ -108,7 +108,7 @@ def _score_host(
 
 def _host_entry(shard: Shard, host: Series) -> _HostEntry | None:
     """A host's entry in a shard; None where it has none."""
-    position = shard.position_of(host, host.host_hash)
+    position = int(shard.find(Names.of([host]))[0])
     if position < 0 or (shard.adapter[position] != NO_MODEL).any():  # a metric of that name has been fitted
         return None
     threshold = float(shard.combined[position, WEIGHTED, -1])

@@ -10,8 +10,13 @@ from bisect import bisect_left
 from collections import Counter as Numbers
 from collections.abc import Mapping
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from myriad.serving.status import Status
+
+COUNTED = (Status.OK, Status.FALLBACK, Status.NO_MODEL, Status.INSUFFICIENT_DATA)
+"""The statuses that a kernel counts."""
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -52,6 +57,9 @@ class Metrics:
         self.release_failures = Counter(
             "myriad_release_failures", "Times the current release could not be taken up", registry=registry
         )
+        self.tallies = np.zeros(2 + len(COUNTED), np.int64)
+        """Points, shards found open and series by status, which a kernel counts and nobody sets back."""
+        self._handed_over = [0] * len(self.tallies)
         self._lock = threading.Lock()
         self._start()
 
@@ -94,6 +102,11 @@ class Metrics:
             requests, latencies, series = self._requests, self._latencies, self._series
             points, hits = self._points, self._hits
             self._start()
+            counted = self.tallies.tolist()
+            new = [now - before for now, before in zip(counted, self._handed_over, strict=True)]
+            self._handed_over = counted
+        points, hits = points + new[0], hits + new[1]
+        series.update({status.value: count for status, count in zip(COUNTED, new[2:], strict=True) if count})
         for (route, status), count in requests.items():
             self.requests.labels(route, str(status)).inc(count)
         for route, (*buckets, seconds) in latencies.items():

@@ -19,7 +19,7 @@ TESTED_WITH = "0.54.0"
 PATIENCE_SECONDS = 0.05
 """For the rest of a body; then uvicorn's cycle reads it, whose deadlines have an answer."""
 KNOWN_HEADS, LARGEST_KNOWN_HEAD = 1000, 2048
-_OWN_HEADERS = b"content-type: application/json\r\ncontent-length: %d\r\n"
+_LAST_HEADERS = b"content-type: application/json\r\ncontent-length: "
 _NOT_PLAIN = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"))
 
 
@@ -38,7 +38,8 @@ class PlainProtocol(BoundedHttpProtocol):
     _heads: ClassVar[dict[bytes, _Head]] = {}
     """By their bytes; of all connections."""
     _default_headers: ClassVar[list[tuple[bytes, bytes]] | None] = None
-    _response_head: ClassVar[bytes] = b""
+    _first_lines: ClassVar[bytes] = b""
+    _usual_head: ClassVar[bytes] = b""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -54,10 +55,10 @@ class PlainProtocol(BoundedHttpProtocol):
         end = data.find(b"\r\n\r\n")
         head = self._heads.get(data[:end]) if end > 0 else None
         if head is not None and len(data) == end + 4 + head.body_bytes and self._is_between_requests():
-            answer = self.app.answer_at_once(head.headers, data[end + 4 :])
+            answer = self.app.answer_at_once(head.headers, data[end + 4 :], self._response_head(head))
             if answer is not None:
                 self._cancel_deadline()
-                self._send(answer, keeps_alive=head.keeps_alive)
+                self._send(answer, head)
                 return
         self._raw_head = data[:end] if 0 < end <= LARGEST_KNOWN_HEAD and self._is_between_requests() else b""
         super().data_received(data)
@@ -100,11 +101,12 @@ class PlainProtocol(BoundedHttpProtocol):
         """The parser has a whole request."""
         if self._plain is not None:
             self._stop_waiting()
-            answer = self.app.answer_at_once(self._plain.headers, b"".join(self._body))
+            plain, body = self._plain, b"".join(self._body)
+            answer = self.app.answer_at_once(plain.headers, body, self._response_head(plain))
             if answer is not None:
-                keeps_alive, self._plain, self._body = self._plain.keeps_alive, None, []
+                self._plain, self._body = None, []
                 self.end_of_message()
-                self._send(answer, keeps_alive=keeps_alive)
+                self._send(answer, plain)
                 return
             self._take_usual_way()
         super().on_message_complete()
@@ -166,16 +168,18 @@ class PlainProtocol(BoundedHttpProtocol):
             self._patience.cancel()
             self._patience = None
 
-    def _send(self, answer: bytes, *, keeps_alive: bool) -> None:
+    def _response_head(self, head: _Head) -> bytes:
+        """The head of a response, up to its length."""
         kind, default = PlainProtocol, self.server_state.default_headers
         if kind._default_headers is not default:  # uvicorn makes a new list each second
-            lines = b"".join(b"%b: %b\r\n" % header for header in default)
-            kind._default_headers = default
-            kind._response_head = b"HTTP/1.1 200 OK\r\n" + lines + _OWN_HEADERS
-        ending = b"\r\n" if keeps_alive else b"connection: close\r\n\r\n"
-        self.transport.write(kind._response_head % len(answer) + ending + answer)
+            kind._first_lines = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in default)
+            kind._default_headers, kind._usual_head = default, kind._first_lines + _LAST_HEADERS
+        return kind._usual_head if head.keeps_alive else kind._first_lines + b"connection: close\r\n" + _LAST_HEADERS
+
+    def _send(self, response: bytes, head: _Head) -> None:
+        self.transport.write(response)
         self.server_state.total_requests += 1
-        if not keeps_alive:
+        if not head.keeps_alive:
             self.transport.close()
             return
         self._used = self.loop.time()

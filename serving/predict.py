@@ -1,34 +1,28 @@
 """The `/predict` endpoint. It is no FastAPI route, so that the hot path pays only for what it uses."""
 
 import asyncio
-import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from starlette.types import Receive, Scope, Send
 
 from myriad.formats.base import Bounds
-from myriad.kernels.bodies import one_series
-from myriad.models.ensemble import COMBINES
-from myriad.models.errors import BadRequest, InvalidKey, TooLarge
-from myriad.models.key import MAX_ECHO, Series
-from myriad.models.points import Points
+from myriad.kernels.answers import Answers
+from myriad.models.errors import BadRequest, TooLarge
+from myriad.models.key import MAX_ECHO
 from myriad.models.windows import Window
 from myriad.serving import answer_size, bulk, coding
 from myriad.serving.admission import Admission
 from myriad.serving.bodies import BodyReader
-from myriad.serving.decode import SeriesRequest, parse, parse_windows
-from myriad.serving.encode import encode, encode_one
-from myriad.serving.predictor import Predictor
+from myriad.serving.decode import SeriesRequest, parse
+from myriad.serving.encode import encode
+from myriad.serving.predictor import CurrentRelease, Predictor
 from myriad.serving.problems import Problem
 from myriad.serving.scoring import Scores
 from myriad.serving.settings import Settings
-from myriad.serving.status import STATUSES
 from myriad.serving.tabular import TableQuery
 
 _SHAPE_KEY = re.compile(rb'"(?:(datapoints|series)|region|host|metric|timestamp|value|[0-9]+[smhd])"\s*:\s*(\[)?')
@@ -98,6 +92,11 @@ class PredictEndpoint:
         self._body_reader = BodyReader(
             settings.max_body_bytes, settings.max_bodies_bytes, settings.body_seconds, settings.min_body_rate
         )
+        self._most = min(settings.max_points, (settings.max_answer_bytes - LARGEST_REST) // ANSWER_BYTES_PER_POINT)
+        """Datapoints of a request that is answered at once."""
+        self._current: CurrentRelease | None = None
+        self._answers: Answers | None = None
+        """Of the current release."""
         self.admission = Admission(settings.max_requests, settings.worker_bytes, settings.cache_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive) -> Answer | None:
@@ -116,26 +115,17 @@ class PredictEndpoint:
         with self.admission.request():
             return await self._answer(body, media_type, encoding, headers, scope)
 
-    def answer_at_once(self, body: bytes) -> bytes | None:
-        """The answer to the usual request, JSON about one series whose shard is open; None for any other."""
-        predictor = self._predictor
-        parsed = one_series(body, self._settings.max_points) if predictor.current else None
-        if parsed is None:
-            return None
-        region, host, metric, times, values, windows, combine, bands, digits = parsed
-        if combine not in COMBINES:
-            return None
-        series, points = Series(region, host, metric), Points(times, values, _offsets(len(times)))
-        try:
-            asked = parse_windows(windows)
-            scores = predictor.score_one(series, points, asked, combine, bands=bands)
-        except (BadRequest, InvalidKey):  # the usual way says what is wrong
-            return None
-        if scores is None:
-            return None
-        self._check_one(series, len(times), len(scores.windows), bands=bands)
-        predictor.metrics.count_series({STATUSES[scores.status[0]]: 1}, len(times))
-        return encode_one(series, points, scores, digits=digits, stale=predictor.stale)
+    def answer_at_once(self, body: bytes, head: bytes | None = None) -> bytes | None:
+        """The answer to the usual request, JSON about one series whose shard is open; None for any other.
+
+        Args:
+            body: of the request.
+            head: what to put before the answer, see `kernels.answers.Answers`.
+        """
+        current = self._predictor.current
+        if current is not self._current and current is not None:
+            self._current, self._answers = current, self._predictor.answers()
+        return self._answers.answer(body, self._most, self._predictor.stale, head) if self._answers else None
 
     async def _answer(
         self, body: bytes, media_type: str, encoding: str, headers: dict[bytes, bytes], scope: Scope
@@ -241,12 +231,6 @@ class PredictEndpoint:
         answer_size.check(most, self._settings.max_answer_bytes)
         return most
 
-    def _check_one(self, series: Series, points: int, windows: int, *, bands: bool) -> None:
-        """Raise `TooLarge` where the answer about one series may have more bytes than allowed."""
-        if points * ANSWER_BYTES_PER_POINT + LARGEST_REST > self._settings.max_answer_bytes:
-            most = answer_size.of_series([series], points, windows, bands=bands)
-            answer_size.check(most, self._settings.max_answer_bytes)
-
     def _windows(self, asked: tuple[Window, ...] | None) -> int:
         return len(self._predictor.manifest.windows if asked is None else asked)
 
@@ -267,12 +251,6 @@ class PredictEndpoint:
             known = ", ".join(coding.ENCODINGS)
             raise Problem(415, "unsupported-media-type", f"the body is encoded as {encoding[:60]}; send one of {known}")
         return media_type, encoding
-
-
-@functools.lru_cache(maxsize=1024)
-def _offsets(count: int) -> NDArray[np.int64]:
-    """Of one series."""
-    return np.array([0, count])
 
 
 def _has_columns(body: bytes) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,16 +15,18 @@ from myriad import adapters
 from myriad.formats.base import Bounds
 from myriad.formats.columns.cells import COLUMNS
 from myriad.formats.columns.table import labels_of
+from myriad.kernels.answers import Answers
 from myriad.models.ensemble import Combine
 from myriad.models.errors import ArtifactCorrupt, InvalidPoints, LoadFailed, MyriadError
 from myriad.models.key import Series
-from myriad.models.points import Points
+from myriad.models.names import Names
 from myriad.models.windows import Window
+from myriad.serving.answers import answers_of
 from myriad.serving.cache import ShardCache
 from myriad.serving.metrics import Metrics
 from myriad.serving.query import Query
-from myriad.serving.resolution import Get, KnownTables, Place, place_of
-from myriad.serving.scoring import Scores, score, score_one
+from myriad.serving.resolution import NOT_FOUND, Get, KnownTables, Resolution, resolve
+from myriad.serving.scoring import Scores, score
 from myriad.serving.settings import Settings
 from myriad.serving.tabular import TableQuery, answer_table, is_window, table_query
 from myriad.storage.base import ObjectStore
@@ -53,6 +55,14 @@ class CurrentRelease:
 
     manifest: Manifest
     since: float
+
+
+class Place(NamedTuple):
+    """Where the models of one series are: a position in an open shard, at level 0 its own, above that a fallback's."""
+
+    shard: Shard
+    position: int
+    level: int
 
 
 class Predictor:
@@ -205,16 +215,6 @@ class Predictor:
         """
         return await self._run_async(lambda manifest, get: score(manifest, query, get), loading, in_thread=in_thread)
 
-    def score_one(
-        self, series: Series, points: Points, windows: tuple[Window, ...] | None, combine: Combine, *, bands: bool
-    ) -> Scores | None:
-        """The scores of one series, with the models that are used; None unless its shard is open.
-
-        Raises:
-            InvalidKey: a window is not one of the release's.
-        """
-        return score_one(self.manifest, series, points, windows, combine, self._cache.get_open, bands=bands)
-
     def predict(
         self, frame: "pd.DataFrame", windows: list[str] | None = None, combine: Combine = "weighted"
     ) -> "pd.DataFrame":
@@ -335,10 +335,11 @@ class Predictor:
         Raises:
             LoadFailed: the shard that they would be in could not be loaded.
         """
-        place = self._run(lambda manifest, get: place_of(manifest, series, get))
-        if place.failure:
-            raise place.failure
-        return place if place.shard else None
+        return self._run(lambda manifest, get: _located(resolve(manifest, Names.of([series]), get), get))[0]
+
+    def answers(self) -> Answers:
+        """What the release being served answers to the usual request."""
+        return answers_of(self.manifest, self._cache, self.metrics.tallies)
 
     def drop_changed(self) -> None:
         """Close the open shards whose local files somebody changes; to be called every second."""
@@ -386,6 +387,18 @@ class Predictor:
             return raw
 
         return fetch
+
+
+def _located(found: Resolution | None, get: Get) -> tuple[Place | None] | None:
+    """The place of the one series that was looked for, in a tuple; None while a shard is being loaded."""
+    if found is None:
+        return None
+    if found.artifact[0] == NOT_FOUND:
+        return (None,)
+    shard = get(found.artifacts[found.artifact[0]])
+    if isinstance(shard, LoadFailed):
+        raise shard
+    return (Place(shard, int(found.position[0]), int(found.level[0])),) if shard else None
 
 
 class _Shards:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from myriad.formats.columns.table import grouping_of
 from myriad.models.errors import LoadFailed
-from myriad.models.key import Series, shard_of
+from myriad.models.key import shard_of
 from myriad.models.names import Names
 from myriad.storage.release import Artifact, Manifest
 from myriad.storage.shard import Shard
@@ -28,25 +28,6 @@ MAX_KNOWN_TABLES = 16
 
 Get = Callable[[Artifact], Shard | LoadFailed | None]
 """Gives the open shard of an artifact, why it could not be opened, or None while it is being loaded."""
-
-
-class Place(NamedTuple):
-    """Where the models of one series are.
-
-    Attributes:
-        shard: the open shard that holds them, None where there is none.
-        position: of the series in its index; `NOT_FOUND` where there is none.
-        level: 0 for the series' own models, above that for a fallback's.
-        failure: why the shard that may hold them could not be opened.
-    """
-
-    shard: Shard | None
-    position: int
-    level: int
-    failure: LoadFailed | None = None
-
-
-NOWHERE = Place(None, NOT_FOUND, 0)
 
 
 @dataclass(frozen=True)
@@ -84,25 +65,6 @@ class Resolution:
         for at in failed:
             position[self.members[at]] = NOT_FOUND
         return replace(self, position=position, failed={**self.failed, **failed})
-
-
-def place_of(manifest: Manifest, series: Series, get: Get) -> Place | None:
-    """Where the models of one series are; None while the shard that may hold them is being loaded."""
-    for level in range(LEVELS):
-        candidate = series.fallback(level)
-        host_hash = candidate.host_hash
-        artifact = manifest.artifact(candidate.region, host_hash)
-        if artifact is None:
-            continue
-        shard = get(artifact)
-        if shard is None:
-            return None
-        if isinstance(shard, LoadFailed):
-            return Place(None, NOT_FOUND, level, shard)
-        if (position := shard.position_of(candidate, host_hash)) != NOT_FOUND:
-            misfit = other_windows(manifest, shard)
-            return Place(None, NOT_FOUND, level, misfit) if misfit else Place(shard, position, level)
-    return NOWHERE
 
 
 def other_windows(manifest: Manifest, shard: Shard) -> LoadFailed | None:

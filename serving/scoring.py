@@ -14,23 +14,18 @@ from myriad.kernels import scoring as kernel
 from myriad.kernels.groups import by_number
 from myriad.kernels.scoring import NO_MODEL
 from myriad.models.counters import as_rates
-from myriad.models.ensemble import COMBINES, Combine
+from myriad.models.ensemble import COMBINES
 from myriad.models.errors import InvalidKey, LoadFailed
-from myriad.models.key import Series
-from myriad.models.names import Names
-from myriad.models.points import Points
 from myriad.models.windows import Window, aggregate
 from myriad.serving.host_scores import HostScores, host_scores
 from myriad.serving.query import Query
-from myriad.serving.resolution import NOT_FOUND, Get, Lines, Place, Resolution, other_windows, place_of, resolve
+from myriad.serving.resolution import NOT_FOUND, Get, Lines, Resolution, other_windows, resolve
 from myriad.serving.status import STATUSES, Status
 from myriad.storage.release import Manifest
 from myriad.storage.shard import Shard
 
 OK, FALLBACK, NO_MODELS, INSUFFICIENT_DATA, LOAD_FAILED = range(5)
 """Of `STATUSES`."""
-_ONE, _FIRST = np.zeros(1, np.int64), np.full(1, -1)
-"""Of a query of one series: the position of its table, and that of one that has none."""
 
 
 class Scores(NamedTuple):
@@ -95,14 +90,34 @@ class Scores(NamedTuple):
         """The windows at which no point of series i has a score, and why."""
         if self.adapter is None:
             raise ValueError("it was not asked for which models are used")
-        if (codes := self.adapter[i].tolist()) == [NO_MODEL] * len(self.windows):
-            return dict.fromkeys(self.windows, self.failed.get(i, "there is no model"))
-        low = f"no point has {self.coverage:.0%} of the points before it in the window"
-        return {
-            window: "there is no model at this window" if code == NO_MODEL else low
-            for window, code, count in zip(self.windows, codes, self.counts[i].tolist(), strict=True)
-            if code == NO_MODEL or not count
-        }
+        scored = (self.counts[i] > 0).tolist()
+        return missing_windows(self.windows, self.adapter[i].tolist(), scored, self.coverage, self.failed.get(i))
+
+
+def missing_windows(
+    windows: tuple[Window, ...],
+    codes: Sequence[int],
+    scored: Sequence[bool],
+    coverage: float,
+    failure: str | None = None,
+) -> dict[Window, str]:
+    """The windows at which no point of a series has a score, and why.
+
+    Args:
+        windows: asked for.
+        codes: the code of the adapter at each, or `NO_MODEL`.
+        scored: whether a point has a score at each.
+        coverage: the share of its points that a window needs.
+        failure: why the shard could not be opened, if it could not.
+    """
+    if all(code == NO_MODEL for code in codes):
+        return dict.fromkeys(windows, failure or "there is no model")
+    low = f"no point has {coverage:.0%} of the points before it in the window"
+    return {
+        window: "there is no model at this window" if code == NO_MODEL else low
+        for window, code, has_scores in zip(windows, codes, scored, strict=True)
+        if not has_scores
+    }
 
 
 class Asked(NamedTuple):
@@ -185,38 +200,6 @@ def score(manifest: Manifest, query: Query, get: Get) -> Scores | None:
     return Scores(
         manifest.id, windows.windows, block, counts, status, resolution.level, used, adapters, reasons,
         manifest.coverage, hosts,
-    )  # fmt: skip
-
-
-def score_one(
-    manifest: Manifest,
-    series: Series,
-    points: Points,
-    windows: tuple[Window, ...] | None,
-    combine: Combine,
-    get: Get,
-    *,
-    bands: bool,
-) -> Scores | None:
-    """As `score`, of one series, with the models that are used."""
-    these, place = asked(manifest, windows), place_of(manifest, series, get)
-    if place is None:
-        return None
-    tables, table = ([place.shard.table], _ONE) if place.shard else ([], _FIRST)
-    position, means = np.array([place.position]), None
-    if manifest.rates:
-        query = Query(Names.of([series]), points, windows, combine)
-        means = _rates(manifest, query, these, tables, table, position)
-    block, counts, codes = kernel.score(
-        tables, table, position, points.timestamps, points.values, points.offsets,
-        these.columns, these.seconds, these.weights, manifest.coverage, COMBINES.index(combine), means, bands,
-    )  # fmt: skip
-    adapters = place.shard.adapters if place.shard else ()
-    status = np.array([_status(place, counts), place.level], np.uint8)
-    failed = {0: str(place.failure)} if place.failure else {}
-    return Scores(
-        manifest.id, these.windows, block, counts, status[:1], status[1:], codes, adapters, failed,
-        manifest.coverage, (),
     )  # fmt: skip
 
 
@@ -327,14 +310,6 @@ def _statuses(resolution: Resolution, counts: NDArray[np.int64]) -> NDArray[np.u
     codes[resolution.position == NOT_FOUND] = LOAD_FAILED
     codes[resolution.artifact == NOT_FOUND] = NO_MODELS
     return codes
-
-
-def _status(place: Place, counts: NDArray[np.int64]) -> int:
-    if place.shard is None:
-        return LOAD_FAILED if place.failure else NO_MODELS
-    if not any(map(any, counts.tolist())):
-        return INSUFFICIENT_DATA
-    return FALLBACK if place.level else OK
 
 
 def _adapters(

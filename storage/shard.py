@@ -33,7 +33,7 @@ from myriad.models.base import ROUNDED, Model
 from myriad.models.calibration import MIN_EFFECT
 from myriad.models.ensemble import COMBINES, MAX_WINDOWS
 from myriad.models.errors import ArtifactCorrupt, InvalidKey, MyriadError
-from myriad.models.key import Series, part_hash
+from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.windows import Window
 from myriad.storage.artifact import pack, views
@@ -211,19 +211,18 @@ class Shard:
 
     def find(self, names: Names) -> NDArray[np.int64]:
         """The position of each series in the index, -1 where it is not in it; int64 (series,)."""
-        codes = np.ascontiguousarray(names.codes)
-        return scoring.find_all(self.hashes, self._names, self._name_offsets, names.hashes, codes, *names.packed)
+        return self.index.find(names.hashes, np.ascontiguousarray(names.codes), *names.packed)
 
-    def position_of(self, series: Series, host_hash: int) -> int:
-        """The position of one series, whose `Series.host_hash` is given, in the index; -1 where it is not in it."""
-        metric_hash, text = part_hash(series.metric), str(series).encode()
-        return scoring.find(self.hashes, self._names, self._name_offsets, host_hash, metric_hash, text)
+    @cached_property
+    def index(self) -> scoring.Index:
+        """The names, as the kernels look for them."""
+        return scoring.Index(self.hashes, self._names, self._name_offsets)
 
     @cached_property
     def table(self) -> scoring.Table:
         """The rows, as the scoring kernel reads them."""
         predictors = {at: model.predictor for at, model in self.models.items()}
-        return scoring.Table(self.adapter, self.row, self.step, self.combined, predictors)
+        return scoring.Table(self.adapter, self.row, self.step, self.combined, predictors, self.adapters)
 
     def metrics_of(self, host: Series) -> int:
         """How many series of a host have models; those of a host whose hash begins alike count too."""

@@ -24,10 +24,11 @@ from myriad.serving.app import create_app
 from myriad.serving.settings import Settings
 
 STAGES: Mapping[str, Sequence[str]] = {
-    "decode": ("predict:one_series", "predict:parse", "coding:decompress", "bulk:read", "predictor:table_query"),
-    "resolve": ("resolution:KnownTables.of", "predictor:labels_of", "scoring:resolve", "scoring:place_of"),
-    "score": ("scoring:_scored", "scoring:_scored_by_lines", "scoring:_lines", "predictor:score_one"),
-    "encode": ("predict:encode", "predict:encode_one", "bulk:write", "bulk:_to_json", "bulk:_to_ndjson",
+    "at_once": ("predict:PredictEndpoint.answer_at_once",),
+    "decode": ("predict:parse", "coding:decompress", "bulk:read", "predictor:table_query"),
+    "resolve": ("resolution:KnownTables.of", "predictor:labels_of", "scoring:resolve"),
+    "score": ("scoring:_scored", "scoring:_scored_by_lines", "scoring:_lines"),
+    "encode": ("predict:encode", "bulk:write", "bulk:_to_json", "bulk:_to_ndjson",
                "bulk:_to_arrow", "coding:compress"),
 }  # fmt: skip
 """The functions of `myriad.serving` that are timed, as module:name, by stage."""

@@ -24,7 +24,7 @@ TICK = ("first_seconds", "following_seconds", "following_cpu_seconds", "first_se
         "bytes_in", "bytes_out", "wrong", "unscored")  # fmt: skip
 IN_PROCESS = ("first_seconds", "following_seconds", "kernel_seconds")
 DURING_TICKS = tuple(f"{kind}_{figure}_ms" for kind in ("health", "single") for figure in ("p50", "p99", "max"))
-STAGE_NAMES = ("decode", "resolve", "score", "encode", "app", "http")
+STAGE_NAMES = ("at_once", "decode", "resolve", "score", "encode", "app", "http")
 TICKS = (*FORMATS, *(f"{name}_windows" for name in AGGREGATED_FORMATS))
 REQUESTS = ("single", "arrow_points", "arrow_windows")
 FIGURES = {

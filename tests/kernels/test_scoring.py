@@ -169,24 +169,20 @@ def test_places_that_there_are_not_are_refused(table: int, position: int) -> Non
         )  # fmt: skip
 
 
-@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=30), st.integers(0, 3))
-def test_series_are_found_by_hash_and_name(metrics: list[int], same_hash: int) -> None:
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=30), st.integers(0, 3))
+def test_series_are_found_by_hash_and_name(hashes: list[int], same_hash: int) -> None:
     compiled, _, scoring = modules()
-    host_hash = 0x0123_4567_89AB_CDEF
-    hashes = [(host_hash & scoring.UPPER) | (scoring.mixed(host_hash, m) & scoring.LOWER) for m in metrics]
-    entries = sorted(
-        (h, m, f"r/h/{m}-{k}".encode()) for h, m in zip(hashes, metrics, strict=True) for k in range(1 + same_hash)
-    )
-    index = np.array([h for h, _, _ in entries], np.uint64)
-    names = np.frombuffer(b"".join(name for _, _, name in entries), np.uint8)
-    ends = np.cumsum([0, *(len(name) for _, _, name in entries)]).astype(np.uint32)
+    entries = sorted((h, f"r/h/{h}-{k}") for h in hashes for k in range(1 + same_hash))
+    index = np.array([h for h, _ in entries], np.uint64)
+    packed = np.frombuffer("".join(name for _, name in entries).encode(), np.uint8)
+    ends = np.cumsum([0, *(len(name) for _, name in entries)]).astype(np.uint32)
+    wanted = [*entries, (hashes[0], "r/h/none"), (hashes[0], "r/h" + entries[0][1][3:] + "x"), (hashes[0] ^ 1, "r/h/1")]
+    names = Names.of([Series(*name.split("/")) for _, name in wanted])
+    sought = np.array([h for h, _ in wanted], np.uint64), np.ascontiguousarray(names.codes), *names.packed
     for module in (compiled, scoring):
-        for _, metric, name in entries:
-            found = module.find(index, names, ends, host_hash, metric, name)
-            assert entries[found][2] == name
-        assert module.find(index, names, ends, host_hash, metrics[0], b"r/h/none") == -1
-        assert module.find(index, names, ends, host_hash ^ 1 << 40, metrics[0], entries[0][2]) == -1
-        assert module.mixed(host_hash, metrics[0]) == scoring.mixed(host_hash, metrics[0])
+        found = module.Index(index, packed, ends).find(*sought).tolist()
+        assert [entries[at] for at in found[:-3]] == entries
+        assert found[-3:] == [-1, -1, -1 if (hashes[0] ^ 1, "r/h/1") not in entries else entries.index(wanted[-1])]
 
 
 @settings(max_examples=60, deadline=None)
@@ -255,4 +251,4 @@ def test_many_series_are_found_as_by_the_twin(series: list[tuple[str, str, str]]
     asked = (names.hashes, np.ascontiguousarray(names.codes), *names.packed)
     expected = [there.index(Series(*one)) if Series(*one) in there else -1 for one in series]
     for module in (compiled, scoring):
-        assert module.find_all(*index, *asked).tolist() == expected
+        assert module.Index(*index).find(*asked).tolist() == expected

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myriad.formats.base import Bounds
-from myriad.kernels.bodies import one_series
+from myriad.kernels._bodies_py import one_series
 from myriad.models.errors import BadRequest, InvalidKey, Malformed, MyriadError, TooLarge
 from myriad.models.windows import Window
 from myriad.serving.decode import SeriesRequest, parse

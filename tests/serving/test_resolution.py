@@ -9,7 +9,7 @@ from myriad.models.errors import LoadFailed
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.serving import resolution as resolution_module
-from myriad.serving.resolution import NOT_FOUND, Get, KnownTable, KnownTables, Resolution, place_of, resolve
+from myriad.serving.resolution import NOT_FOUND, Get, KnownTable, KnownTables, Resolution, resolve
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Artifact, Releases
 from myriad.storage.shard import Shard
@@ -87,23 +87,10 @@ def test_more_failures_take_the_series_of_their_artifacts_out(releases: Releases
     assert list(without.opened) == [int(resolution.artifact[1])]
 
 
-@pytest.mark.parametrize("name", [OWN, OTHER_REGION, "r/new/cpu", "new/new/cpu", NOBODY])
-@pytest.mark.parametrize("broken", ["", "r", "*"])
-def test_one_series_is_found_where_it_is_among_others(releases: Releases, name: str, broken: str) -> None:
-    resolution, opened = resolved(releases, name, broken=broken)
-    place = place_of(releases.manifest(releases.head().release), Series.parse(name), getter(releases, opened, broken))
-    assert place
-    assert (place.position, place.level) == (resolution.position[0], resolution.level[0])
-    if place.shard:
-        assert place.shard is opened[resolution.artifacts[resolution.artifact[0]].hash]
-    assert (place.failure is None) == (not resolution.failed)
-
-
 def test_there_is_no_resolution_while_a_shard_is_being_loaded(releases: Releases) -> None:
     manifest = releases.manifest(releases.head().release)
     series = Series.parse(OWN)
     assert resolve(manifest, Names.of([series]), lambda _: None) is None
-    assert place_of(manifest, series, lambda _: None) is None
 
 
 def test_what_is_known_of_a_table_is_of_one_release_and_whole(releases: Releases) -> None:

@@ -61,7 +61,6 @@ def combined(predictor: Predictor, name: str) -> NDArray[np.float64]:
     """What combinations of a series' windows are divided by, (3, 4)."""
     place = predictor.locate(Series.parse(name))
     assert place
-    assert place.shard
     return place.shard.combined[place.position].astype(np.float64)
 
 
@@ -191,18 +190,3 @@ def test_answers_do_not_depend_on_neighbours_to_the_last_bit(predictor: Predicto
 
 def _bytes(values: NDArray[np.float64]) -> bytes:
     return np.ascontiguousarray(values).tobytes()
-
-
-@pytest.mark.parametrize("name", ["r/a/cpu", "r/b/cpu", "q/a/cpu", "r/a/nothing"])
-def test_one_series_scores_as_it_does_among_others_to_the_last_bit(predictor: Predictor, name: str) -> None:
-    points = history(1 / 24, seed=3)
-    query = asked(predictor, name, points=points, bands=True)
-    one = predictor.score_one(Series.parse(name), points, None, "weighted", bands=True)
-    assert one
-    assert _bytes(one.block) == _bytes(query.block)
-    assert (status(one), one.level.tolist(), one.missing(0)) == (status(query), query.level.tolist(), query.missing(0))
-    names = []
-    for scores in (one, query):
-        assert scores.adapter is not None
-        names.append([scores.adapters[code] for code in scores.adapter[0] if code != NO_MODEL])
-    assert names[0] == names[1]

@@ -155,8 +155,10 @@ def _goals(report: Report, size: int) -> Iterator[Goal]:
     if largest >= 1_000_000:
         arrow, columns = (report.sizes[largest][f"tick_{largest}_{name}_windows"] for name in ("arrow", "json_columns"))
         yield Goal("1 M series, three windows, Arrow, known order, s", arrow["following_seconds"], 0.35)
+        yield Goal("the same, once in a quarter of an hour, s", arrow["second_seconds"])
         yield Goal("1 M series, three windows, Arrow, first time, s", arrow["first_seconds"], 1.2)
         yield Goal("1 M series, three windows, JSON columns, s", columns["following_seconds"], 1)
+        yield Goal("the same, once in a quarter of an hour, s", columns["second_seconds"])
     for figure in ("wrong", "failed"):
         all_groups = [group for by_name in report.sizes.values() for group in by_name.values()]
         yield Goal(f"{figure} answers", sum(group.get(figure, 0) for group in all_groups), 0, portable=True)

@@ -46,9 +46,10 @@ class Targets:
 
 
 class Ticks(NamedTuple):
-    """Two ticks of the same series: the first is in a new order, the next is in that order a minute later."""
+    """Ticks of the same series a minute apart: the first is in an order that is new, the others are in that order."""
 
     first: pa.Table
+    second: pa.Table
     following: pa.Table
 
 
@@ -83,7 +84,7 @@ def measure(fleet: Fleet, targets: Targets, count: int, rounds: int) -> dict[str
     for turn in range(rounds):
         for place, (name, aggregated) in enumerate(random.Random(turn).sample(kinds, len(kinds))):
             order = 1 + turn * len(kinds) + place
-            ticks = Ticks(*(source.table(minute, order, aggregated=aggregated) for minute in (0, 1)))
+            ticks = Ticks(*(source.table(minute, order, aggregated=aggregated) for minute in (0, 1, 2)))
             in_process = _measure_in_process(targets.predictor, ticks)
             by_round.setdefault(_key("in_process", aggregated), []).append(in_process.figures)
             over_http = _measure_over_http(FORMATS[name], targets, ticks, in_process.scores)
@@ -126,11 +127,15 @@ def post_tick(client: Client, format_: Format, body: bytes, path: str = "/predic
 
 
 def _measure_over_http(format_: Format, targets: Targets, ticks: Ticks, expected: TickScores) -> dict[str, float]:
-    """Both ticks to the service, and the following one to the bare server."""
+    """The ticks to the service, and the following one to the bare server.
+
+    At the second tick, and then once in a quarter of an hour, the service prepares what the ticks that follow use.
+    """
     service, bare = targets.service, targets.bare
     with running_on(LOAD_CORE), service.client() as client, bare.client() as bare_client:
-        first_body, body = format_.body(ticks.first), format_.body(ticks.following)
+        first_body, second_body, body = map(format_.body, ticks)
         first = _time_request(service, lambda: post_tick(client, format_, first_body))
+        second = _time_request(service, lambda: post_tick(client, format_, second_body))
         following = _time_request(service, lambda: post_tick(client, format_, body))
         size = len(following.answer)
         ceiling = _time_request(bare, lambda: post_tick(bare_client, format_, body, f"/{size}"))
@@ -139,6 +144,7 @@ def _measure_over_http(format_: Format, targets: Targets, ticks: Ticks, expected
     other_status = np.array([a != b for a, b in zip(statuses, expected.statuses, strict=True)])
     return {
         "first_seconds": first.seconds,
+        "second_seconds": second.seconds,
         "following_seconds": following.seconds,
         "following_cpu_seconds": following.cpu_seconds,
         "bare_seconds": ceiling.seconds,
@@ -151,7 +157,7 @@ def _measure_over_http(format_: Format, targets: Targets, ticks: Ticks, expected
 
 
 def _measure_in_process(predictor: Predictor, ticks: Ticks) -> InProcess:
-    """Both ticks without HTTP and formats, and the arithmetic alone."""
+    """The ticks without HTTP and formats, and the arithmetic alone."""
     with running_on(SERVER_CORE):
         _, first_seconds = _time(lambda: predictor.predict_table(ticks.first))
         answer, following_seconds = _time_repeatedly(lambda: predictor.predict_table(ticks.following))

@@ -19,7 +19,7 @@ from bench.speed.wrk import missing
 SERIES = 500
 KINDS = ("mix", "seasonal", "rhythm")
 WRK_FIGURES = ("requests_a_second", "p50_ms", "p99_ms")
-TICK = ("first_seconds", "following_seconds", "following_cpu_seconds", "first_series_a_second",
+TICK = ("first_seconds", "second_seconds", "following_seconds", "following_cpu_seconds", "first_series_a_second",
         "following_series_a_second", "bare_seconds", "over_bare", "share_of_in_process", "share_of_kernel",
         "bytes_in", "bytes_out", "wrong", "unscored")  # fmt: skip
 IN_PROCESS = ("first_seconds", "following_seconds", "kernel_seconds")

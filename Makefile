@@ -9,7 +9,7 @@ ARGS ?=
 # The folders that are imported as `myriad.*`.
 PACKAGES := kernels models formats adapters storage training serving cli
 
-.PHONY: install demo check quick test test-twins bench-scale bench-train bench-predict bench-speed bench-peers bench-quality bench-adapters bench-soak bench-overload bench-bounds fuzz locust lock clean
+.PHONY: install demo check quick test test-twins bench-scale bench-train bench-predict bench-speed bench-peers bench-quality bench-adapters bench-soak bench-overload bench-bounds fuzz fuzz-kernels locust lock clean
 
 install: $(VENV)/installed
 
@@ -79,6 +79,9 @@ bench-bounds: install
 
 fuzz: install
 	$(BIN)/python -m bench.fuzz $(ARGS)
+
+fuzz-kernels: install
+	$(BIN)/python -m bench.fuzz.sanitized $(ARGS)
 
 locust: install
 	$(BIN)/locust -f bench/locustfile.py --web-host 127.0.0.1 $(ARGS)

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -23,13 +23,14 @@ from myriad import formats
 from myriad.cli.common import json_option, show, store_option
 from myriad.cli.layout import history_of, layout_options, told, validated, with_flags
 from myriad.formats.columns.cells import SCHEMA
-from myriad.formats.columns.table import Grouping, grouping_of, labels_of
+from myriad.formats.columns.table import Grouping, labels_of
 from myriad.formats.columns.timestamps import LATEST
 from myriad.formats.layout import Layout
 from myriad.formats.left_out import LeftOut
 from myriad.models.ensemble import COMBINES, Combine
 from myriad.models.errors import InvalidPoints
 from myriad.serving.predictor import Predictor
+from myriad.serving.resolution import KnownTable
 from myriad.training.files import batches, matching
 from myriad.training.job.config import History, JobFile
 
@@ -37,7 +38,17 @@ ROWS_AT_ONCE = 500_000
 
 LOOK_BACK = 4
 """Longest windows that a part of a file is read behind: models that follow what they see need more than one."""
-Score = Callable[[pa.Table, int], pa.Table]
+
+
+class Part(NamedTuple):
+    """A part of a file: its rows behind those it looks back on, how they fall into series, and how many those are."""
+
+    table: pa.Table
+    known: KnownTable
+    back: int
+
+
+Score = Callable[[Part], pa.Table]
 
 
 @click.command()
@@ -111,16 +122,17 @@ def _history(file: str, job: str | None, flags: dict[str, Any]) -> History:
     return with_flags(JobFile.load(job).history, flags, "the job")
 
 
-def _parts(file: str, layout: Layout, left_out: LeftOut, seconds: int) -> Iterator[tuple[pa.Table, int]]:
-    """Parts of a file, each behind the rows of earlier parts its windows look back on, and how many those are."""
+def _parts(file: str, layout: Layout, left_out: LeftOut, seconds: int) -> Iterator[Part]:
+    """Parts of a file, each behind the rows of earlier parts that its windows look back on."""
     before, order = SCHEMA.empty_table(), _InOrder(file)
     (found,) = matching([glob.escape(file)])
     for batch in batches(found, layout, left_out, rows=ROWS_AT_ONCE):
         table = pa.concat_tables([before, pa.Table.from_batches([batch])]).unify_dictionaries()
-        rows, back = grouping_of(labels_of(table)), before.num_rows
-        times = table["timestamp"].to_numpy()[rows.order]
+        known, back = KnownTable(labels_of(table)), before.num_rows
+        rows = known.grouping
+        times = rows.in_order(table["timestamp"].to_numpy())
         order.check(rows, times, back)
-        yield table, back
+        yield Part(table, known, back)
         before = _look_back(table, rows, times, back, seconds)
 
 
@@ -204,20 +216,20 @@ def _look_back(table: pa.Table, rows: Grouping, times: NDArray[np.int64], back: 
 
 
 def _scored(
-    parts: Iterator[tuple[pa.Table, int]], options: tuple[str, list[str] | None, Combine], processes: int
+    parts: Iterator[Part], options: tuple[str, list[str] | None, Combine], processes: int
 ) -> Iterator[pa.Table]:
     """The parts with their scores, in order; in memory are never more than a few."""
     first = list(itertools.islice(parts, 2))
     parts = itertools.chain(first, parts)
     if processes == 1 or len(first) < 2:
         score = _scorer(*options)
-        yield from (score(*part) for part in parts)
+        yield from map(score, parts)
         return
     waiting: deque[Future[pa.Table]] = deque()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_start, initargs=options) as pool:
         for part in parts:
-            waiting.append(pool.submit(_in_process, *part))
+            waiting.append(pool.submit(_in_process, part))
             if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
         while waiting:
@@ -227,13 +239,14 @@ def _scored(
 def _scorer(store: str, windows: list[str] | None, combine: Combine) -> Score:
     predictor = Predictor.open(store)
 
-    def score(table: pa.Table, back: int) -> pa.Table:
-        scores = predictor.predict_table(table, windows, combine)
+    def score(part: Part) -> pa.Table:
+        table = part.table
+        scores = predictor.predict_table(table, windows, combine, part.known)
         times = table["timestamp"].cast(pa.timestamp("s")).cast(pa.timestamp("s", "UTC"))
         table = table.set_column(table.column_names.index("timestamp"), "timestamp", times)
         for name in scores.column_names:
             table = table.append_column(name, scores[name])
-        return table.slice(back)
+        return table.slice(part.back)
 
     return score
 
@@ -246,5 +259,5 @@ def _start(store: str, windows: list[str] | None, combine: Combine) -> None:
     _process_score.append(_scorer(store, windows, combine))
 
 
-def _in_process(table: pa.Table, back: int) -> pa.Table:
-    return _process_score[0](table, back)
+def _in_process(part: Part) -> pa.Table:
+    return _process_score[0](part)

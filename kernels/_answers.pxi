@@ -27,6 +27,17 @@ cdef inline bint stands_in_keys(const char* part, Py_ssize_t size) noexcept nogi
     return part[0] != b"." or size > 2 or part[size - 1] != b"."
 
 
+cdef class Wanted:
+    """The windows that a request asks for, as `ask` gives them."""
+
+    cdef object windows
+    cdef const long long[::1] columns, seconds
+    cdef const double[::1] weights
+
+    def __init__(self, windows, columns, seconds, weights):
+        self.windows, self.columns, self.seconds, self.weights = windows, columns, seconds, weights
+
+
 cdef class Answers:
     cdef dict regions, artifacts, opened, asks, texts
     cdef tuple windows
@@ -101,7 +112,7 @@ cdef class Answers:
             region = self.part_hash(names[0]) if at < 2 else self.any_hash
             host = self.part_hash(names[1]) if at == 0 else self.any_hash
             host_hash = mix(region, host)
-            artifact = shards[((host_hash >> 32) * <u64>len(shards)) >> 32]
+            artifact = shards[<Py_ssize_t>(((host_hash >> 32) * <u64>len(shards)) >> 32)]
             if artifact is None:
                 continue
             shard = self.opened.get(artifact)
@@ -130,8 +141,8 @@ cdef class Answers:
         cdef long long[16] counts
         cdef unsigned char[16] codes
         cdef unsigned char[34] kind
-        cdef const long long[::1] columns, seconds
-        cdef const double[::1] weights
+        cdef Wanted wanted
+        cdef const long long* columns
         cdef const Series* series
         cdef const Series* tables = NULL
         cdef Asked asked
@@ -145,14 +156,16 @@ cdef class Answers:
         raw = None if one.windows == NULL else PyBytes_FromStringAndSize(one.windows, one.windows_size)
         wanted = self.asks.get(raw)
         if wanted is None:
-            wanted = self.ask(raw)
-            if wanted is None:
+            found = self.ask(raw)
+            if found is None:
                 return None
+            wanted = Wanted(*found)
             keep(self.asks, raw, wanted)
-        names, columns, seconds, weights = wanted
-        if not 0 < columns.shape[0] <= min(16, len(self.windows)):
+        asked.count = wanted.columns.shape[0]
+        if not 0 < asked.count <= min(16, len(self.windows)):
             return None
-        asked.columns, asked.windows, asked.weights, asked.count = &columns[0], &seconds[0], &weights[0], columns.shape[0]
+        columns = asked.columns = &wanted.columns[0]
+        asked.windows, asked.weights = &wanted.seconds[0], &wanted.weights[0]
         asked.coverage, asked.how, asked.bands, asked.means = self.coverage, how, one.bands, NULL
         asked.n, asked.series, asked.table, asked.position = n, 1, &where, &place
         asked.times, asked.values, asked.offsets = times, values, offsets
@@ -184,7 +197,7 @@ cdef class Answers:
         around = self.texts.get(key)
         if around is None:
             found = [kind[2 * k] for k in range(asked.count)], [bool(kind[2 * k + 1]) for k in range(asked.count)]
-            around = self.around(names, found[0], adapters, level > 0, found[1], rows)
+            around = self.around(wanted.windows, found[0], adapters, level > 0, found[1], rows)
             keep(self.texts, key, around)
         answer = self.written(
             labels, self.statuses[status], level, times, block, n, around[0], around[1], one.digits, stale, head

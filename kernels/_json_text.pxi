@@ -18,7 +18,7 @@ cdef enum:
     LEAST_POWER = -342
     MOST_POWER = 324
     FLOAT_TEXT = 25  # bytes of the longest float64 with a comma
-    SLACK = 34  # bytes that are overwritten after the last
+    SLACK = 48  # bytes that are overwritten after the last
     INTEGER_TEXT = 21
 
 cdef u64[MOST_POWER - LEAST_POWER + 1] power_high
@@ -26,6 +26,7 @@ cdef u64[MOST_POWER - LEAST_POWER + 1] power_low
 cdef char[200] PAIRS
 cdef double[23] TENS
 cdef u64[20] WHOLE_TENS
+cdef u64[18] SCALES
 
 
 cdef void make_tables():
@@ -48,6 +49,8 @@ cdef void make_tables():
         TENS[q] = 10.0**q
     for q in range(20):
         WHOLE_TENS[q] = ten**q
+    for q in range(18):
+        SCALES[q] = ten**q
     WHOLE_TENS[0] = 0  # 0 has a digit too
 
 
@@ -67,7 +70,7 @@ cdef inline u64 shortest(double value, int* exponent) noexcept nogil:
     """
     cdef u64 bits = (<u64*>&value)[0], fraction = bits & <u64>0xFFFFFFFFFFFFF, c, s, sp, lower, upper, vb, low, high
     cdef int biased = <int>(bits >> 52) & 0x7FF, q, k, h
-    cdef bint odd, closer, under, over
+    cdef int odd, closer, under, over, fewer, nearer
     if biased:
         c, q = fraction | (<u64>1 << 52), biased - 1075
         if 0 <= -q < 53 and c & ((<u64>1 << -q) - 1) == 0:
@@ -85,19 +88,17 @@ cdef inline u64 shortest(double value, int* exponent) noexcept nogil:
     lower = round_to_odd(high, low, (4 * c - 2 + closer) << h) + odd
     vb = round_to_odd(high, low, (4 * c) << h)
     upper = round_to_odd(high, low, (4 * c + 2) << h) - odd
+    # Whether there are 16 digits or 17 cannot be predicted, so there is no branch.
     s = vb // 4
-    if s >= 10:
-        sp = s // 10
-        under, over = lower <= 40 * sp, 40 * sp + 40 <= upper
-        if under != over:
-            exponent[0] = k + 1
-            return sp + over
+    sp = s // 10
+    under, over = lower <= 40 * sp, 40 * sp + 40 <= upper
+    fewer = (under ^ over) & (s >= 10)
+    sp = sp + over
     under, over = lower <= 4 * s, 4 * s + 4 <= upper
-    exponent[0] = k
-    if under != over:
-        return s + over
-    over = vb > 4 * s + 2 or (vb == 4 * s + 2 and (s & 1) == 1)
-    return s + over
+    nearer = (vb > 4 * s + 2) | ((vb == 4 * s + 2) & <int>(s & 1))
+    s = s + (over if under ^ over else nearer)
+    exponent[0] = k + fewer
+    return s ^ ((s ^ sp) & (0 - <u64>fewer))
 
 
 cdef inline int count_digits(u64 number) noexcept nogil:
@@ -150,13 +151,20 @@ cdef inline u64 eight_digits(u64 number) noexcept nogil:
     return (quotients | (number - 10 * quotients) << 8) + <u64>0x3030303030303030
 
 
+cdef inline void put_sixteen(char* out, u128 text) noexcept nogil:
+    """In two pieces: one of 16 bytes would wait for two of 8 on their way to memory."""
+    cdef u64 low = <u64>text, high = <u64>(text >> 64)
+    memcpy(out, &low, 8)
+    memcpy(out + 8, &high, 8)
+
+
 cdef inline char* put_decimal(char* out, u64 digits, int exponent) noexcept nogil:
     """Up to 17 digits times ten to the exponent, as msgspec writes them; what comes after it is overwritten, too.
 
     All 17 are made, with zeros behind, and what is behind the point is written again one further: how many there are
     cannot be predicted, and bytes that were written one by one are slow to read in one piece.
     """
-    cdef int count, point
+    cdef int count, point, before
     cdef u64 whole
     cdef u128 behind
     cdef char first
@@ -168,28 +176,29 @@ cdef inline char* put_decimal(char* out, u64 digits, int exponent) noexcept nogi
         exponent += 1
     count = count_digits(digits)
     point = count + exponent
-    whole = digits * (WHOLE_TENS[17 - count] if count < 17 else 1)
+    whole = digits * SCALES[17 - count]
     first = 48 + <char>(whole // <u64>10000000000000000)
     whole = whole % <u64>10000000000000000
     behind = <u128>eight_digits(whole % 100000000) << 64 | eight_digits(whole // 100000000)
-    if 0 < point <= 16:
+    if exponent >= 0 and point <= 16:
         out[0] = first
-        memcpy(out + 1, &behind, 16)
-        if exponent >= 0:
-            out[point], out[point + 1] = b".", 48
-            return out + point + 2
-        behind >>= 8 * (point - 1)
-        memcpy(out + point + 1, &behind, 16)
-        out[point] = b"."
-        return out + count + 1
-    if -5 < point <= 0:
+        put_sixteen(out + 1, behind)
+        out[point], out[point + 1] = b".", 48
+        return out + point + 2
+    if -5 < point <= 16:
+        # Below 1 there are zeros before the digits, and the point that follows them is beyond their end.
         memcpy(out, b"0.0000", 6)
-        out += 2 - point
+        before = (2 - point) & -(point <= 0)
+        out += before
         out[0] = first
-        memcpy(out + 1, &behind, 16)
-        return out + count
+        put_sixteen(out + 1, behind)
+        point = 17 if before else point
+        behind = (behind >> 4 * (point - 1)) >> 4 * (point - 1)
+        put_sixteen(out + point + 1, behind)
+        out[point] = b"."
+        return out + count + (before == 0)
     out[0], out[1] = first, b"."
-    memcpy(out + 2, &behind, 16)
+    put_sixteen(out + 2, behind)
     out += count + 1 if count > 1 else 1
     out[0] = b"e"
     return put_integer(out + 1, point - 1)

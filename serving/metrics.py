@@ -59,6 +59,8 @@ class Metrics:
         )
         self.tallies = np.zeros(2 + len(COUNTED), np.int64)
         """Points, shards found open and series by status, which a kernel counts and nobody sets back."""
+        self.answered: list[float] = []
+        """Seconds of each request at `/predict` that was answered at once."""
         self._handed_over = [0] * len(self.tallies)
         self._lock = threading.Lock()
         self._start()
@@ -107,6 +109,11 @@ class Metrics:
             self._handed_over = counted
         points, hits = points + new[0], hits + new[1]
         series.update({status.value: count for status, count in zip(COUNTED, new[2:], strict=True) if count})
+        answered, self.answered = self.answered, []
+        if answered:
+            self.requests.labels("predict", "200").inc(len(answered))
+            at_once = np.bincount(np.searchsorted(LATENCY_BUCKETS, answered), minlength=len(LATENCY_BUCKETS) + 1)
+            self.latency.labels("predict").add(at_once.tolist(), sum(answered))
         for (route, status), count in requests.items():
             self.requests.labels(route, str(status)).inc(count)
         for route, (*buckets, seconds) in latencies.items():

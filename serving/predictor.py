@@ -25,7 +25,7 @@ from myriad.serving.answers import answers_of
 from myriad.serving.cache import ShardCache
 from myriad.serving.metrics import Metrics
 from myriad.serving.query import Query
-from myriad.serving.resolution import NOT_FOUND, Get, KnownTables, Resolution, resolve
+from myriad.serving.resolution import NOT_FOUND, Get, KnownTable, KnownTables, Resolution, resolve
 from myriad.serving.scoring import Scores, score
 from myriad.serving.settings import Settings
 from myriad.serving.tabular import TableQuery, answer_table, is_window, table_query
@@ -265,14 +265,19 @@ class Predictor:
         return pa.table(columns).to_pandas()
 
     def predict_table(
-        self, table: pa.Table, windows: list[str] | None = None, combine: Combine = "weighted"
+        self,
+        table: pa.Table,
+        windows: list[str] | None = None,
+        combine: Combine = "weighted",
+        known: KnownTable | None = None,
     ) -> pa.Table:
         """As `predict`, from an Arrow table to one of the answer's columns.
 
-        In place of `value` the table may have a column a window, like `1m`, that holds means aggregated already.
+        In place of `value` the table may have a column a window, like `1m`, that holds means aggregated already. Who
+        has grouped the table's rows already may hand that over as `known`.
         """
         parsed = tuple(Window.parse(w) for w in windows) if windows is not None else None
-        scores, query = self.score_table(table, parsed, combine)
+        scores, query = self.score_table(table, parsed, combine, known=known)
         return answer_table(query, scores)
 
     def score_table(
@@ -283,9 +288,10 @@ class Predictor:
         *,
         bands: bool = False,
         hosts: bool = False,
+        known: KnownTable | None = None,
     ) -> tuple[Scores, TableQuery]:
         """The scores of a table's points, and which rows of the table those are of."""
-        return self._run(self._table_step(table, windows, combine, None, bands=bands, hosts=hosts))
+        return self._run(self._table_step(table, windows, combine, None, known, bands=bands, hosts=hosts))
 
     async def score_table_async(
         self,
@@ -303,7 +309,7 @@ class Predictor:
         Raises:
             TooLarge: the table has more series than the bounds allow.
         """
-        step = self._table_step(table, windows, combine, bounds, bands=bands, hosts=hosts)
+        step = self._table_step(table, windows, combine, bounds, None, bands=bands, hosts=hosts)
         return await self._run_async(step, loading, in_thread=True)
 
     def _table_step(
@@ -312,6 +318,7 @@ class Predictor:
         windows: tuple[Window, ...] | None,
         combine: Combine,
         bounds: Bounds | None,
+        grouped: KnownTable | None,
         *,
         bands: bool,
         hosts: bool,
@@ -320,7 +327,7 @@ class Predictor:
 
         def step(manifest: Manifest, get: Get) -> tuple[Scores, TableQuery] | None:
             if not made:
-                known = self._tables.of(labels_of(table))
+                known = grouped or self._tables.of(labels_of(table))
                 if bounds:
                     bounds.check(len(known.grouping.names), 0)
                 made.append(table_query(table, windows, combine, known, bands=bands, hosts=hosts))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.peers.environments import Environment
 from bench.peers.processes import ROOT, pinning_prefix, why_no_namespaces
-from bench.peers.protocols import MlflowFrame, Myriad, OpenInference, PlainJson, Protocol, RayServe
+from bench.peers.protocols import KServe, MlflowFrame, Myriad, OpenInference, PlainJson, Protocol, RayServe
 
 QUIET = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -109,6 +109,10 @@ def _bentoml(environment: Environment, workspace: Workspace) -> list[str]:
     return [environment.script("bentoml"), "serve", "bench.peers.bentoml_service:Fleet", *bind, f"--working-dir={ROOT}"]
 
 
+def _kserve(environment: Environment, workspace: Workspace) -> list[str]:
+    return [str(environment.python), "-m", "bench.peers.kserve_model", str(workspace.port)]
+
+
 def _mlflow(environment: Environment, workspace: Workspace) -> list[str]:
     bind = ["--host=127.0.0.1", f"--port={workspace.port}", "--workers=1"]
     return [
@@ -157,6 +161,7 @@ PEERS = (
     Peer("fastapi", "FastAPI + pydantic + pandas + joblib LRU, uvicorn", "JSON columns", PlainJson(), _fastapi),
     Peer("mlserver", "Seldon MLServer, custom runtime", "V2 tensors", OpenInference(), _mlserver),
     Peer("bentoml", "BentoML service", "JSON columns", PlainJson(), _bentoml),
+    Peer("kserve", "KServe SDK, custom model", "JSON columns", KServe(), _kserve),
     Peer("ray", "Ray Serve, multiplexed", "JSON columns", RayServe(), _ray, own_network=True),
     Peer(
         "mlflow",

@@ -91,6 +91,12 @@ class RayServe(PlainJson):
         return http_message(path, msgspec.json.encode(body), headers)
 
 
+class KServe(PlainJson):
+    """Plain JSON at the path of a model in KServe's V1 protocol."""
+
+    single_path = tick_path = "/v1/models/fleet:predict"
+
+
 class OpenInference:
     """The Open Inference Protocol (V2) of MLServer: one tensor for each column."""
 

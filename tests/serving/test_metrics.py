@@ -21,16 +21,20 @@ def test_what_is_counted_is_in_the_registry_when_it_is_looked_at() -> None:
         metrics.count_request("predict", 200, seconds)
     metrics.count_series({"ok": 2, "no_model": 1}, 180)
     metrics.count_hit()
+    metrics.answered += [0.0005, 0.0006, 60]
+    metrics.tallies += [20, 3, 1, 2, 0, 4]
     for _ in range(2):  # nothing is counted twice
         sample = metrics.registry.get_sample_value
-        assert sample("myriad_requests_total", {"route": "predict", "status": "200"}) == 4
-        assert sample("myriad_request_seconds_count", {"route": "predict"}) == 4
-        assert sample("myriad_request_seconds_bucket", {"route": "predict", "le": "0.0005"}) == 2
-        assert sample("myriad_request_seconds_bucket", {"route": "predict", "le": "0.5"}) == 3
-        assert sample("myriad_request_seconds_sum", {"route": "predict"}) == pytest.approx(60.3009)
-        assert sample("myriad_series_total", {"status": "ok"}) == 2
-        assert sample("myriad_points_total") == 180
-        assert sample("myriad_cache_hits_total") == 1
+        assert sample("myriad_requests_total", {"route": "predict", "status": "200"}) == 7
+        assert sample("myriad_request_seconds_count", {"route": "predict"}) == 7
+        assert sample("myriad_request_seconds_bucket", {"route": "predict", "le": "0.0005"}) == 3
+        assert sample("myriad_request_seconds_bucket", {"route": "predict", "le": "0.5"}) == 5
+        assert sample("myriad_request_seconds_sum", {"route": "predict"}) == pytest.approx(120.302)
+        assert sample("myriad_series_total", {"status": "ok"}) == 3
+        assert sample("myriad_series_total", {"status": "fallback"}) == 2
+        assert sample("myriad_series_total", {"status": "insufficient_data"}) == 4
+        assert sample("myriad_points_total") == 200
+        assert sample("myriad_cache_hits_total") == 4
 
 
 def test_every_metric_is_named_for_myriad_has_help_and_no_unbounded_label() -> None:

@@ -6,6 +6,7 @@ cdef enum:
     LEVELS = 3
     LENGTH_TEXT = 24  # bytes of a length and a blank line
     KEPT = 1000  # texts, and lists of windows
+    LONGEST_LIST = 256  # bytes of a list of windows that is kept
     POINTS = 0  # in the tallies
     HITS = 1
     STATUSES = 2
@@ -153,6 +154,8 @@ cdef class Answers:
                 how += 1
             if how == 3:
                 return None
+        if one.windows_size > LONGEST_LIST:
+            return None
         raw = None if one.windows == NULL else PyBytes_FromStringAndSize(one.windows, one.windows_size)
         wanted = self.asks.get(raw)
         if wanted is None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.formats.columns.table import grouping_of
+from myriad.kernels.groups import by_number
 from myriad.models.errors import LoadFailed
 from myriad.models.key import shard_of
 from myriad.models.names import Names
@@ -126,12 +127,11 @@ def _by_artifact(manifest: Manifest, names: Names) -> list[tuple[Artifact, NDArr
 
 
 def _positions_by_key(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
-    """The positions of each distinct key, in ascending order."""
+    """The positions of each distinct key, of which there are not many times more than positions, in ascending order."""
     if len(keys) < 2:
         return {key: np.zeros(1, np.int64) for key in keys.tolist()}
-    order = np.argsort(keys, kind="stable")
-    distinct, starts = np.unique(keys[order], return_index=True)
-    return dict(zip(distinct.tolist(), np.split(order, starts[1:]), strict=True))
+    order, offsets = by_number(np.ascontiguousarray(keys), int(keys.max()) + 1)
+    return {key: order[offsets[key] : offsets[key + 1]] for key in np.flatnonzero(np.diff(offsets)).tolist()}
 
 
 class Lines(NamedTuple):

@@ -142,7 +142,7 @@ def test_mutated_requests_are_answered_as_the_general_way_does_or_left_to_it(
 
 @pytest.mark.parametrize(
     "options",
-    [{"windows": ["7m"]}, {"windows": []}, {"windows": ["x"]}, {"windows": ["1m"] * 65}, {"combine": "mean"},
+    [{"windows": ["7m"]}, {"windows": []}, {"windows": ["x"]}, {"windows": ["1m"] * 60}, {"combine": "mean"},
      {"hosts": True}, {"bands": 1}, {"digits": 18}, {"region": "*"}, {"host": ""}, {"metric": "a\u0080b"}],
 )  # fmt: skip
 def test_what_is_wrong_is_left_to_the_general_way(

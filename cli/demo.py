@@ -25,6 +25,8 @@ HISTORY_DAYS = 14
 UNTIL = 1_767_571_200
 """2026-01-05T00:00Z: with the generator's seed it makes every demo the same."""
 HOUR = 3600
+STOP_SECONDS = 10
+"""For the service to end when it is asked to."""
 MARK = ".myriad-demo"
 JOB, WORK = "fleet.yaml", "work"
 BARS = "▁▂▃▄▅▆▇█"
@@ -107,7 +109,11 @@ class _Served:
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def _show(synthetic: Fleet, root: Path, address: str) -> None:

@@ -146,3 +146,12 @@ def _usual_steps(times: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArra
         is_regular = near[i] >= REGULAR * (lengths[i] - 1) and 1 / ALIKE <= spaced / max(steps[i], 1) <= ALIKE
         steps[i] = steps[i] if is_regular else spaced
     return np.maximum(np.round(np.nan_to_num(steps, nan=1.0)), 1).astype(np.int64)
+
+
+def is_window(name: object) -> bool:
+    """Whether the name of a column is a window's, like `15m`."""
+    try:
+        Window.parse(str(name))
+    except InvalidKey:
+        return False
+    return True

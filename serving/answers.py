@@ -4,13 +4,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.formats.bodies.json_series_answer import around, status_text
+from myriad.formats.bodies.options import parse_windows
 from myriad.kernels.answers import Answers
 from myriad.models.errors import MyriadError
 from myriad.models.key import part_hash, quoted
 from myriad.models.windows import Window
 from myriad.serving.cache import ShardCache
-from myriad.serving.decode import parse_windows
-from myriad.serving.encode import around, status_text
 from myriad.serving.metrics import COUNTED
 from myriad.serving.scoring import Asked, asked
 from myriad.storage.release import Manifest

@@ -4,7 +4,6 @@ host score = (mean of the host's metrics' scores) / (the mean that is exceeded a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,37 +16,14 @@ from myriad.models.host_scores import host_key, slot_means
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
+from myriad.models.scores import HostScores
+from myriad.models.status import Status
 from myriad.serving.resolution import NOT_FOUND, Resolution
-from myriad.serving.status import Status
 from myriad.storage.shard import Shard
 
 WEIGHTED = COMBINES.index("weighted")
 MIN_METRIC_SHARE = 0.5
 """Where less than this share of a host's metrics has a score at a time, the host has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostScores:
-    """A host's scores.
-
-    Attributes:
-        region: of the host.
-        host: its name.
-        status: "ok", "insufficient_data", "load_failed", or "no_model" for a host of which fewer than two metrics have
-            models of their own.
-        timestamps: epoch seconds, rising, int64 (n,).
-        scores: float64 (n,), NaN where too few metrics have one; above 1 is rarer than the target rate.
-        metrics: how many metrics have a score at each timestamp, int64 (n,).
-        metrics_with_models: how many of the host's metrics have models.
-    """
-
-    region: str
-    host: str
-    status: Status
-    timestamps: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    metrics: NDArray[np.int64]
-    metrics_with_models: int
 
 
 class _HostEntry(NamedTuple):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from myriad.serving.status import Status
+from myriad.models.status import Status
 
 COUNTED = (Status.OK, Status.FALLBACK, Status.NO_MODEL, Status.INSUFFICIENT_DATA)
 """The statuses that a kernel counts."""

@@ -13,9 +13,9 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from myriad.serving.bulk import BULK
+from myriad.formats.bodies import JSON, TABLES
+from myriad.formats.bodies.schemas import PredictAnswer, PredictRequest, SeriesAnswer
 from myriad.serving.problems import Problem
-from myriad.serving.schemas import PredictAnswer, PredictRequest, SeriesAnswer
 
 STATIC = Path(__file__).parent / "static"
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
@@ -146,7 +146,7 @@ def _operation(request: dict[str, Any], answers: list[dict[str, Any]]) -> dict[s
         "columns": {"value": _COLUMNS_EXAMPLE},
     }
     columns = {"type": "object", "description": "Columns of the same length", "required": ["region", "host", "metric"]}
-    bulk_bodies = {media: {"schema": {"type": "string", "format": "binary"}} for media in BULK}
+    bulk_bodies = {media: {"schema": {"type": "string", "format": "binary"}} for media in TABLES if media != JSON}
     bodies = {"application/json": {"schema": {"anyOf": [request, columns]}, "examples": examples}, **bulk_bodies}
     ok_response = {
         "description": "The scores: of one series by itself, or of many in the order in which they were first posted",

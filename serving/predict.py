@@ -10,20 +10,22 @@ import pyarrow as pa
 from starlette.types import Receive, Scope, Send
 
 from myriad.formats.base import Bounds
+from myriad.formats.bodies import ARROW, JSON, TABLES, accepted_media_type, answer_size, tables
+from myriad.formats.bodies.base import TableRequest
+from myriad.formats.bodies.json_series import SeriesRequest, parse
+from myriad.formats.bodies.json_series_answer import encode
+from myriad.formats.bodies.tables import TableQuery
 from myriad.kernels.answers import Answers
 from myriad.models.errors import BadRequest, TooLarge
 from myriad.models.key import MAX_ECHO
+from myriad.models.scores import Scores
 from myriad.models.windows import Window
-from myriad.serving import answer_size, bulk, coding
+from myriad.serving import coding
 from myriad.serving.admission import Admission
 from myriad.serving.bodies import BodyReader
-from myriad.serving.decode import SeriesRequest, parse
-from myriad.serving.encode import encode
 from myriad.serving.predictor import CurrentRelease, Predictor
 from myriad.serving.problems import Problem
-from myriad.serving.scoring import Scores
 from myriad.serving.settings import Settings
-from myriad.serving.tabular import TableQuery
 
 _SHAPE_KEY = re.compile(rb'"(?:(datapoints|series)|region|host|metric|timestamp|value|[0-9]+[smhd])"\s*:\s*(\[)?')
 """The keys by which rows and columns are told apart.
@@ -59,7 +61,7 @@ class Answer:
     """The answer to a request, its body in chunks."""
 
     chunks: list[bytes]
-    media_type: str = bulk.JSON
+    media_type: str = JSON
     encoding: str = "identity"
 
     @property
@@ -130,7 +132,7 @@ class PredictEndpoint:
     async def _answer(
         self, body: bytes, media_type: str, encoding: str, headers: dict[bytes, bytes], scope: Scope
     ) -> Answer:
-        small = media_type == bulk.JSON and encoding == "identity" and len(body) <= self._settings.inline_bytes
+        small = media_type == JSON and encoding == "identity" and len(body) <= self._settings.inline_bytes
         if small and not scope["query_string"] and (answer := self.answer_at_once(body)):
             return Answer([answer])
         if small and not _has_columns(body):
@@ -144,12 +146,12 @@ class PredictEndpoint:
         with self.admission.memory(BYTES_PER_BODY_BYTE * min(2 * len(body), self._settings.max_body_bytes)):
             body, needed = await asyncio.to_thread(self._decompress, body, encoding, media_type)
         with self.admission.memory(needed) as more:
-            if media_type == bulk.JSON:
+            if media_type == JSON:
                 _refuse_url_query(scope)
-            if media_type == bulk.JSON and not _has_columns(body):
-                answer_type, chunks = bulk.JSON, await self._score_series(body, more)
+            if media_type == JSON and not _has_columns(body):
+                answer_type, chunks = JSON, await self._score_series(body, more)
             else:
-                answer_type = bulk.accepted_media_type(_header(headers, b"accept"), media_type)
+                answer_type = accepted_media_type(_header(headers, b"accept"), media_type)
                 chunks = await self._score_table(body, media_type, answer_type, scope["query_string"], more)
             encoding = coding.accepted_encoding(_header(headers, b"accept-encoding"))
             if sum(map(len, chunks)) < MIN_COMPRESSED_BYTES:
@@ -159,7 +161,7 @@ class PredictEndpoint:
     def _decompress(self, body: bytes, encoding: str, media_type: str) -> tuple[bytes, int]:
         """The body as it was before it was compressed, and the bytes that decoding it takes."""
         body = coding.decompress(body, encoding, self._settings.max_body_bytes)
-        values = 0 if media_type == bulk.ARROW else body.count(b",")
+        values = 0 if media_type == ARROW else body.count(b",")
         if values > (most := VALUES_PER_POINT * self._settings.max_points):
             raise TooLarge(f"the request has {values} values; at most {most} are allowed")
         return body, max(BYTES_PER_BODY_BYTE * len(body), BYTES_PER_VALUE * values)
@@ -202,24 +204,21 @@ class PredictEndpoint:
 
     def _read_table(
         self, body: bytes, media_type: str, answer_type: str, options: dict[str, str]
-    ) -> tuple[bulk.BulkRequest, int]:
+    ) -> tuple[TableRequest, int]:
         """The request in a body, and the bytes that scoring and answering it take."""
         try:
-            request = bulk.read(body, media_type, options, self._bounds)
+            request = TABLES[media_type].read(body, options, self._bounds)
         except (pa.ArrowException, OverflowError, UnicodeDecodeError) as exc:
             raise BadRequest(f"the body cannot be read: {str(exc)[:MAX_ECHO]}") from exc
-        if request.hosts and answer_type != bulk.JSON:
-            raise BadRequest(f"hosts' scores are answered as {bulk.JSON}; accept that", "$.hosts")
-        windows = self._windows(request.windows)
-        most = answer_size.of_table(request.table, windows, answer_type, bands=request.bands, hosts=request.hosts)
+        if request.hosts and answer_type != JSON:
+            raise BadRequest(f"hosts' scores are answered as {JSON}; accept that", "$.hosts")
+        most = tables.most_bytes(request, self._windows(request.windows), TABLES[answer_type])
         answer_size.check(most, self._settings.max_answer_bytes)
         return request, most + BYTES_PER_POINT * request.table.num_rows
 
-    def _write_table(
-        self, request: bulk.BulkRequest, query: TableQuery, scores: Scores, answer_type: str
-    ) -> list[bytes]:
+    def _write_table(self, request: TableRequest, query: TableQuery, scores: Scores, answer_type: str) -> list[bytes]:
         try:
-            return list(bulk.write(request, query, scores, answer_type, stale=self._predictor.stale))
+            return list(tables.answer(request, query, scores, TABLES[answer_type], stale=self._predictor.stale))
         except (pa.ArrowException, OverflowError) as exc:
             raise BadRequest(f"the table cannot be answered: {str(exc)[:MAX_ECHO]}") from exc
 
@@ -242,10 +241,10 @@ class PredictEndpoint:
         """
         if self._predictor.current is None:
             raise Problem(503, "no-release", "no release has been loaded yet", retry_after=5)
-        media_type = _header(headers, b"content-type", bulk.JSON).partition(";")[0].strip().lower()
+        media_type = _header(headers, b"content-type", JSON).partition(";")[0].strip().lower()
         encoding = _header(headers, b"content-encoding", "identity").strip().lower()
-        if media_type not in (bulk.JSON, *bulk.BULK):
-            known = ", ".join((bulk.JSON, *bulk.BULK))
+        if media_type not in TABLES:
+            known = ", ".join(TABLES)
             raise Problem(415, "unsupported-media-type", f"the body is {media_type[:60]}; send one of {known}")
         if encoding not in coding.ENCODINGS:
             known = ", ".join(coding.ENCODINGS)

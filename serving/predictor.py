@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from myriad import adapters
 from myriad.formats.base import Bounds
+from myriad.formats.bodies.tables import TableQuery, answer_table, table_query
 from myriad.formats.columns.cells import COLUMNS
 from myriad.formats.columns.table import labels_of
 from myriad.kernels.answers import Answers
@@ -20,15 +21,15 @@ from myriad.models.ensemble import Combine
 from myriad.models.errors import ArtifactCorrupt, InvalidPoints, LoadFailed, MyriadError
 from myriad.models.key import Series
 from myriad.models.names import Names
-from myriad.models.windows import Window
+from myriad.models.query import Query
+from myriad.models.scores import Scores
+from myriad.models.windows import Window, is_window
 from myriad.serving.answers import answers_of
 from myriad.serving.cache import ShardCache
 from myriad.serving.metrics import Metrics
-from myriad.serving.query import Query
 from myriad.serving.resolution import NOT_FOUND, Get, KnownTable, KnownTables, Resolution, resolve
-from myriad.serving.scoring import Scores, score
+from myriad.serving.scoring import score
 from myriad.serving.settings import Settings
-from myriad.serving.tabular import TableQuery, answer_table, is_window, table_query
 from myriad.storage.base import ObjectStore
 from myriad.storage.local import LocalTier
 from myriad.storage.release import Artifact, Manifest, Releases, Signed
@@ -323,16 +324,17 @@ class Predictor:
         bands: bool,
         hosts: bool,
     ) -> "Step[tuple[Scores, TableQuery]]":
-        made: list[TableQuery] = []
+        made: list[tuple[TableQuery, KnownTable]] = []
 
         def step(manifest: Manifest, get: Get) -> tuple[Scores, TableQuery] | None:
             if not made:
                 known = grouped or self._tables.of(labels_of(table))
                 if bounds:
                     bounds.check(len(known.grouping.names), 0)
-                made.append(table_query(table, windows, combine, known, bands=bands, hosts=hosts))
-            scores = score(manifest, made[0].query, get)
-            return (scores, made[0]) if scores else None
+                made.append((table_query(table, windows, combine, known.grouping, bands=bands, hosts=hosts), known))
+            query, known = made[0]
+            scores = score(manifest, query.query, get, None if query.bad else known)
+            return (scores, query) if scores else None
 
         return step
 

@@ -4,7 +4,7 @@ The shards it needs are asked for by `get`, which gives None for one that has to
 scores yet: whoever asked waits for what is loading, blocking or not, and asks again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,108 +16,16 @@ from myriad.kernels.scoring import NO_MODEL
 from myriad.models.counters import as_rates
 from myriad.models.ensemble import COMBINES
 from myriad.models.errors import InvalidKey, LoadFailed
+from myriad.models.query import Query
+from myriad.models.scores import Scores
 from myriad.models.windows import Window, aggregate
-from myriad.serving.host_scores import HostScores, host_scores
-from myriad.serving.query import Query
-from myriad.serving.resolution import NOT_FOUND, Get, Lines, Resolution, other_windows, resolve
-from myriad.serving.status import STATUSES, Status
+from myriad.serving.host_scores import host_scores
+from myriad.serving.resolution import NOT_FOUND, Get, KnownTable, Lines, Resolution, other_windows, resolve
 from myriad.storage.release import Manifest
 from myriad.storage.shard import Shard
 
 OK, FALLBACK, NO_MODELS, INSUFFICIENT_DATA, LOAD_FAILED = range(5)
 """Of `STATUSES`."""
-
-
-class Scores(NamedTuple):
-    """The scores of n points of some series at W windows.
-
-    Attributes:
-        release: that answered.
-        windows: those asked for, in the release's order.
-        block: rows of n: the calibrated combination, NaN where no window could be scored, each window's own score, each
-            window's expected value, and where bands were asked for the lower and then the upper edge, outside of which
-            a window's score is above 1, of each; float64 (1 + 2 or 4 x W, n).
-        counts: how many points of each series have a score at each window, int64 (series, W).
-        status: of each series, as positions in `STATUSES`, u1 (series,).
-        level: 0 for a series' own models, above that for a fallback's, u1 (series,).
-        adapter: of each series and window the position in `adapters`, or `NO_MODEL`, u1 (series, W); where asked for.
-        adapters: names.
-        failed: why the shard of a series could not be opened, by position.
-        coverage: the share of its points that a window needs.
-        hosts: where asked for, in the order in which they first occur.
-    """
-
-    release: str
-    windows: tuple[Window, ...]
-    block: NDArray[np.float64]
-    counts: NDArray[np.int64]
-    status: NDArray[np.uint8]
-    level: NDArray[np.uint8]
-    adapter: NDArray[np.uint8] | None
-    adapters: tuple[str, ...]
-    failed: Mapping[int, str]
-    coverage: float
-    hosts: Sequence[HostScores]
-
-    @property
-    def score(self) -> NDArray[np.float64]:
-        """The calibrated combination, float64 (n,)."""
-        return self.block[0]
-
-    @property
-    def by_window(self) -> NDArray[np.float64]:
-        """Each window's own score, float64 (W, n)."""
-        return self.block[1 : 1 + len(self.windows)]
-
-    @property
-    def expected(self) -> NDArray[np.float64]:
-        """Each window's expected value, float64 (W, n)."""
-        return self.block[1 + len(self.windows) : 1 + 2 * len(self.windows)]
-
-    @property
-    def bands(self) -> NDArray[np.float64] | None:
-        """The lower and upper edges of each window, float64 (2, W, n); None where they were not asked for."""
-        edges = self.block[1 + 2 * len(self.windows) :]
-        return edges.reshape(2, len(self.windows), -1) if len(edges) else None
-
-    def tally(self, bad: int = 0) -> dict[str, int]:
-        """How many series have each status; `bad` are the series of the request that are not in the query."""
-        counts = zip(STATUSES, np.bincount(self.status, minlength=len(STATUSES)).tolist(), strict=True)
-        tally = {status.value: count for status, count in counts if count}
-        return {**tally, Status.BAD_SERIES.value: bad} if bad else tally
-
-    def missing(self, i: int) -> dict[Window, str]:
-        """The windows at which no point of series i has a score, and why."""
-        if self.adapter is None:
-            raise ValueError("it was not asked for which models are used")
-        scored = (self.counts[i] > 0).tolist()
-        return missing_windows(self.windows, self.adapter[i].tolist(), scored, self.coverage, self.failed.get(i))
-
-
-def missing_windows(
-    windows: tuple[Window, ...],
-    codes: Sequence[int],
-    scored: Sequence[bool],
-    coverage: float,
-    failure: str | None = None,
-) -> dict[Window, str]:
-    """The windows at which no point of a series has a score, and why.
-
-    Args:
-        windows: asked for.
-        codes: the code of the adapter at each, or `NO_MODEL`.
-        scored: whether a point has a score at each.
-        coverage: the share of its points that a window needs.
-        failure: why the shard could not be opened, if it could not.
-    """
-    if all(code == NO_MODEL for code in codes):
-        return dict.fromkeys(windows, failure or "there is no model")
-    low = f"no point has {coverage:.0%} of the points before it in the window"
-    return {
-        window: "there is no model at this window" if code == NO_MODEL else low
-        for window, code, has_scores in zip(windows, codes, scored, strict=True)
-        if not has_scores
-    }
 
 
 class Asked(NamedTuple):
@@ -154,14 +62,20 @@ def asked(manifest: Manifest, windows: tuple[Window, ...] | None) -> Asked:
     return known[key]
 
 
-def score(manifest: Manifest, query: Query, get: Get) -> Scores | None:
+def score(manifest: Manifest, query: Query, get: Get, known_table: KnownTable | None = None) -> Scores | None:
     """The scores of a query; None while a shard is being loaded.
+
+    Args:
+        manifest: the release.
+        query: what to score.
+        get: gives open shards.
+        known_table: the table that all of the query's series are posted in, where they are.
 
     Raises:
         InvalidKey: a window is not one of the release's.
     """
     windows = asked(manifest, query.windows)
-    known = query.known.resolution(manifest.id) if query.known else None
+    known = known_table.resolution(manifest.id) if known_table else None
     resolution = known or resolve(manifest, query.names, get)
     if resolution is None:
         return None
@@ -185,9 +99,9 @@ def score(manifest: Manifest, query: Query, get: Get) -> Scores | None:
     table_of[list(shards)] = np.arange(len(shards))
     table = np.where(resolution.position == NOT_FOUND, -1, table_of[resolution.artifact])
     tables = [shard.table for shard in shards.values()]
-    if query.known and not known:
-        query.known.remember(manifest.id, resolution)
-    if lines := _lines(manifest, query, windows, tables, table, resolution) if known else None:
+    if known_table and not known:
+        known_table.remember(manifest.id, resolution)
+    if lines := _lines(manifest, query, windows, tables, table, resolution, known_table) if known else None:
         block, counts = _scored_by_lines(query, windows, lines)
         codes = np.empty((0, 0), np.uint8)
     else:
@@ -230,11 +144,12 @@ def _lines(
     tables: list[kernel.Table],
     table: NDArray[np.int64],
     resolution: Resolution,
+    known: KnownTable | None,
 ) -> Lines | None:
     """The lines of a table that is posted again and again, one point of each series; None for any other."""
     points = query.points
     is_tick = len(points.timestamps) == len(points) > 0 and (points.lengths == 1).all()
-    if not (query.known and is_tick) or query.models or resolution.failed:
+    if not (known and is_tick) or query.models or resolution.failed:
         return None
     if manifest.rates and query.values is None:
         return None
@@ -250,7 +165,7 @@ def _lines(
         needed = np.ceil(manifest.coverage * windows.seconds[:, None] / _steps(tables, table, resolution.position))
         return Lines(start, *drawn, needed <= 1)
 
-    return query.known.lines(manifest.id, (windows.windows, how, start), draw)
+    return known.lines(manifest.id, (windows.windows, how, start), draw)
 
 
 def _scored_by_lines(query: Query, windows: Asked, lines: Lines) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -88,9 +88,9 @@ def _fuzz(seconds: int, seed: int) -> None:
     from bench.fuzz.byte_level import mutate
     from bench.shared.report import machine
     from myriad.formats.base import Bounds
+    from myriad.formats.bodies.json_series import parse
+    from myriad.formats.bodies.json_series_answer import encode
     from myriad.models.errors import MyriadError
-    from myriad.serving.decode import parse
-    from myriad.serving.encode import encode
     from myriad.serving.predict import PredictEndpoint
     from myriad.serving.predictor import Predictor
     from myriad.serving.settings import Settings

@@ -15,9 +15,9 @@ from cachetools import LRUCache
 from bench.shared.fleet import Fleet, shard_opener
 from myriad.models.names import Names
 from myriad.models.points import Points
+from myriad.models.query import Query
 from myriad.serving.cache import ShardCache
 from myriad.serving.metrics import Metrics
-from myriad.serving.query import Query
 from myriad.serving.scoring import score
 from myriad.storage.release import Artifact
 from myriad.storage.shard import Shard

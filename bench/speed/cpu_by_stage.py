@@ -25,11 +25,10 @@ from myriad.serving.settings import Settings
 
 STAGES: Mapping[str, Sequence[str]] = {
     "at_once": ("predict:PredictEndpoint.answer_at_once",),
-    "decode": ("predict:parse", "coding:decompress", "bulk:read", "predictor:table_query"),
+    "decode": ("predict:parse", "coding:decompress", "predict:PredictEndpoint._read_table", "predictor:table_query"),
     "resolve": ("resolution:KnownTables.of", "predictor:labels_of", "scoring:resolve"),
     "score": ("scoring:_scored", "scoring:_scored_by_lines", "scoring:_lines"),
-    "encode": ("predict:encode", "bulk:write", "bulk:_to_json", "bulk:_to_ndjson",
-               "bulk:_to_arrow", "coding:compress"),
+    "encode": ("predict:encode", "predict:PredictEndpoint._write_table", "coding:compress"),
 }  # fmt: skip
 """The functions of `myriad.serving` that are timed, as module:name, by stage."""
 APP = "app"

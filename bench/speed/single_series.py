@@ -18,9 +18,9 @@ from bench.shared.service import HEADERS, Service
 from bench.speed.bare_asgi import serving_bare
 from bench.speed.wrk import Wrk, WrkResult, missing
 from myriad.formats.base import Bounds
+from myriad.formats.bodies.json_series import parse
+from myriad.formats.bodies.json_series_answer import encode
 from myriad.models.key import Series
-from myriad.serving.decode import parse
-from myriad.serving.encode import encode
 from myriad.serving.predictor import Predictor
 
 CONNECTIONS = (1, 16)

@@ -15,10 +15,10 @@ import pyarrow as pa
 import zstandard
 from numpy.typing import NDArray
 
+from myriad.formats.bodies import ARROW, JSON, NDJSON
 from myriad.formats.columns.cells import LABELS
 from myriad.models.key import Series
 from myriad.models.names import Names
-from myriad.serving.bulk import ARROW, JSON, NDJSON
 from myriad.training.fleets.reference import FITTED_AT
 
 WINDOWS = ("1m", "15m", "1h")

@@ -21,9 +21,9 @@ from myriad.models.errors import ArtifactCorrupt, HistoryUnusable
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
+from myriad.models.query import Query
 from myriad.models.windows import Window
 from myriad.serving.predictor import Predictor
-from myriad.serving.query import Query
 from myriad.storage.artifact import compress, content_hash, decompress, pack, views
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases

@@ -21,10 +21,10 @@ from myriad import adapters
 from myriad.models.base import Model
 from myriad.models.key import Series, shard_of
 from myriad.models.points import Points
+from myriad.models.status import Status
 from myriad.serving.metrics import Metrics
 from myriad.serving.predictor import Predictor
 from myriad.serving.settings import Settings
-from myriad.serving.status import Status
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
 from myriad.storage.url import open_store

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from myriad.models.errors import InvalidKey
 from myriad.models.points import Points
-from myriad.models.windows import LATELY, Window, aggregate, regimes, usual_step
+from myriad.models.windows import LATELY, Window, aggregate, is_window, regimes, usual_step
 
 VALUES = st.floats(-1e6, 1e6)
 Series = tuple[list[int], list[float]]
@@ -211,3 +211,10 @@ def test_coverage_is_measured_in_the_step_of_each_stretch(before: int, after: in
     ]
     (alone,) = aggregate(points, (300,), np.array([min(before, after)]), 1.0)
     assert np.isnan(alone).sum() > LATELY
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("1m", True), ("15m", True), ("value", False), ("m", False), (5, False)]
+)
+def test_the_columns_of_windows_are_known_by_their_names(name: object, expected: bool) -> None:
+    assert is_window(name) is expected

@@ -10,10 +10,10 @@ from msgspec import structs
 
 from myriad import kernels
 from myriad.formats.base import Bounds
+from myriad.formats.bodies.json_series import parse
+from myriad.formats.bodies.json_series_answer import encode
 from myriad.models.errors import MyriadError
 from myriad.models.key import Series
-from myriad.serving.decode import parse
-from myriad.serving.encode import encode
 from myriad.serving.predict import PredictEndpoint
 from myriad.serving.predictor import Predictor
 from myriad.serving.settings import Settings

@@ -15,8 +15,8 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import validate
 
+from myriad.formats.bodies.schemas import PredictAnswer, SeriesAnswer
 from myriad.serving.openapi import STATIC
-from myriad.serving.schemas import PredictAnswer, SeriesAnswer
 from tests.conftest import Published, Server
 from tests.serving.bodies import frame, many, rows, single
 

@@ -17,10 +17,10 @@ from myriad.models.errors import InvalidKey, InvalidPoints, LoadFailed, NoReleas
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
+from myriad.models.query import Query
 from myriad.models.windows import Window
 from myriad.serving.metrics import Metrics
 from myriad.serving.predictor import Predictor
-from myriad.serving.query import Query
 from myriad.storage.local import LocalTier
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases

@@ -13,11 +13,11 @@ from myriad.models.errors import InvalidKey
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
+from myriad.models.query import Query
+from myriad.models.scores import Scores
+from myriad.models.status import STATUSES, Status
 from myriad.models.windows import Window
 from myriad.serving.predictor import Predictor
-from myriad.serving.query import Query
-from myriad.serving.scoring import Scores
-from myriad.serving.status import STATUSES, Status
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
 from myriad.storage.shard import Entries, concatenated

@@ -11,10 +11,10 @@ from myriad.models.calibration import EFFECT_SHARE
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
+from myriad.models.query import Query
+from myriad.models.scores import Scores
 from myriad.models.windows import Window
 from myriad.serving.predictor import Predictor
-from myriad.serving.query import Query
-from myriad.serving.scoring import Scores
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
 from myriad.storage.shard import Entries

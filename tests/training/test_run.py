@@ -14,8 +14,8 @@ from myriad.models.errors import Gated, HistoryUnusable, InvalidJob, InvalidPoin
 from myriad.models.key import ANY, Series
 from myriad.models.names import Names
 from myriad.models.points import Points
+from myriad.models.query import Query
 from myriad.serving.predictor import Predictor
-from myriad.serving.query import Query
 from myriad.storage.artifact import views
 from myriad.storage.release import Manifest, Releases
 from myriad.storage.url import open_store

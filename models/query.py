@@ -9,7 +9,6 @@ from myriad.models.ensemble import Combine
 from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.models.windows import Window
-from myriad.serving.resolution import KnownTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,6 @@ class Query:
         bands: whether the bands are wanted too.
         hosts: whether the scores of hosts are.
         models: whether it is wanted which models were used.
-        known: the table that all of these series are posted in, where they are.
     """
 
     names: Names
@@ -36,4 +34,3 @@ class Query:
     bands: bool = False
     hosts: bool = False
     models: bool = False
-    known: KnownTable | None = None

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myriad.formats.base import Bounds
+from myriad.formats.bodies.json_series import SeriesRequest, parse
 from myriad.kernels._bodies_py import one_series
 from myriad.models.errors import BadRequest, InvalidKey, Malformed, MyriadError, TooLarge
 from myriad.models.windows import Window
-from myriad.serving.decode import SeriesRequest, parse
 
 BOUNDS = Bounds(points=100, series=10)
 POINTS = [{"timestamp": 60, "value": 1.0}, {"timestamp": 120, "value": 2.0}]

@@ -1,31 +1,30 @@
-"""Decoding: from a request's body to a query. An error in one series of a request leaves its other series alone."""
+"""JSON about series: one, rows of many, or a list. An error in one series of a request leaves the others alone."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
 from myriad.formats.base import Bounds
+from myriad.formats.bodies.options import Options, check_hosts, parse_windows
+from myriad.formats.bodies.reading import bad_request, decode_json, decoded, echoed
+from myriad.formats.bodies.schemas import Datapoint, OneSeries, PredictRequest
 from myriad.formats.columns.cells import LABELS
 from myriad.formats.columns.table import grouping_of
 from myriad.formats.columns.timestamps import epoch_seconds, seconds_of
 from myriad.kernels.tables import rows_of
-from myriad.models.ensemble import MAX_WINDOWS, Combine
 from myriad.models.errors import BadRequest, InvalidKey, InvalidPoints, Malformed
-from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH, ModelKey, Series
+from myriad.models.key import ModelKey, Series
 from myriad.models.names import Names
 from myriad.models.points import MAX_MAGNITUDE, Points
+from myriad.models.query import Query
 from myriad.models.windows import Window
-from myriad.serving.query import Query
-from myriad.serving.schemas import Datapoint, Digits, OneSeries, PredictRequest
 
 Labels = tuple[str, str, str]
 Datapoints = Sequence[Datapoint]
-T = TypeVar("T")
 NO_VALUES = "no datapoint has a value"
 
 
@@ -54,22 +53,8 @@ class SeriesRequest:
     digits: int
 
 
-class _Options(Struct, forbid_unknown_fields=True):
-    windows: list[str] | None = None
-    combine: Combine = "weighted"
-    bands: bool = False
-    hosts: bool = False
-    digits: Digits = 0
-
-
-class _LenientRequest(Struct, forbid_unknown_fields=True):
+class _LenientRequest(Options, forbid_unknown_fields=True):
     """The request with its items left undecoded, to find out which of them are invalid."""
-
-    windows: list[str] | None = None
-    combine: Combine = "weighted"
-    bands: bool = False
-    hosts: bool = False
-    digits: Digits = 0
 
     region: str | None = None
     host: str | None = None
@@ -85,8 +70,7 @@ class _SeriesLabels(Struct):
     metric: str
 
 
-_TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?Infinity|NaN', re.DOTALL)
-_OPTIONS = msgspec.json.Decoder(_Options)
+_OPTIONS = msgspec.json.Decoder(Options)
 _STRICT = msgspec.json.Decoder(PredictRequest)
 _LENIENT = msgspec.json.Decoder(_LenientRequest)
 _DATAPOINT = msgspec.json.Decoder(Datapoint)
@@ -110,7 +94,7 @@ def parse(body: bytes, bounds: Bounds) -> SeriesRequest:
 
 def _parse_any(body: bytes, bounds: Bounds) -> SeriesRequest:
     try:
-        request = _decoded(_STRICT, body)
+        request = decoded(_STRICT, body)
     except msgspec.ValidationError as exc:
         request, labels, points, bad = _parse_leniently(body, exc, bounds)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -122,7 +106,7 @@ def _parse_any(body: bytes, bounds: Bounds) -> SeriesRequest:
     windows = parse_windows(request.windows)
     if single:
         labels, windows = _named_series(request, windows)
-    _check_options(request, windows, single=single)
+    check_hosts(hosts=request.hosts, windows=windows, combine=request.combine, single=single)
     bounds.check(len(labels), sum(map(len, points)))
     series: dict[int, Series] = {}
     for i, label in enumerate(labels):
@@ -172,41 +156,10 @@ def _tidy_rows(found: dict[str, Any], bounds: Bounds) -> SeriesRequest | None:
     return SeriesRequest(grouping.names, range(count), {}, query, duplicates, len(points.values), False, options.digits)
 
 
-def parse_windows(texts: Sequence[str] | None) -> tuple[Window, ...] | None:
-    """The windows that a request names, None where it names none.
-
-    Raises:
-        BadRequest: it names no window at all, or more than a release can have.
-        InvalidKey: one is not a window.
-    """
-    if texts is None:
-        return None
-    if not texts:
-        raise BadRequest("no window is asked for", "$.windows")
-    if len(texts) > MAX_WINDOWS:
-        raise BadRequest(f"{len(texts)} windows are asked for; a release has at most {MAX_WINDOWS}", "$.windows")
-    return tuple(map(Window.parse, texts))
-
-
 def _echoed(label: Labels) -> Labels:
     """The labels of a series that cannot be one, as they are repeated in the answer."""
     region, host, metric = map(echoed, label)
     return region, host, metric
-
-
-def echoed(part: str) -> str:
-    """A label as it is repeated in an answer: of one that is too long to be any, the beginning."""
-    return part if len(part) <= MAX_PART_LENGTH else part[:MAX_ECHO]
-
-
-def _check_options(request: PredictRequest, windows: tuple[Window, ...] | None, *, single: bool) -> None:
-    check_hosts(hosts=request.hosts, windows=windows, combine=request.combine, single=single)
-
-
-def check_hosts(*, hosts: bool, windows: tuple[Window, ...] | None, combine: Combine, single: bool = False) -> None:
-    """Raise `BadRequest` where hosts' scores are asked for that there are not."""
-    if hosts and (single or windows is not None or combine != "weighted"):
-        raise BadRequest("a host's score is of several series, all windows and their weighted combination", "$.hosts")
 
 
 def _bad_datapoint(error: InvalidPoints) -> BadRequest:
@@ -288,8 +241,8 @@ def _parse_leniently(
     lenient = decode_json(_LENIENT, body, "$")
     one_series = lenient.region is not None or lenient.model_id is not None
     if one_series or (lenient.series is UNSET) == (lenient.datapoints is UNSET):
-        raise _bad_request(error) from error
-    options = {name: getattr(lenient, name) for name in ("windows", "combine", "bands", "hosts", "digits")}
+        raise bad_request(error) from error
+    options = {name: getattr(lenient, name) for name in Options.__struct_fields__}
     request = PredictRequest(**options)
     if isinstance(lenient.series, UnsetType):
         bounds.check(0, len(lenient.datapoints or ()))
@@ -326,46 +279,6 @@ def _decode_row(raw: msgspec.Raw, field: str) -> tuple[Datapoint | str, Labels]:
 def _decode_labels(raw: msgspec.Raw, field: str) -> Labels:
     labels = decode_json(_LABELS, raw, field)
     return labels.region, labels.host, labels.metric
-
-
-def decode_json(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw, field: str = "$") -> T:
-    """A request, or the part of one that is at `field`.
-
-    Raises:
-        Malformed: it is not JSON.
-        BadRequest: it is not of the decoder's type.
-    """
-    try:
-        return _decoded(decoder, body)
-    except msgspec.ValidationError as exc:
-        raise _bad_request(exc, field) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Malformed(f"the body is not JSON: {exc}") from exc
-
-
-def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw) -> T:
-    """As the decoder, also of what Python and others write for numbers that JSON does not have."""
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        if (without := without_nan(bytes(body))) == body:
-            raise
-        return decoder.decode(without)
-
-
-def without_nan(body: bytes) -> bytes:
-    """JSON with null for each NaN and infinity that stands outside of text."""
-    if b"NaN" not in body and b"Infinity" not in body:
-        return body
-    return _TEXT_OR_NAN.sub(lambda found: found[0] if found[0].startswith(b'"') else b"null", body)
-
-
-def _bad_request(error: msgspec.ValidationError, within: str = "$") -> BadRequest:
-    """A `BadRequest` from msgspec's message, "reason - at `$.field`", its field taken relative to `within`."""
-    reason, _, field = str(error).partition(" - at `")
-    return BadRequest(reason[: 2 * MAX_ECHO], within + field.rstrip("`")[1:][: 2 * MAX_ECHO])
 
 
 def _valid_points(points: Sequence[Datapoints]) -> tuple[Points, dict[int, InvalidPoints]]:

@@ -6,12 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from myriad.formats.columns.table import labels_of
+from myriad.formats.bodies.tables import TableQuery, answer_table, table_query
+from myriad.formats.columns.table import grouping_of, labels_of
 from myriad.models.errors import InvalidPoints
 from myriad.models.windows import Window
 from myriad.serving.predictor import Predictor
-from myriad.serving.resolution import KnownTable
-from myriad.serving.tabular import TableQuery, answer_table, is_window, table_query
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
 from tests.training.small import fitted, released
@@ -34,7 +33,7 @@ def table(rows: list[dict[str, Any]] = ROWS) -> pa.Table:
 
 def query_of(of: pa.Table) -> TableQuery:
     """The query of a table, at all windows."""
-    return table_query(of, None, "weighted", KnownTable(labels_of(of)))
+    return table_query(of, None, "weighted", grouping_of(labels_of(of)))
 
 
 def test_rows_become_points_in_order_of_series_and_time_the_last_of_duplicates() -> None:
@@ -110,10 +109,3 @@ def test_means_aggregated_already_are_the_values_of_their_windows() -> None:
 def test_a_table_with_neither_values_nor_means_is_refused() -> None:
     with pytest.raises(InvalidPoints, match="value"):
         query_of(table([{"host": "a", "timestamp": 60}]))
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"), [("1m", True), ("15m", True), ("value", False), ("m", False), (5, False)]
-)
-def test_the_columns_of_windows_are_known_by_their_names(name: object, expected: bool) -> None:
-    assert is_window(name) is expected

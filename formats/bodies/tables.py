@@ -1,21 +1,28 @@
 """Tables: from a table of datapoints to a query, and from its scores to a table of answers, row by row."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from myriad.formats.bodies import answer_size
+from myriad.formats.bodies.base import TableBody, TableRequest
+from myriad.formats.bodies.json_series_answer import host_answers
+from myriad.formats.bodies.reading import echoed
+from myriad.formats.columns.cells import LABELS
 from myriad.formats.columns.table import Grouping, demand, grouped, numbers, timestamps, unscorable
 from myriad.models.ensemble import Combine
 from myriad.models.errors import InvalidKey, InvalidPoints
+from myriad.models.key import MAX_ECHO, MAX_PART_LENGTH
 from myriad.models.points import Points
-from myriad.models.windows import Window
-from myriad.serving.query import Query
-from myriad.serving.resolution import KnownTable
-from myriad.serving.scoring import Scores
-from myriad.serving.status import STATUSES, Status
+from myriad.models.query import Query
+from myriad.models.scores import Scores
+from myriad.models.status import STATUSES, Status
+from myriad.models.windows import Window, is_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ def table_query(
     table: pa.Table,
     windows: tuple[Window, ...] | None,
     combine: Combine,
-    known: KnownTable,
+    grouping: Grouping,
     *,
     bands: bool = False,
     hosts: bool = False,
@@ -60,14 +67,14 @@ def table_query(
             have been aggregated already, a column a window like `1m`.
         windows: to score at; all of the release's where None.
         combine: how the windows' scores become one.
-        known: the table, by its labels.
+        grouping: of the table's rows by series.
         bands: whether the bands are wanted.
         hosts: whether the scores of hosts are.
 
     Raises:
         InvalidPoints: a column is missing or of the wrong type, or a timestamp is not one.
     """
-    aggregated, grouping = _window_columns(table), known.grouping
+    aggregated = _window_columns(table)
     if aggregated:
         demand(["timestamp"], table.column_names)
         points = Points(grouping.in_order(timestamps(table)), np.zeros(table.num_rows), grouping.offsets)
@@ -91,8 +98,7 @@ def table_query(
     row_of_point[tidy.place] = rows  # of rows with the same timestamp the last one
     is_whole = not bad and grouping.is_in_order and len(rows) == table.num_rows and tidy.points is points
     values = {window: column if is_whole else column[row_of_point] for window, column in aggregated.items()} or None
-    shared = None if bad else known
-    query = Query(names, tidy.points, windows, combine, values, bands=bands, hosts=hosts, known=shared)
+    query = Query(names, tidy.points, windows, combine, values, bands=bands, hosts=hosts)
     return TableQuery(query, grouping, good, bad, rows, tidy.place, is_whole)
 
 
@@ -132,6 +138,69 @@ def answer_table(query: TableQuery, scores: Scores) -> pa.Table:
     return pa.table({**columns, "status": statuses})
 
 
+def answer(
+    request: TableRequest, query: TableQuery, scores: Scores, body: TableBody, *, stale: bool = False
+) -> Iterator[bytes]:
+    """The answer to a table as a body, in chunks: a row for each row posted, in the same order.
+
+    Of the first series that cannot be scored it says why: JSON beside the columns, Arrow in its metadata,
+    NDJSON in the first row of each.
+    """
+    scored = [str(window) for window, counts in zip(scores.windows, scores.counts.T, strict=True) if counts.any()]
+    columns = [*LABELS, "timestamp", "status", "score", *scored]
+    if request.bands:
+        columns += [f"{kind}_{window}" for kind in ("expected", "lower", "upper") for window in scored]
+    labels, scored_rows = _echoed(request.table.select([*LABELS, "timestamp"])), answer_table(query, scores)
+    table = pa.table({name: labels[name] if name in labels.column_names else scored_rows[name] for name in columns})
+    facts = {"release": scores.release, "windows": scored, **({"stale": True} if stale else {})}
+    if query.bad:
+        facts["bad_series"] = _reasons(query)
+    if request.hosts:
+        facts["hosts"] = host_answers(scores.hosts)
+    return body.write(table, facts, request.digits)
+
+
+def most_bytes(request: TableRequest, windows: int, body: TableBody) -> int:
+    """The most bytes of that answer, where so many windows are scored."""
+    return body.most_bytes(request.table, 1 + windows * (4 if request.bands else 1), hosts=request.hosts)
+
+
+def _reasons(query: TableQuery) -> list[dict[str, Any]]:
+    """Why series cannot be scored, and the first row of each."""
+    names, grouping = query.grouping.names, query.grouping
+    return [
+        {
+            **dict(zip(LABELS, [part and echoed(part) for part in names[i]], strict=True)),
+            "row": int(grouping.order[grouping.offsets[i]]),
+            "detail": str(query.bad[i]),
+        }
+        for i in sorted(query.bad)[: answer_size.REASONS]
+    ]
+
+
+def _echoed(table: pa.Table) -> pa.Table:
+    """A table whose labels are no longer than what is repeated of labels that cannot be any."""
+    for at, name in enumerate(table.column_names):
+        if name in LABELS:
+            column = table.column(name)
+            cut = pa.chunked_array([_with_short_texts(chunk) for chunk in column.chunks], column.type)
+            table = table.set_column(at, name, cut)
+    return table
+
+
+def _with_short_texts(labels: pa.Array) -> pa.Array:
+    texts = labels.dictionary if pa.types.is_dictionary(labels.type) else labels
+    if pa.types.is_null(texts.type) or (pc.max(pc.utf8_length(texts)).as_py() or 0) <= MAX_PART_LENGTH:
+        return labels
+    too_long = pc.greater(pc.utf8_length(texts), MAX_PART_LENGTH)
+    cut = pc.if_else(too_long, pc.utf8_slice_codeunits(texts, 0, MAX_ECHO), texts)
+    if texts is labels:
+        return cut
+    distinct = cut.dictionary_encode()  # several may begin alike
+    indices = pc.take(distinct.indices, labels.indices).cast(labels.type.index_type)
+    return pa.DictionaryArray.from_arrays(indices, distinct.dictionary)
+
+
 def _window_columns(table: pa.Table) -> dict[Window, NDArray[np.float64]]:
     """The columns of means aggregated already, which a table may have in place of `value`; empty if it has `value`."""
     if "value" in table.column_names:
@@ -140,12 +209,3 @@ def _window_columns(table: pa.Table) -> dict[Window, NDArray[np.float64]]:
     if not columns:
         demand(["value"], table.column_names)
     return columns
-
-
-def is_window(name: object) -> bool:
-    """Whether the name of a column is a window's, like `15m`."""
-    try:
-        Window.parse(str(name))
-    except InvalidKey:
-        return False
-    return True

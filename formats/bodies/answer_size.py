@@ -11,22 +11,19 @@ from myriad.formats.columns.cells import LABELS
 from myriad.models.errors import TooLarge
 from myriad.models.key import MAX_PART_LENGTH
 from myriad.models.names import Names
-from myriad.serving.bulk import ARROW, NDJSON, REASONS
 
 NUMBER, TIME, STATUS, NULL = 25, 12, 22, 5
 """As JSON with a comma: a float64, epoch seconds, a status, no label."""
-COLUMN = 9
-"""A value in a column of Arrow, with its bit of validity."""
 ESCAPED = 6
 """Bytes that a byte of text may become: `\\u001f` in JSON; percent-encoded it is 3."""
 SERIES, WINDOW = 400, 200
 """Of a series, and of each of its windows: names of fields, status, counts, a detail; without its labels."""
-BATCH = 8192
-"""Of a record batch of Arrow: its metadata, and buffers that are padded."""
 HOST_POINT = TIME + NUMBER + TIME
 """Of a host at a time: when, its score, of how many metrics."""
 REASON = 600 + ESCAPED * 4 * MAX_PART_LENGTH * 3
 """Of a series that cannot be scored: why, with its labels."""
+REASONS = 20
+"""Series whose reason for having no scores is answered."""
 PLAIN = re.compile(r"[A-Za-z0-9_.-]*")
 """Text that stays as it is, in JSON and percent-encoded."""
 
@@ -63,19 +60,25 @@ def _text_size(text: str) -> int:
     return len(text) if PLAIN.fullmatch(text) else ESCAPED * len(text.encode(errors="replace"))
 
 
-def of_table(table: pa.Table, windows: int, media_type: str, *, bands: bool, hosts: bool = False) -> int:
-    """The most bytes of an answer with a row for each of a table's, in JSON, NDJSON or Arrow."""
-    numbers = 1 + windows * (4 if bands else 1)
-    labels = [table.column(name) for name in LABELS if name in table.column_names]
-    if media_type == ARROW:
-        batches = 1 + sum(column.num_chunks for column in table.columns)
-        columns = sum(column.nbytes for column in labels) + table.num_rows * COLUMN * (numbers + 2)
-        return columns + batches * BATCH + REASONS * REASON
-    names = 100 + 20 * numbers if media_type == NDJSON else 0
-    row = names + len(LABELS) * NULL + TIME + STATUS + numbers * NUMBER
+def of_rows(table: pa.Table, names: int, numbers: int, *, hosts: bool) -> int:
+    """The most bytes of an answer in JSON with a row for each of a table's.
+
+    Args:
+        table: that was posted.
+        names: bytes that each row has beside its values.
+        numbers: that each row has.
+        hosts: whether the hosts' scores are wanted.
+    """
+    labels = labels_in(table)
     texts = sum(map(_text_bytes, labels))
+    row = names + len(LABELS) * NULL + TIME + STATUS + numbers * NUMBER
     most = texts + table.num_rows * row + 1000 + REASONS * REASON
     return most + (texts + (SERIES + HOST_POINT) * table.num_rows if hosts else 0)
+
+
+def labels_in(table: pa.Table) -> list[pa.ChunkedArray]:
+    """The columns of labels that a table has."""
+    return [table.column(name) for name in LABELS if name in table.column_names]
 
 
 def _text_bytes(column: pa.ChunkedArray) -> int:

@@ -7,14 +7,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from myriad.formats.bodies.json_series import SeriesRequest
+from myriad.formats.bodies.schemas import HostAnswer
 from myriad.kernels.scoring import NO_MODEL
 from myriad.kernels.tables import series_texts
+from myriad.models.scores import HostScores, Scores, missing_windows
+from myriad.models.status import STATUSES, Status
 from myriad.models.windows import Window
-from myriad.serving.decode import SeriesRequest
-from myriad.serving.host_scores import HostScores
-from myriad.serving.schemas import HostAnswer
-from myriad.serving.scoring import Scores, missing_windows
-from myriad.serving.status import STATUSES, Status
 
 _TEXT = msgspec.json.Encoder().encode
 _STATUSES = [_TEXT(str(status)) for status in STATUSES]

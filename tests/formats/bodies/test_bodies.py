@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from myriad.serving.bulk import ARROW, JSON, NDJSON
+from myriad.formats.bodies import ARROW, JSON, NDJSON, TABLES
 from myriad.serving.predictor import Predictor
 from tests.conftest import END, Published, Server
 
-FORMATS = (JSON, NDJSON, ARROW)
+FORMATS = tuple(TABLES)
 WINDOWS = ("1m", "15m", "1h")
 FACTS = ("release", "windows", "bad_series")
 """What a JSON answer has beside columns."""

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myriad.formats.base import Bounds
+from myriad.formats.bodies import ARROW, JSON, NDJSON, TABLES, answer_size, tables
+from myriad.formats.bodies.base import TableRequest
+from myriad.formats.bodies.json_series import parse
+from myriad.formats.bodies.json_series_answer import encode
 from myriad.formats.columns.table import readable_times
 from myriad.models.errors import TooLarge
-from myriad.serving import answer_size, bulk
-from myriad.serving.decode import parse
-from myriad.serving.encode import encode
 from myriad.serving.predictor import Predictor
 from tests.conftest import END, Published
 
@@ -27,7 +28,7 @@ def predictor(published: Published) -> Predictor:
 
 
 @pytest.mark.parametrize("bands", [False, True])
-@pytest.mark.parametrize("media_type", [bulk.JSON, bulk.NDJSON, bulk.ARROW])
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, ARROW])
 def test_no_table_is_answered_with_more(predictor: Predictor, media_type: str, bands: bool) -> None:
     @settings(max_examples=60, deadline=None)
     @given(st.lists(ROW, min_size=1, max_size=30))
@@ -39,9 +40,9 @@ def test_no_table_is_answered_with_more(predictor: Predictor, media_type: str, b
         coded = pa.array(columns["host"]).dictionary_encode()
         for table in (pa.table(columns), readable_times(pa.table(columns | {"host": coded, "timestamp": zoned}))):
             scores, query = predictor.score_table(table, None, "weighted", bands=bands)
-            request = bulk.BulkRequest(table, None, "weighted", bands)
-            answer = b"".join(bulk.write(request, query, scores, media_type))
-            assert len(answer) <= answer_size.of_table(table, 3, media_type, bands=bands)
+            request = TableRequest(table, None, "weighted", bands)
+            answer = b"".join(tables.answer(request, query, scores, TABLES[media_type]))
+            assert len(answer) <= tables.most_bytes(request, 3, TABLES[media_type])
 
     check()
 
@@ -76,5 +77,5 @@ def test_zeros_behind_the_texts_of_a_column_are_no_characters_of_it() -> None:
     labels = {"region": pa.array(["eu", "eu"]), "host": hosts, "metric": pa.array(["cpu", "cpu"])}
     plain = pa.table({**labels, "timestamp": times, "value": values})
     special = pa.table({**labels, "host": pa.array(["w\tb", "db"]), "timestamp": times, "value": values})
-    sizes = [answer_size.of_table(table, 3, bulk.JSON, bands=False) for table in (plain, special)]
+    sizes = [TABLES[JSON].most_bytes(table, 4, hosts=False) for table in (plain, special)]
     assert sizes[1] - sizes[0] == 5 * len("webdb")

@@ -3,8 +3,8 @@
 import json
 
 from myriad.formats.base import Bounds
-from myriad.serving.decode import parse
-from myriad.serving.encode import encode
+from myriad.formats.bodies.json_series import parse
+from myriad.formats.bodies.json_series_answer import encode
 from myriad.serving.predictor import Predictor
 from tests.conftest import Published
 from tests.serving.bodies import frame, many, single

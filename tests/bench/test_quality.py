@@ -47,12 +47,24 @@ def counted(above: Any, labels: Any, blamed: Any = None, step: int = MINUTE) -> 
 
 
 class TestVus:
-    def test_scores_that_are_the_labels_are_near_1(self) -> None:
+    @pytest.mark.parametrize("buffer", [0, 100])
+    def test_the_first_points_that_are_the_labels_are_1(self, buffer: int) -> None:
         noise = np.random.default_rng(0).uniform(0, 0.1, N)
-        assert vus_pr(LABELS + noise, LABELS, 100) > 0.9
-
-    def test_without_a_buffer_scores_that_are_the_labels_are_1(self) -> None:
         assert vus_pr(LABELS.astype(float), LABELS, 0) == pytest.approx(1)
+        assert vus_pr(LABELS + noise, LABELS, buffer) >= 1 - 1e-12
+
+    @pytest.mark.parametrize(
+        ("seed", "released"),
+        [(0, 0.26240592724067435), (1, 0.5287339850408683), (2, 0.4780597852311273), (3, 0.34922541187324235)],
+    )
+    def test_it_is_what_the_released_code_of_tsb_ad_gives(self, seed: int, released: float) -> None:
+        # RangeAUC_volume_opt(labels, scores, 20, 400) of TSB-AD's basic_metrics.py, whose buffers overlap here.
+        rng, n = np.random.default_rng(seed), 400
+        labels = np.zeros(n, bool)
+        for start in rng.integers(0, n - 12, 5):
+            labels[start : start + rng.integers(1, 12)] = True
+        scores = np.round(rng.normal(size=n) + 1.5 * labels, 1 if seed % 2 else 6)  # with ties, and without
+        assert vus_pr(scores, labels, 20) == pytest.approx(released, abs=1e-9)
 
     @pytest.mark.parametrize("scores", [np.random.default_rng(0).uniform(size=N), np.zeros(N)], ids=["noise", "flat"])
     def test_scores_that_say_nothing_get_the_share_of_labels(self, scores: Any) -> None:
@@ -68,19 +80,19 @@ class TestVus:
     def test_a_small_case_by_hand(self) -> None:
         # One event of 2 among 8 points. Highest is a point of it, then a neighbour, then its other point. For buffers
         # of 0 and 1 only its points have a label: recall 1/2 at precision 1, then 1 at 2/3. For 2 the neighbours have
-        # sqrt(1/2): positives (2 + 2 + 2 sqrt(1/2)) / 2, and true positives 1, 1 + sqrt(1/2), 2 + sqrt(1/2).
+        # sqrt(1/2), which is a positive by half once it is predicted; it is the second step.
         scores, labels = np.array([0, 0, 5, 6, 4, 0, 0, 0.0]), labelled((3, 5), n=8)
         plain, half = 0.5 + 0.5 * 2 / 3, np.sqrt(0.5)
-        positives = 2 + half
-        soft = 1 / positives + half / positives * (1 + half) / 2 + 1 / positives * (2 + half) / 3
+        recalls = [1 / 2, (1 + half) / (2 + half / 2), 1.0]
+        soft = recalls[0] + (recalls[1] - recalls[0]) * (1 + half) / 2 + (1 - recalls[1]) * (2 + half) / 3
         assert vus_pr(scores, labels, 2) == pytest.approx((2 * plain + soft) / 3)
 
     @pytest.mark.parametrize("labels", [np.zeros(N, bool), np.ones(N, bool)], ids=["none", "all"])
     def test_without_events_or_without_anything_else_there_is_no_volume(self, labels: Any) -> None:
         assert np.isnan(vus_pr(np.ones(N), labels, 100))
 
-    def test_the_buffer_is_a_day_but_a_hundred_points_at_most(self) -> None:
-        assert [buffer_of(step) for step in (60, 300, 3600, DAY)] == [100, 100, 24, 2]
+    def test_the_buffer_is_an_hour_but_ten_points_at_least(self) -> None:
+        assert [buffer_of(step) for step in (60, 300, 3600)] == [60, 12, 10]
 
 
 class TestEvents:

@@ -1,129 +1,192 @@
-"""blend: three kinds of model combined into one score, relative to how large that score has been lately.
+"""blend: a slow and a fast level over a daily profile; a value is odd that is far from both.
 
-    member score = deviation / max(member threshold * member spread, floor)
-    combined     = mean over the members of member score, its logarithm above LINEAR
-    score        = combined / its exponential moving average, with a threshold of its own
+    score of a level = |value - level - profile| / (threshold of the level * spread of the level)
+    score            = sqrt(score of the slow level * score of the fast level) / threshold
 
-The members differ in what they adapt to: `rhythm` to a shift that lasts for hours, `mad` to what most of the last
-points were like, and `seasonal` to nothing outside its history. A value that is unusual for all three is seldom normal.
+The slow level takes a quarter of a day to follow a shift, the fast one a few points. What an incident does is far from
+both; a shift that stays is soon near the fast one, and noise that returns to where it was is near the slow one. The
+geometric mean is small where either is. The spread of the slow level grows and shrinks with its errors within a day,
+and differs by the half hour where the values repeat themselves daily.
 """
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.adapters.mad import Mad
-from myriad.adapters.rhythm import Rhythm
-from myriad.adapters.seasonal import Seasonal
 from myriad.kernels import predictors
-from myriad.kernels.predictors import AVERAGE_CLIP as CLIP
-from myriad.kernels.predictors import BLEND_THRESHOLD as THRESHOLD
-from myriad.kernels.predictors import LINEAR
+from myriad.kernels.deviations import mean_deviations
+from myriad.kernels.levels import FAST, SLOW_CLIP, two_levels
+from myriad.kernels.profiles import less_profile, period_means
+from myriad.kernels.quantiles import medians
 from myriad.models import calibration
-from myriad.models.arrays import Vector
-from myriad.models.base import Arrays, Fit, Model, Param
-from myriad.models.points import Points
+from myriad.models.arrays import Matrix, Vector
+from myriad.models.base import Arrays, Fit, Model, Param, split_by_length
+from myriad.models.points import Points, magnitudes
+from myriad.models.robust import MAD_TO_STD, MEAN_DEVIATION_TO_STD, ROUNDING, nan_median
 from myriad.models.windows import usual_step
 
-MEMBERS: tuple[type[Model], ...] = (Rhythm, Mad, Seasonal)
-AVERAGE_HALF_LIFE = 86_400
-"""Of the moving average of the combined score, in seconds."""
-MIN_USUAL = 1e-6
-MIN_FLOOR = float(np.finfo(np.float64).tiny)
+DAY, BINS = 86400, 48
+BIN = DAY // BINS
+MIN_POINTS = 30
+MIN_DAYS = 2
+"""A profile needs this many days: a single one may be an exception."""
+MAX_DAYS = 3660
+"""Older points count as those of the first of these days."""
+SLOW_HALF_LIFE, SPREAD_HALF_LIFE = 21_600, 86_400
+"""In seconds: of the slow level, and of the variance of its errors."""
+JUDGED = 0.25
+"""The share of a history, its last part, on which a profile has to be better than none."""
+GAIN = 0.02
+"""By so much, as a share of the mean deviation."""
+LEAST_SPREAD = 0.1
+"""Of a level's errors, as a share of the spread of the values around their median."""
+SPREAD_BOUNDS = (0.6, 3.0)
+"""Of the spread of a half hour, as multiples of that of the day."""
+MIN_SPREAD = 1e-290
+MAX_EFFECT = 6e4
+"""In spreads; effects are kept as float16, whose largest value is 65504."""
 
 
 class Blend(Model):
-    """A row of each member, and the mean of their combined score.
+    """Two levels with their spreads, and for each half hour of the day what it adds and how wide it is.
 
-    The score is not proportional to the deviation from the members' weighted mean. So the band depends on the value:
-    its width is the one at which the deviation of this value gives the combined score.
+    What is expected is the middle of both. The score is not proportional to the deviation from there. So the band
+    depends on the value: its width is the one at which the deviation of this value gives its score, and at most three
+    times as wide as where the score is 1. Of a first value, for which the fast level is not known, it is as wide as
+    that.
     """
 
     kernel = predictors.Blend
-    version = sum(100**place * member.version for place, member in enumerate(MEMBERS))
+    version = 2
+    least_threshold = 0.8
+    """Where the levels' own scores are 1."""
 
     params: ClassVar = {
-        **{
-            f"{member.name()}_{name}": param
-            for member in MEMBERS
-            for name, param in {**member.params, **member.common}.items()
-        },
-        "usual": Param("<f4", positive=True, digits=10),  # the mean of the combined score
-        "widening": Param("<f4", positive=True, digits=7),  # the smoothing constant of its moving average
+        "level": Param("<f8", digits=24),  # the slow one
+        "spread": Param("<f8", positive=True, digits=10),  # of errors from it
+        "alpha": Param("<f4", positive=True, digits=8),  # its smoothing constant
+        "widening": Param("<f4", positive=True, digits=7),  # that of the variance of its errors
+        "fast_level": Param("<f8", digits=24),
+        "profile": Param("<f2", (BINS,), digits=8),  # what a half hour of the day adds, in spreads
+        "spreads": Param("<f2", (BINS,), positive=True, digits=5),  # of a half hour, as multiples of the spread
+        "fast_spread": Param("<f8", positive=True, digits=10),  # of errors from the fast level
+        "uncertainty": Param("<f4", positive=True, digits=7),  # of the fast level before any value, in fast spreads
+        "slow_threshold": Param("<f4", positive=True, digits=10),  # the error that scores 1, in spreads
+        "fast_threshold": Param("<f4", positive=True, digits=10),  # likewise, in fast spreads
     }
 
     @classmethod
     def fit(cls, history: Points) -> Fit[Self]:
-        """Fit every member; as many points are needed as the member with the highest minimum needs.
+        """Fit the profile and follow the levels through the history; at least 30 points are needed.
 
-        The members have the same threshold until `tuned_on_held_out` gives each its own.
+        The levels' thresholds are 1 until `tuned_on_held_out` gives them their own.
         """
-        fits = [member.fit(history) for member in MEMBERS]
-        refused = {i: error for fit in fits for i, error in fit.refused.items()}
-        kept = np.array([i for i in range(len(history)) if i not in refused], np.int64)
-        members = [fit.model.take(np.flatnonzero(np.isin(fit.kept, kept))) for fit in fits]
-        arrays = _prefixed([member.arrays for member in members])
-        arrays |= {f"{member.name()}_threshold": np.full(len(kept), THRESHOLD) for member in members}
-        arrays["usual"] = np.full(len(kept), 1 / THRESHOLD)
-        arrays["widening"] = 1 - 0.5 ** (usual_step(history.take(kept)) / AVERAGE_HALF_LIFE)
+        kept, refused = split_by_length(history, MIN_POINTS, "for two levels")
+        points = history.take(kept)
+        size, steps = magnitudes(points), usual_step(points)
+        profile = _profile(points, size) * _is_daily(points, size)[:, None]
+        values = less_profile(points.timestamps, points.values, points.offsets, size, profile, BIN)
+        center = medians(values, points.offsets)
+        distance = np.abs(values - center[points.owner])
+        overall = MEAN_DEVIATION_TO_STD * mean_deviations(values, points.offsets, center)
+        least = np.maximum(LEAST_SPREAD * overall, ROUNDING)
+        limit = np.maximum(MAD_TO_STD * medians(distance, points.offsets), least)
+        alpha = 1 - 0.5 ** (steps / SLOW_HALF_LIFE)
+        slow, _, fast, _ = two_levels(
+            values, points.offsets, center, limit, alpha, np.zeros(len(alpha)), center, limit, limit
+        )  # fmt: skip
+        errors, fast_errors, last = values - slow, values - fast, points.offsets[1:] - 1
+        slow_spread = _spread(errors, points, least)
+        fast_spread = np.maximum(MAD_TO_STD * medians(np.abs(fast_errors), points.offsets), least)
+        clip = SLOW_CLIP * limit
+        level = slow[last] + alpha * np.clip(errors[last], -clip, clip)
+        fast_level = fast[last] + FAST * fast_errors[last]
+        arrays = {
+            "level": level * size,
+            "spread": np.maximum(slow_spread * size, MIN_SPREAD),
+            "alpha": alpha,
+            "widening": 1 - 0.5 ** (steps / SPREAD_HALF_LIFE),
+            "fast_level": fast_level * size,
+            "profile": np.clip(profile / slow_spread[:, None], -MAX_EFFECT, MAX_EFFECT),
+            "spreads": _spreads(points, distance, np.asarray(profile.any(axis=1))),
+            "fast_spread": np.maximum(fast_spread * size, MIN_SPREAD),
+            "uncertainty": np.clip(overall / fast_spread, 1, 1e4),
+            "slow_threshold": np.ones(len(kept)),
+            "fast_threshold": np.ones(len(kept)),
+        }
         return Fit(cls.uncalibrated(arrays), kept, refused)
 
-    def tuned_on_held_out(self, held_out: Points, floor: Vector, rate: float) -> Arrays:
-        """The threshold of each member at the target rate, and the mean of the combined score.
-
-        Args:
-            held_out: one series for each row, tidied; values are finite. A series may be empty.
-            floor: the smallest deviation that may score 1, in the series' unit, float64 (rows,).
-            rate: false alarms a point.
-
-        Returns:
-            Every member's `threshold` and `floor`, and `usual`.
-        """
-        rows, members, scores = np.arange(self.rows), [], []
-        for member in self._members():
-            uncalibrated = member.calibrated(np.ones(self.rows), np.full(self.rows, MIN_FLOOR))
-            prediction = uncalibrated.predict(rows, held_out)
-            thresholds = _thresholds(prediction.score, held_out, rate)
-            members.append(member.calibrated(thresholds, floor))
-            half_band = np.maximum(prediction.half_band * thresholds[held_out.owner], floor[held_out.owner])
-            scores.append(np.abs(held_out.values - prediction.expected) / half_band)
-        combined = _combined(scores)
-        owner, count = held_out.owner, np.maximum(held_out.lengths, 1)
-        limit = CLIP * np.bincount(owner, combined, self.rows) / count
-        usual = np.bincount(owner, np.minimum(combined, limit[owner]), self.rows) / count
-        common = [{name: member.arrays[name] for name in self.common} for member in members]
-        return {**_prefixed(common), "usual": self.params["usual"].cast(np.maximum(usual, MIN_USUAL))}
-
-    def _members(self) -> list[Model]:
-        members = []
-        for member in MEMBERS:
-            prefix = f"{member.name()}_"
-            names = (name for name in self.arrays if name.startswith(prefix))
-            members.append(member({name.removeprefix(prefix): self.arrays[name] for name in names}))
-        return members
+    def tuned_on_held_out(self, held_out: Points, floor: Vector, rate: float) -> Arrays:  # noqa: ARG002  see `Model`
+        """The error from each level that is exceeded at the rate, `slow_threshold` and `fast_threshold`."""
+        arrays = {name: np.asarray(array, np.float64) for name, array in self.arrays.items()}
+        spread, fast_spread = arrays["spread"], arrays["fast_spread"]
+        profile = arrays["profile"] * spread[:, None]
+        times, offsets, ones = held_out.timestamps, held_out.offsets, np.ones(self.rows)
+        values = less_profile(times, held_out.values, offsets, ones, profile, BIN)
+        slow, slow_width, fast, fast_width = two_levels(
+            values, offsets, arrays["level"], spread, arrays["alpha"], arrays["widening"], arrays["fast_level"],
+            fast_spread, fast_spread * arrays["uncertainty"],
+        )  # fmt: skip
+        slow_width = slow_width * arrays["spreads"][held_out.owner, times % DAY // BIN]
+        each = {"slow_threshold": (slow, slow_width), "fast_threshold": (fast, fast_width)}
+        return {
+            name: self.params[name].cast(_threshold(np.abs(values - level) / width, held_out, rate))
+            for name, (level, width) in each.items()
+        }
 
 
-def _prefixed(each: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
-    """The arrays of every member, under their names in a blend."""
-    return {
-        f"{member.name()}_{name}": array
-        for member, arrays in zip(MEMBERS, each, strict=True)
-        for name, array in arrays.items()
-    }
+def _profile(points: Points, size: Vector) -> Matrix:
+    """How far the median over the days of each half hour's mean is from that of all points, in sizes, (series, 48).
+
+    0 where there are no points.
+    """
+    by_day = period_means(points.timestamps, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
+    median = nan_median(by_day, 1)
+    return np.nan_to_num(median - (medians(points.values, points.offsets) / size)[:, None])
 
 
-def _thresholds(deviations: Vector, points: Points, rate: float) -> Vector:
-    """The deviation that each series exceeds at the rate, (series,), from those of all its points, (n,)."""
+def _is_daily(points: Points, size: Vector) -> NDArray[np.bool_]:
+    """Whether a profile of the first part of each history is better than none in the last, bool (series,)."""
+    middle = calibration.first_after(points, 1 - JUDGED)
+    first, last = points.between(points.offsets[:-1], middle), points.between(middle, points.offsets[1:])
+    profile, center = _profile(first, size), medians(first.values, first.offsets) / size
+    flat, daily = (
+        mean_deviations(
+            less_profile(last.timestamps, last.values, last.offsets, size, effects, BIN), last.offsets, center
+        )
+        for effects in (np.zeros_like(profile), profile)
+    )
+    known = np.maximum(first.lengths, 1)
+    covered = first.timestamps[first.offsets[:-1] + known - 1] - first.timestamps[first.offsets[:-1]]
+    return np.asarray((covered >= MIN_DAYS * DAY - DAY // 2) & (daily <= (1 - GAIN) * flat) & (flat > 0))
+
+
+def _spreads(points: Points, distance: Vector, is_daily: NDArray[np.bool_]) -> Matrix:
+    """How wide each half hour of the day is, as multiples of the day's, (series, 48); 1 where nothing repeats daily.
+
+    The median over the days of the mean distance from the median, smoothed over three half hours.
+    """
+    by_day = period_means(
+        points.timestamps, distance, points.offsets, np.ones(len(points)), BIN, BINS, MAX_DAYS
+    )  # fmt: skip
+    width = nan_median(by_day, 1)
+    usual = nan_median(width, 1)[:, None]
+    ratio = np.divide(width, usual, out=np.ones_like(width), where=(usual > 0) & np.isfinite(width))
+    smooth = (np.roll(ratio, 1, axis=1) + ratio + np.roll(ratio, -1, axis=1)) / 3
+    return np.where(is_daily[:, None], np.clip(smooth, *SPREAD_BOUNDS), 1.0)
+
+
+def _spread(errors: Vector, points: Points, least: Vector) -> Vector:
+    """The root of the mean square of the errors, cut off at `SLOW_CLIP` robust spreads, (series,)."""
+    size = np.abs(errors)
+    limit = SLOW_CLIP * np.maximum(MAD_TO_STD * medians(size, points.offsets), least)
+    squares = np.minimum(size, limit[points.owner]) ** 2
+    mean = np.bincount(points.owner, squares, len(points)) / np.maximum(points.lengths, 1)
+    return np.asarray(np.maximum(np.sqrt(mean), least))
+
+
+def _threshold(deviations: Vector, points: Points, rate: float) -> Vector:
+    """The deviation that each series exceeds at the rate, (series,); 1 of a series without points."""
     found = calibration.thresholds(deviations, points.offsets, rate)
-    known = np.where(points.lengths > 0, found, THRESHOLD)
-    return np.clip(known, np.finfo(np.float32).tiny, calibration.MAX_THRESHOLD)
-
-
-def _combined(scores: list[Vector]) -> Vector:
-    """The mean of the members' scores s, those above `LINEAR` as LINEAR * (1 + log(s / LINEAR))."""
-    total = np.zeros_like(scores[0])
-    for score in scores:
-        total += np.where(score > LINEAR, LINEAR * (1 + np.log(np.maximum(score, LINEAR) / LINEAR)), score)
-    return total / len(scores)
+    return np.clip(np.where(points.lengths > 0, found, 1.0), 1e-6, calibration.MAX_THRESHOLD)

@@ -1,4 +1,5 @@
 # What is compiled has the functions of the twins.
+from myriad.kernels._alerting_py import tired as tired
 from myriad.kernels._answers_py import Answers as Answers
 from myriad.kernels._bodies_py import one_series as one_series
 from myriad.kernels._deviations_py import mean_deviations as mean_deviations
@@ -14,7 +15,7 @@ from myriad.kernels._json_text_py import columns as columns
 from myriad.kernels._json_text_py import written as written
 from myriad.kernels._levels_py import clipped_errors as clipped_errors
 from myriad.kernels._levels_py import one_step as one_step
-from myriad.kernels._levels_py import relative_average as relative_average
+from myriad.kernels._levels_py import two_levels as two_levels
 from myriad.kernels._predictors_py import Blend as Blend
 from myriad.kernels._predictors_py import Ewma as Ewma
 from myriad.kernels._predictors_py import Mad as Mad
@@ -44,4 +45,5 @@ from myriad.kernels._tables_py import series_texts as series_texts
 from myriad.kernels._tails_py import joint_quantiles as joint_quantiles
 from myriad.kernels._tails_py import joint_scores as joint_scores
 from myriad.kernels._windows_py import combined as combined
+from myriad.kernels._windows_py import held as held
 from myriad.kernels._windows_py import window_means as window_means

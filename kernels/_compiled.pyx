@@ -6,11 +6,16 @@ One extension has them all: what Cython makes for arrays is much longer than the
 
 import numpy as np
 
-from libc.math cimport INFINITY, NAN, ceil, fabs, floor, fmax, fmin, log, log10, sqrt
+from myriad.kernels import _alerting_py as alerting_twin
+from myriad.kernels import _levels_py as levels_twin
+from myriad.kernels import _windows_py as windows_twin
+
+from libc.math cimport INFINITY, NAN, ceil, fabs, copysign, exp, exp2, floor, fmax, fmin, log, log10, sqrt
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 include "_selection.pxi"
+include "_alerting.pxi"
 include "_deviations.pxi"
 include "_groups.pxi"
 include "_levels.pxi"

@@ -56,36 +56,57 @@ def one_step(
     return expected_array, spread_array
 
 
-cdef inline double next_average(
-    double average, double value, double smoothing, double clip, double low, double high
+cdef double SLOW_CLIP = levels_twin.SLOW_CLIP, FAST = levels_twin.FAST
+cdef double LEAST_RATIO = levels_twin.LEAST_RATIO, MOST_RATIO = levels_twin.MOST_RATIO
+
+
+cdef void follow_both(
+    const double* values, Py_ssize_t n, double level, double spread, double alpha, double widening, double quick,
+    double fast_spread, double first_spread, double* slow, double* slow_spreads, double* fast, double* fast_spreads,
 ) noexcept nogil:
-    """The moving average after a value; the same after none."""
-    cdef double limit = clip * average
-    if value != value:
-        return average
-    average = average + smoothing * ((limit if value > limit else value) - average)
-    return low if average < low else (high if average > high else average)
+    """The slow level and its spread, the fast level and its spread before each value of one series."""
+    cdef double ratio = 1.0, gain = 1.0, error, size, limit, root
+    cdef Py_ssize_t j
+    for j in range(n):
+        root = sqrt(ratio)
+        slow[j], slow_spreads[j] = level, spread * root
+        fast[j], fast_spreads[j] = quick, first_spread if gain == 1.0 else fast_spread
+        if values[j] == values[j]:
+            error, limit = values[j] - level, SLOW_CLIP * root
+            size = fabs(error) / spread
+            size = limit if size > limit else size
+            level = level + alpha * copysign(size * spread, error)
+            ratio = ratio + widening * (size * size - ratio)
+            ratio = LEAST_RATIO if ratio < LEAST_RATIO else (MOST_RATIO if ratio > MOST_RATIO else ratio)
+            quick = quick + gain * (values[j] - quick)
+            gain = gain / (1 + gain)
+            gain = FAST if gain < FAST else gain
 
 
-def relative_average(
+def two_levels(
     const double[::1] values,
     const long long[::1] offsets,
-    const double[::1] smoothing,
-    double clip,
-    double low,
-    double high,
+    const double[::1] slow,
+    const double[::1] spreads,
+    const double[::1] alphas,
+    const double[::1] widenings,
+    const double[::1] fast,
+    const double[::1] fast_spreads,
+    const double[::1] first_spreads,
 ):
-    cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i, j
-    averages_array = np.empty(n)
-    cdef double[::1] averages = averages_array
-    cdef double average
+    cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i, first
+    found_array = np.empty((4, n))
+    cdef double[:, ::1] found = found_array
     with nogil:
         for i in range(series):
-            average = 1.0
-            for j in range(offsets[i], offsets[i + 1]):
-                averages[j] = average
-                average = next_average(average, values[j], smoothing[i], clip, low, high)
-    return averages_array
+            first = offsets[i]
+            if first < offsets[i + 1]:
+                follow_both(
+                    &values[first], offsets[i + 1] - first, slow[i], spreads[i], alphas[i], widenings[i], fast[i],
+                    fast_spreads[i], first_spreads[i], &found[0, first], &found[1, first], &found[2, first],
+                    &found[3, first],
+                )
+    return tuple(found_array)
 
 
 def clipped_errors(

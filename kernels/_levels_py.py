@@ -7,6 +7,12 @@ import numpy as np
 
 from myriad.kernels.arrays import Integers, Matrix, Vector
 
+SLOW_CLIP = 3.0
+"""Larger errors from a slow level count as this many spreads."""
+LEAST_RATIO, MOST_RATIO = 0.25, 900.0
+"""Of the variance of errors from a slow level, as multiples of the fitted one."""
+FAST = 0.3
+"""The smoothing constant of a fast level."""
 MOST_CONSTANTS = 16
 """Smoothing constants that `clipped_errors` takes."""
 
@@ -64,28 +70,52 @@ def one_step(
     return expected.T[inside], spreads.T[inside]
 
 
-def relative_average(
-    values: Vector, offsets: Integers, smoothing: Vector, clip: float, low: float, high: float
-) -> Vector:
-    """The exponential moving average before each value, (n,); NaN leaves it as it is.
+def two_levels(
+    values: Vector,
+    offsets: Integers,
+    slow: Vector,
+    spreads: Vector,
+    alphas: Vector,
+    widenings: Vector,
+    fast: Vector,
+    fast_spreads: Vector,
+    first_spreads: Vector,
+) -> tuple[Vector, Vector, Vector, Vector]:
+    """The slow level and its spread, the fast level and its spread, before each value, (n,) each; NaN is a gap.
 
-        average = average + smoothing * (min(value, clip * average) - average)      within its bounds, starting at 1
+        slow     = slow + alpha * error                  the error within ±SLOW_CLIP * spread
+        variance = variance + widening * (min(|error|, SLOW_CLIP * spread)^2 - variance)     within its bounds
+        fast     = fast + gain * (value - fast)          gain: 1, 1/2, 1/3, then FAST
+
+    So the first value of all replaces the fast level, of which the spread is `first_spreads` until then.
 
     Args:
-        values: not negative, (n,).
+        values: (n,).
         offsets: (series + 1,).
-        smoothing: (series,).
-        clip: see above.
-        low: of the average.
-        high: of the average.
+        slow: to start from, (series,), as are all vectors below.
+        spreads: of errors from the slow level, to start from; positive.
+        alphas: of the slow level.
+        widenings: of its variance.
+        fast: to start from.
+        fast_spreads: of errors from the fast level.
+        first_spreads: see above.
     """
     matrix, inside = _padded(values, offsets)
-    average, averages = np.ones(len(smoothing)), np.empty_like(matrix)
-    for step, value in enumerate(matrix):
-        averages[step] = average
-        moved = average + smoothing * (np.minimum(value, clip * average) - average)
-        average = np.where(np.isnan(value), average, np.minimum(np.maximum(moved, low), high))
-    return averages.T[inside]
+    found = np.empty((4, *matrix.shape))
+    level, quick, gain, ratio = slow.copy(), fast.copy(), np.ones(len(slow)), np.ones(len(slow))
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite errors are clipped
+        for step, value in enumerate(matrix):
+            limit = SLOW_CLIP * np.sqrt(ratio)
+            found[:, step] = level, spreads * np.sqrt(ratio), quick, np.where(gain == 1, first_spreads, fast_spreads)
+            known, error = ~np.isnan(value), value - level
+            size = np.minimum(np.abs(error) / spreads, limit)
+            moved = ratio + widenings * (size * size - ratio)
+            level = np.where(known, level + alphas * np.copysign(size * spreads, error), level)
+            ratio = np.where(known, np.minimum(np.maximum(moved, LEAST_RATIO), MOST_RATIO), ratio)
+            quick = np.where(known, quick + gain * (value - quick), quick)
+            gain = np.where(known, np.maximum(gain / (1 + gain), FAST), gain)
+    slow_levels, slow_spreads, fast_levels, spreads_of_fast = (each.T[inside] for each in found)
+    return slow_levels, slow_spreads, fast_levels, spreads_of_fast
 
 
 def clipped_errors(

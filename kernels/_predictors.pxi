@@ -8,12 +8,10 @@ cdef double RHYTHM_LOW = twins.RHYTHM_BOUNDS[0], RHYTHM_HIGH = twins.RHYTHM_BOUN
 cdef double EWMA_LOW = twins.EWMA_BOUNDS[0], EWMA_HIGH = twins.EWMA_BOUNDS[1]
 cdef double EWMA_WIDENING = twins.EWMA_WIDENING
 cdef Py_ssize_t LOOKBACK = twins.LOOKBACK, PRIOR = twins.PRIOR
-cdef double LINEAR = twins.LINEAR, AVERAGE_CLIP = twins.AVERAGE_CLIP, BLEND_THRESHOLD = twins.BLEND_THRESHOLD
-cdef double AVERAGE_LOW = twins.AVERAGE_BOUNDS[0], AVERAGE_HIGH = twins.AVERAGE_BOUNDS[1]
+cdef double WIDEST = twins.WIDEST
 
 cdef enum:
-    ARRAYS = 8
-    MEMBERS = 3
+    ARRAYS = 12
     QUARTER = 900
     WEEK = 604800
     SCRATCH = 8  # arrays as long as the longest series that a prediction needs
@@ -34,7 +32,6 @@ cdef struct Rows:
     const double* floor
     const void* array[ARRAYS]
     Py_ssize_t row_bytes[ARRAYS]  # 0 after the last
-    const Rows* member[MEMBERS]
 
 
 cdef extern from *:
@@ -55,9 +52,6 @@ cdef void fetch_row(const Rows* rows, Py_ssize_t row) noexcept nogil:
             break
         for at in range(0, rows.row_bytes[i], 64):
             prefetch(<const char*>rows.array[i] + row * rows.row_bytes[i] + at)
-    for k in range(MEMBERS):
-        if rows.member[k] != NULL:
-            fetch_row(rows.member[k], row)
 
 
 cdef inline double half_float(unsigned short bits) noexcept nogil:
@@ -200,36 +194,72 @@ cdef void predict_seasonal(
         half[j] = line[3]
 
 
+cdef inline double blend_width(const Rows* rows, Py_ssize_t row, long long start, double spread) noexcept nogil:
+    """Half the band of the slow level, by the half hour of the day."""
+    cdef const unsigned short* spreads = <const unsigned short*>rows.array[6] + row * 48
+    return (<const float*>rows.array[9])[row] * spread * half_float(spreads[start % 86400 // 1800])
+
+
+cdef void follow_blend(
+    const Rows* rows, Py_ssize_t row, const double* values, Py_ssize_t n, double* slow, double* slow_spreads,
+    double* fast, double* fast_spreads,
+) noexcept nogil:
+    cdef double fast_spread = (<const double*>rows.array[7])[row]
+    follow_both(
+        values, n, (<const double*>rows.array[0])[row], (<const double*>rows.array[1])[row],
+        (<const float*>rows.array[2])[row], (<const float*>rows.array[3])[row], (<const double*>rows.array[4])[row],
+        fast_spread, fast_spread * (<const float*>rows.array[8])[row], slow, slow_spreads, fast, fast_spreads,
+    )
+
+
 cdef void predict_blend(
     const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
-    cdef double* member_expected[MEMBERS]
-    cdef double* member_half[MEMBERS]
-    cdef double usual = (<const float*>rows.array[0])[row], smoothing = (<const float*>rows.array[1])[row]
-    cdef double combined, score, narrowest, total, weight, weighted, deviation, width, average = 1.0
-    cdef const Rows* member
+    cdef double at_start = 0, slope = 0, slow_half, fast_half, apart, edge, score, deviation, width
+    cdef double fast_threshold = (<const float*>rows.array[10])[row]
+    cdef double* without = scratch
+    cdef double* effect = scratch + n
+    cdef double* fast = scratch + 2 * n
+    cdef double* fast_spreads = scratch + 3 * n
+    cdef long long start = -1
+    cdef bint first = True
     cdef Py_ssize_t j
-    cdef int k
-    for k in range(MEMBERS):
-        member_expected[k], member_half[k] = scratch + (2 + 2 * k) * n, scratch + (3 + 2 * k) * n
-        member = rows.member[k]
-        member.predict(member, row, times, values, n, member_expected[k], member_half[k], scratch)
     for j in range(n):
-        narrowest = fmin(fmin(member_half[0][j], member_half[1][j]), member_half[2][j])
-        total, weighted, combined = 0.0, 0.0, 0.0
-        for k in range(MEMBERS):
-            weight = narrowest / member_half[k][j]
-            total += weight
-            weighted += member_expected[k][j] * weight
-            score = fabs(values[j] - member_expected[k][j]) / member_half[k][j]
-            combined += LINEAR * (1 + log(score / LINEAR)) if score > LINEAR else score
-        combined = combined / MEMBERS
-        expected[j] = weighted / total
-        deviation = fabs(values[j] - expected[j])
-        width = deviation / combined if deviation > 0 and combined > 0 else narrowest * MEMBERS / total
-        half[j] = half_band(rows, row, average / BLEND_THRESHOLD * width)
-        average = next_average(average, combined / usual, smoothing, AVERAGE_CLIP, AVERAGE_LOW, AVERAGE_HIGH)
+        if not 0 <= times[j] - start < QUARTER or start < 0:
+            start = times[j] // QUARTER * QUARTER
+            rhythm_effect(rows, row, start, &at_start, &slope)
+        effect[j] = at_start + slope * <double>(times[j] - start)
+        without[j] = values[j] - effect[j]
+    follow_blend(rows, row, without, n, expected, half, fast, fast_spreads)
+    for j in range(n):
+        slow_half = blend_width(rows, row, times[j], half[j])
+        fast_half = fast_threshold * fast_spreads[j]
+        apart = 0.5 * (expected[j] - fast[j])
+        edge = sqrt(slow_half * fast_half + apart * apart)
+        width = edge
+        if without[j] == without[j]:
+            if not first:
+                score = sqrt(fabs(without[j] - expected[j]) / slow_half * (fabs(without[j] - fast[j]) / fast_half))
+                deviation = fabs(without[j] - 0.5 * (expected[j] + fast[j]))
+                if deviation > 0:
+                    width = WIDEST * edge
+                    if deviation < width * score:
+                        width = deviation / score
+            first = False
+        expected[j] = 0.5 * (expected[j] + fast[j]) + effect[j]
+        half[j] = half_band(rows, row, width)
+
+
+cdef void blend_line(const Rows* rows, Py_ssize_t row, long long start, double* line) noexcept nogil:
+    cdef double nothing = 0.0, slow, slow_spread, fast, fast_spread, apart
+    rhythm_effect(rows, row, start, &line[1], &line[2])
+    follow_blend(rows, row, &nothing, 1, &slow, &slow_spread, &fast, &fast_spread)
+    line[0] = 0.5 * (slow + fast)
+    apart = 0.5 * (slow - fast)
+    slow_spread = blend_width(rows, row, start, slow_spread)
+    fast_spread = (<const float*>rows.array[10])[row] * fast_spread
+    line[3] = half_band(rows, row, sqrt(slow_spread * fast_spread + apart * apart))
 
 
 cdef const void* address(object array) except? NULL:
@@ -305,16 +335,8 @@ cdef class Seasonal(Predictor):
 
 
 cdef class Blend(Predictor):
-    cdef list members
-
     def __init__(self, arrays):
-        cdef Predictor member
-        cdef int k = 0
-        self.bind(arrays, predict_blend, NULL, ("usual", "widening"))
-        self.members = [
-            kind(twins._member_arrays(arrays, name))
-            for kind, name in zip((Rhythm, Mad, Seasonal), twins.MEMBERS, strict=True)
-        ]
-        for member in self.members:
-            self.rows.member[k] = &member.rows
-            k += 1
+        self.bind(arrays, predict_blend, blend_line, (
+            "level", "spread", "alpha", "widening", "fast_level", "profile", "spreads", "fast_spread", "uncertainty",
+            "slow_threshold", "fast_threshold",
+        ))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from myriad.kernels._levels_py import one_step, relative_average
+from myriad.kernels._levels_py import one_step, two_levels
 from myriad.kernels._quantiles_py import rolling_medians
 from myriad.kernels.arrays import Integers, Matrix, Vector
 
@@ -30,15 +30,8 @@ LOOKBACK = 30
 """A rolling median is that of this many points."""
 PRIOR = 3
 """The fitted centre counts as this many points more: at the start of a request there are no others."""
-LINEAR = 2.0
-"""A member's score counts in full up to here and by its logarithm beyond, so that no member outvotes the others."""
-AVERAGE_BOUNDS = (0.5, 30.0)
-"""Of the moving average of a blend's combined score, as multiples of the usual one."""
-AVERAGE_CLIP = 8.0
-"""A combined score counts as at most this many times the average: an incident raises the average slowly."""
-BLEND_THRESHOLD = 3.9
-"""The spread of a blend is its half band divided by this, so that its own threshold is of the size of a member's."""
-MEMBERS = ("rhythm", "mad", "seasonal")
+WIDEST = 3.0
+"""A blend's band is at most this many times as wide as where the product of its members' scores is 1."""
 
 
 class Predictor:
@@ -196,41 +189,41 @@ class Seasonal(Predictor):
         return np.asarray(effect)
 
 
-class Blend(Predictor):
-    """Three members and their combined score; see `adapters.blend`."""
-
-    has_lines = False
-
-    def __init__(self, arrays: Arrays) -> None:
-        super().__init__(arrays)
-        kinds = (Rhythm, Mad, Seasonal)
-        self._members = [kind(_member_arrays(arrays, name)) for kind, name in zip(kinds, MEMBERS, strict=True)]
+class Blend(Rhythm):
+    """A slow and a fast level over a profile of the day's half hours; see `adapters.blend`."""
 
     def _predict(
         self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
     ) -> tuple[Vector, Vector]:
-        predicted = [member.predict(rows, times, values, offsets) for member in self._members]
-        half_bands = [half for _, half in predicted]
-        narrowest = np.minimum.reduce(half_bands)
-        weights = [narrowest / half for half in half_bands]
-        total = np.add.reduce(weights)
-        weighted = [each * weight for (each, _), weight in zip(predicted, weights, strict=True)]
-        expected = np.asarray(np.add.reduce(weighted) / total)
-        combined = np.zeros(len(values))
-        for each, half in predicted:
-            score = np.abs(values - each) / half
-            combined += np.where(score > LINEAR, LINEAR * (1 + np.log(np.maximum(score, LINEAR) / LINEAR)), score)
-        combined /= len(predicted)
-        relative = combined / self._arrays["usual"][at].astype(np.float64)
-        smoothing = self._arrays["widening"][rows].astype(np.float64)
-        average = relative_average(relative, offsets, smoothing, AVERAGE_CLIP, *AVERAGE_BOUNDS)
-        deviation = np.abs(values - expected)
-        defined = (deviation > 0) & (combined > 0)
-        width = np.divide(deviation, combined, out=narrowest * len(predicted) / total, where=defined)
-        return expected, self._half_band(at, average / BLEND_THRESHOLD * width)
+        effect = self._effect_at(at, times)
+        without = values - effect
+        slow, slow_spread, fast, fast_spread = two_levels(without, offsets, *self._state(rows))
+        slow_half = self._of("slow_threshold", at) * slow_spread * self._of("spreads", (at, times % DAY // BIN))
+        fast_half = self._of("fast_threshold", at) * fast_spread
+        middle, apart = 0.5 * (slow + fast), 0.5 * (slow - fast)
+        edge = np.sqrt(slow_half * fast_half + apart * apart)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            score = np.sqrt(np.abs(without - slow) / slow_half * (np.abs(without - fast) / fast_half))
+            deviation = np.abs(without - middle)
+            width = np.where(deviation < WIDEST * edge * score, deviation / score, WIDEST * edge)
+        counted = (deviation > 0) & (self._seen(values, offsets) > 0)
+        return middle + effect, self._half_band(at, np.where(counted, width, edge))
 
+    def _base(self, rows: Integers) -> Vector:
+        return np.asarray(0.5 * (self._arrays["level"][rows] + self._arrays["fast_level"][rows]))
 
-def _member_arrays(arrays: Arrays, name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of one member of a blend, under the names they have in a model of their own."""
-    prefix = f"{name}_"
-    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+    def _state(self, rows: Integers) -> tuple[Vector, ...]:
+        """What `two_levels` starts from."""
+        first = self._of("fast_spread", rows) * self._of("uncertainty", rows)
+        names = ("level", "spread", "alpha", "widening", "fast_level", "fast_spread")
+        return (*(self._of(name, rows) for name in names), first)
+
+    def _of(self, name: str, at: "Integers | tuple[Integers, Integers]") -> Vector:
+        return np.asarray(self._arrays[name][at], np.float64)
+
+    @staticmethod
+    def _seen(values: Vector, offsets: Integers) -> Integers:
+        """How many values of its series come before each point."""
+        known = ~np.isnan(values)
+        before = np.concatenate([[0], np.cumsum(known)])
+        return np.asarray(before[:-1] - np.repeat(before[offsets[:-1]], np.diff(offsets)))

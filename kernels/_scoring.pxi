@@ -141,19 +141,19 @@ cdef inline void share(
 cdef inline double combination(
     const double* scores, Py_ssize_t apart, const double* shares, Py_ssize_t count, int how
 ) noexcept nogil:
-    """The weighted mean, smallest or largest of the scores that have a share, NaN where none has one."""
+    """The weighted power mean, smallest or largest of the scores that have a share, NaN where none has one."""
     cdef double total = NAN, score
     cdef Py_ssize_t k
     for k in range(count):
         if shares[k] > 0:
             score = scores[k * apart]
             if total != total:
-                total = score if how else shares[k] * score
+                total = score if how else shares[k] * fourth(score)
             elif how == 0:
-                total = total + shares[k] * score
+                total = total + shares[k] * fourth(score)
             elif score < total if how == 1 else score > total:
                 total = score
-    return total
+    return total if how else sqrt(sqrt(total))
 
 
 cdef void combine_series(const Asked* asked, Py_ssize_t i, double* block, long long* counts) noexcept nogil:
@@ -183,6 +183,8 @@ cdef void combine_series(const Asked* asked, Py_ssize_t i, double* block, long l
             divisor = half_float(divisors[subset]) if divisors != NULL else 1
             share(asked.columns, asked.weights, asked.count, subset, shares)
         block[first + j] = combination(scores + j, asked.n, shares, asked.count, asked.how) / divisor
+    if asked.how == 0:
+        hold(block + first, n, block + first)
 
 
 cdef void fetch_series(const Asked* asked, Py_ssize_t i, bint deep) noexcept nogil:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.kernels._predictors_py import Predictor
-from myriad.kernels._windows_py import combined, window_means
+from myriad.kernels._windows_py import combined, held, window_means
 from myriad.kernels.arrays import Integers, Matrix, Vector
 
 NO_MODEL = 255
@@ -67,6 +67,8 @@ def score(
         window's score = |mean of the window - expected| / half the band
         score          = combination of the windows' scores / the divisor of the windows that have one
 
+    The weighted combination is held, see `_windows_py.held`.
+
     Args:
         tables: where the series' models are.
         table: of each series, (series,); negative for one without models.
@@ -78,7 +80,7 @@ def score(
         windows: their seconds, (windows,).
         weights: theirs, (windows,).
         coverage: the share of the expected points that a window needs.
-        how: 0 for the weighted mean of the windows' scores, 1 for the smallest, 2 for the largest.
+        how: 0 for the weighted power mean of the windows' scores, 1 for the smallest, 2 for the largest.
         means: of the windows at each point, where they are known already, (windows, n).
         bands: whether the bands are wanted.
 
@@ -111,6 +113,8 @@ def score(
         mine = (table == t)[owner]
         divisors[mine] = here.divisors[position[owner[mine]], how, subset[mine]]
     block[0] = combined(by_window, weights, how) / divisors
+    if how == 0:
+        block[0] = held(block[0], offsets)
     counts = [np.bincount(owner[here_present], minlength=series) for here_present in present]
     codes = np.full((series, count), NO_MODEL, np.uint8)
     for t, here in enumerate(tables):

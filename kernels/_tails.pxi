@@ -41,14 +41,14 @@ def joint_quantiles(
                 n = 0
                 for j in range(offsets[i], offsets[i + 1]):
                     score = scores[member[0], j]
-                    mean, least, most, there = share[0] * score, score, score, score - score == 0
+                    mean, least, most, there = share[0] * fourth(score), score, score, score - score == 0
                     for w in range(1, members):
                         score = scores[member[w], j]
                         there &= score - score == 0
-                        mean = mean + share[w] * score
+                        mean = mean + share[w] * fourth(score)
                         least = score if score < least else least
                         most = score if score > most else most
-                    joint[n], joint[room + n], joint[2 * room + n] = mean, least, most
+                    joint[n], joint[room + n], joint[2 * room + n] = sqrt(sqrt(mean)), least, most
                     n += there
                 counts[i, mask] = n
                 for how in range(3):
@@ -76,6 +76,6 @@ def joint_scores(
                 for w in range(windows):
                     score = scores[w, j]
                     if score == score:
-                        total = total + weights[w] / weight * score
-                found[j] = total / thresholds[i, mask] if mask else NAN
+                        total = total + weights[w] / weight * fourth(score)
+                found[j] = sqrt(sqrt(total)) / thresholds[i, mask] if mask else NAN
     return found_array

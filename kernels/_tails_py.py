@@ -46,7 +46,7 @@ def joint_quantiles(scores: Matrix, offsets: Integers, weights: Vector, levels: 
 
 
 def joint_scores(scores: Matrix, offsets: Integers, weights: Vector, thresholds: Matrix) -> Vector:
-    """The weighted mean of the scores that a point has, over the threshold of just these windows, (n,).
+    """The weighted power mean of the scores that a point has, over the threshold of just these windows, (n,).
 
     Args:
         scores: (windows, n), NaN where a window has none.

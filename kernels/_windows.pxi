@@ -63,6 +63,38 @@ def window_means(
     return means_array
 
 
+cdef double MOST_SCORE = windows_twin.MOST_SCORE, HOLD = windows_twin.HOLD
+
+
+cdef inline double fourth(double score) noexcept nogil:
+    """What a score adds to a power mean."""
+    score = MOST_SCORE if score > MOST_SCORE else score
+    return score * score * (score * score)
+
+
+def held(const double[::1] scores, const long long[::1] offsets):
+    cdef Py_ssize_t n = scores.shape[0], series = offsets.shape[0] - 1, i, first
+    found_array = np.empty(n)
+    cdef double[::1] found = found_array
+    with nogil:
+        for i in range(series):
+            first = offsets[i]
+            if first < offsets[i + 1]:
+                hold(&scores[first], offsets[i + 1] - first, &found[first])
+    return found_array
+
+
+cdef void hold(const double* scores, Py_ssize_t n, double* found) noexcept nogil:
+    """The held scores of one series, which may be written over the scores."""
+    cdef double most = 0.0
+    cdef Py_ssize_t j
+    for j in range(n):
+        most = most * HOLD
+        if scores[j] > most:
+            most = scores[j]
+        found[j] = 0.5 * (scores[j] + most)
+
+
 def combined(const double[:, :] scores, const double[::1] weights, int how):
     cdef Py_ssize_t windows = scores.shape[0], n = scores.shape[1], w, j
     found_array = np.empty(n)
@@ -81,6 +113,7 @@ def combined(const double[:, :] scores, const double[::1] weights, int how):
                 total = 0.0
                 for w in range(windows):
                     if scores[w, j] == scores[w, j]:
-                        total = total + weights[w] / weight * scores[w, j]
+                        total = total + weights[w] / weight * fourth(scores[w, j])
+                total = sqrt(sqrt(total))
             found[j] = total
     return found_array

@@ -53,13 +53,23 @@ def _counts(times: Integers, offsets: Integers, windows: Integers) -> Integers:
     return np.arange(1, len(times) + 1) - before
 
 
+POWER = 4
+"""Of the mean of the windows' scores."""
+MOST_SCORE = 1000.0
+"""A window's score counts for at most this in the mean."""
+HOLD = 2**-0.2
+"""What is left of a peak after another point: a half after five."""
+
+
 def combined(scores: Matrix, weights: Vector, how: int) -> Vector:
     """One score for each point from those of the windows, (n,); NaN where no window has one.
 
     Args:
         scores: (windows, n), NaN where a window has none.
         weights: positive, (windows,).
-        how: 0 for the weighted mean of those there are, 1 for the smallest, 2 for the largest.
+        how: 0 for the weighted power mean of those there are, 1 for the smallest, 2 for the largest.
+
+            power mean = (sum of share * min(score, MOST_SCORE)^POWER)^(1 / POWER)
     """
     present = ~np.isnan(scores)
     if how:
@@ -68,4 +78,26 @@ def combined(scores: Matrix, weights: Vector, how: int) -> Vector:
     shares = present * weights[:, None]
     total = np.add.reduce(shares)
     shares = np.divide(shares, total, out=np.full(shares.shape, np.nan), where=total > 0)
-    return np.asarray(np.add.reduce(shares * np.where(present, scores, 0.0)))
+    squares = np.minimum(np.where(present, scores, 0.0), MOST_SCORE) ** 2
+    return np.asarray(np.sqrt(np.sqrt(np.add.reduce(shares * (squares * squares)))))
+
+
+def held(scores: Vector, offsets: Integers) -> Vector:
+    """The mean of each score and of the highest lately, (n,); NaN where there is no score.
+
+        highest = max(score, HOLD * highest)
+
+    An incident whose score falls below 1 for some points stays one incident.
+
+    Args:
+        scores: (n,), NaN where there is none.
+        offsets: series i owns `offsets[i]:offsets[i + 1]`, (series + 1,).
+    """
+    lengths, found = np.diff(offsets), np.empty(len(scores))
+    highest = np.zeros(len(lengths))
+    for step in range(int(lengths.max(initial=0))):
+        mine = np.flatnonzero(lengths > step)
+        score = scores[offsets[mine] + step]
+        highest[mine] = np.fmax(score, HOLD * highest[mine])
+        found[offsets[mine] + step] = 0.5 * (score + highest[mine])
+    return found

@@ -1,13 +1,13 @@
-"""Levels: the recursions of a level, its spread and its smoothing constant."""
+"""Levels: the recursions of levels, their spreads and their smoothing constants."""
 
 from typing import TYPE_CHECKING
 
 from myriad.kernels import compiled
+from myriad.kernels._levels_py import FAST, MOST_CONSTANTS, SLOW_CLIP
 
 if TYPE_CHECKING or not compiled():
-    from myriad.kernels._levels_py import MOST_CONSTANTS, clipped_errors, one_step, relative_average
+    from myriad.kernels._levels_py import clipped_errors, one_step, two_levels
 else:
-    from myriad.kernels._compiled import clipped_errors, one_step, relative_average
-    from myriad.kernels._levels_py import MOST_CONSTANTS
+    from myriad.kernels._compiled import clipped_errors, one_step, two_levels
 
-__all__ = ["MOST_CONSTANTS", "clipped_errors", "one_step", "relative_average"]
+__all__ = ["FAST", "MOST_CONSTANTS", "SLOW_CLIP", "clipped_errors", "one_step", "two_levels"]

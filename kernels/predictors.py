@@ -4,12 +4,8 @@ from typing import TYPE_CHECKING
 
 from myriad.kernels import compiled
 from myriad.kernels._predictors_py import (
-    AVERAGE_CLIP,
-    BLEND_THRESHOLD,
     CLIP,
-    LINEAR,
     LOOKBACK,
-    MEMBERS,
     PRIOR,
 )
 
@@ -19,12 +15,8 @@ else:
     from myriad.kernels._compiled import Blend, Ewma, Mad, Predictor, Rhythm, Seasonal
 
 __all__ = [
-    "AVERAGE_CLIP",
-    "BLEND_THRESHOLD",
     "CLIP",
-    "LINEAR",
     "LOOKBACK",
-    "MEMBERS",
     "PRIOR",
     "Blend",
     "Ewma",

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from myriad.kernels import compiled
 
 if TYPE_CHECKING or not compiled():
-    from myriad.kernels._windows_py import combined, window_means
+    from myriad.kernels._windows_py import combined, held, window_means
 else:
-    from myriad.kernels._compiled import combined, window_means
+    from myriad.kernels._compiled import combined, held, window_means
 
-__all__ = ["combined", "window_means"]
+__all__ = ["combined", "held", "window_means"]

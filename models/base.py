@@ -152,6 +152,9 @@ class Model(ABC):
     fitted_types: ClassVar[tuple[str, ...]] = ()
     """The classes of the library, as `module.Name`, whose fitted objects `reduced` accepts."""
 
+    least_threshold: ClassVar[float] = 0.0
+    """The least `threshold` that calibration gives."""
+
     kernel: ClassVar[type[Predictor] | None] = None
     """The compiled loop that predicts; where there is none, `predict` is overridden."""
 

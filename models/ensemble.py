@@ -11,7 +11,7 @@ from myriad.models.arrays import Matrix, Vector
 from myriad.models.windows import Window
 
 Combine = Literal["weighted", "min", "max"]
-"""weighted: the mean, longer windows counting more. min: every window agrees (page). max: any window (explore)."""
+"""weighted: the power mean, longer windows counting more. min: all windows agree (page). max: any window (explore)."""
 
 COMBINES: tuple[Combine, ...] = get_args(Combine)
 DEFAULT_WEIGHTS: Mapping[Window, float] = {Window(60): 1.0, Window(900): 2.0, Window(3600): 4.0}
@@ -22,8 +22,12 @@ MAX_WINDOWS = 6
 def combine(scores: Matrix, weights: Sequence[float], how: Combine) -> Vector:
     """One uncalibrated score for each point, float64 (n,), from those of the windows.
 
-        weighted: sum(weight * score) / sum(weight), over the windows that have a score at the point
+        weighted: (sum(weight * score^4) / sum(weight))^(1/4), over the windows that have a score at the point
         min, max: the smallest or largest of these scores
+
+    A plain mean would let quiet long windows outvote a short one that is far off. The fourth power lets one window
+    carry an incident, and the weights still say that the same score is more serious in a longer one. A score counts
+    for at most 1,000.
 
     Args:
         scores: float64 (windows, n); NaN where a window has no score.

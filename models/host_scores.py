@@ -17,6 +17,8 @@ from myriad.models.key import ANY, Series
 
 CLOSE = 4
 """Slots are counted where there can be at most this many times as many as scores."""
+MIN_METRICS = 5
+"""A metric's score is seen in the light of its host's where so many have one."""
 METRIC_CAP = 3.0
 """The score of one metric counts for at most this in the mean."""
 
@@ -56,6 +58,24 @@ def slot_means(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Slot
     total = np.bincount(slot[known], np.minimum(scores[known], METRIC_CAP), len(slots))
     mean = np.divide(total, count, out=np.full(len(slots), np.nan), where=count > 0)
     return SlotMeans(last, mean, count)
+
+
+def with_host(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Vector:
+    """Each metric's score in the light of what the host's other metrics show, float64 (n,).
+
+        sqrt(score * mean of the host)      where `MIN_METRICS` or more have a score in the slot; else the score
+
+    Args:
+        timestamps: as for `slot_means`.
+        scores: likewise.
+        step: likewise.
+    """
+    slots, slot = _distinct(timestamps // step)
+    known = ~np.isnan(scores)
+    count = np.bincount(slot[known], minlength=len(slots))
+    total = np.bincount(slot[known], np.minimum(scores[known], METRIC_CAP), len(slots))
+    mean = np.divide(total, count, out=np.full(len(slots), np.nan), where=count >= MIN_METRICS)[slot]
+    return np.where(np.isnan(mean), scores, np.sqrt(scores * mean))
 
 
 def _distinct(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

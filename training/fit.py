@@ -10,9 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from myriad.kernels.tails import joint_quantiles, joint_scores
+from myriad.kernels.windows import held
 from myriad.models import calibration
 from myriad.models.base import Model
-from myriad.models.ensemble import COMBINES, combine, subsets
+from myriad.models.ensemble import COMBINES, Combine, combine, subsets
 from myriad.models.key import Series
 from myriad.models.points import Points, ranges
 from myriad.models.windows import Window, aggregate, regimes, usual_step
@@ -23,6 +24,8 @@ from myriad.training.job.candidate import only
 from myriad.training.plan import Plan
 from myriad.training.trial import fit_window, recorded
 
+LEAST_JOINT = 0.5
+"""The least threshold of a weighted combination: windows that are all far from 1 are no incident, however rare."""
 POOLED_ADAPTER = "seasonal"
 """Several hosts' points taken together have a rhythm, but no level that could be followed."""
 
@@ -134,6 +137,7 @@ def _fit_values(
         rows.append(recorded(window, several, one, series, history, own))
     late, scores = _together(plan, history, held)
     combined = combined_thresholds(plan, late, scores, floors)
+    held_out = _hold(plan, late, scores, combined, floors)
     some = np.flatnonzero((adapter != NO_MODEL).any(axis=1))
     first, last = (history.offsets[:-1] + own)[some], history.offsets[1:][some] - 1
     entries = Entries(
@@ -149,8 +153,7 @@ def _fit_values(
         adapters=plan.adapter_names,
         models={at: several[0].stack(several) for at, several in models.items()},
     )
-    held_out = _scored(plan, late, scores, combined).take(some)
-    return Fitted(entries, refusals, records.table(_concatenated(rows)), held_out)
+    return Fitted(entries, refusals, records.table(_concatenated(rows)), held_out.take(some))
 
 
 def _together(plan: Plan, history: Points, held: Mapping[int, "_HeldOut"]) -> tuple[Points, NDArray[np.float64]]:
@@ -167,10 +170,22 @@ def _together(plan: Plan, history: Points, held: Mapping[int, "_HeldOut"]) -> tu
     return (late, scores) if known.all() else (late.where(known), np.compress(known, scores, axis=1))
 
 
-def _scored(plan: Plan, late: Points, scores: NDArray[np.float64], combined: NDArray[np.float16]) -> Points:
-    """The held-out points with the score that all windows together would have given them."""
-    limits = combined[:, COMBINES.index("weighted")].astype(np.float64)
-    return late.with_values(joint_scores(scores, late.offsets, np.array(plan.weights, np.float64), limits))
+def _hold(
+    plan: Plan, late: Points, scores: NDArray[np.float64], combined: NDArray[np.float16], floors: NDArray[np.float64]
+) -> Points:
+    """The held-out points with the score that all windows together would have given them.
+
+    A held score exceeds more than the score it is made of. So `combined` gets the thresholds of held scores in place
+    of those of scores: each times what held ones exceed at the target rate.
+    """
+    weighted = combined[:, COMBINES.index("weighted")]
+    joint = joint_scores(scores, late.offsets, np.array(plan.weights, np.float64), weighted.astype(np.float64))
+    lasting = held(joint, late.offsets)
+    found = calibration.thresholds(lasting, late.offsets, plan.rate)
+    factor = np.where(late.lengths >= calibration.MIN_HOLDOUT, np.maximum(found, LEAST_JOINT), 1.0)
+    least = np.fmax(_of_floors(plan, floors, "weighted"), LEAST_COMBINED)
+    weighted[:] = np.clip(weighted * factor[:, None], least, MOST_COMBINED)
+    return late.with_values(lasting / factor[late.owner])
 
 
 def _concatenated(rows: Sequence[Mapping[str, records.Column]]) -> Mapping[str, records.Column]:
@@ -198,10 +213,20 @@ def combined_thresholds(
         # The highest of scores calibrated on these same points looks calmer than it will be on others.
         min_ratio = 1.0 if how == "max" else calibration.MIN_HALVING_RATIO
         limits = calibration.of_quantiles(found[:, mode], counts, plan.rate, min_ratio)
+        limits = np.maximum(limits, _of_floors(plan, floors, how))
         for mask in subsets(w):
             members = [i for i in range(w) if mask >> i & 1]
             if len(members) > 1:
-                limit = np.maximum(limits[:, mask], combine(floors[members], weights[members].tolist(), how))
                 enough = counts[:, mask] >= calibration.MIN_HOLDOUT
-                thresholds[enough, mode, mask] = np.clip(limit[enough], LEAST_COMBINED, MOST_COMBINED)
+                least = LEAST_JOINT if how == "weighted" else LEAST_COMBINED
+                thresholds[enough, mode, mask] = np.clip(limits[enough, mask], least, MOST_COMBINED)
     return thresholds
+
+
+def _of_floors(plan: Plan, floors: NDArray[np.float64], how: Combine) -> NDArray[np.float64]:
+    """What the scores of deviations as small as the effect-size floor combine to, float64 (series, subsets)."""
+    w, found = len(plan.windows), np.full((floors.shape[1], 1 << len(plan.windows)), np.nan)
+    for mask in subsets(w):
+        if members := [i for i in range(w) if mask >> i & 1]:
+            found[:, mask] = combine(floors[members], [plan.weights[i] for i in members], how)
+    return found

@@ -8,7 +8,7 @@ from myriad.models.windows import DEFAULT_WINDOWS, MIN_COVERAGE, Window
 from myriad.training.job.candidate import Candidate, only
 from myriad.training.job.config import JobFile
 
-DEFAULT_ADAPTER = "rhythm"
+DEFAULT_ADAPTER = "blend"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,7 @@ class _Trial:
         refused: why it has no model of a series.
         kept: the series it has a model of, ascending.
         tuned: the arrays of these that were tuned on the rest, a row each.
+        least: the least threshold the model can have.
     """
 
     strayed: Vector
@@ -84,6 +85,7 @@ class _Trial:
     refused: Mapping[int, str]
     kept: NDArray[np.int64]
     tuned: Arrays
+    least: float
 
     def tuned_of(self, series: NDArray[np.int64]) -> Arrays:
         """The rows of some of the series."""
@@ -177,11 +179,11 @@ def _tried(candidate: Candidate, parts: _Parts, typical: Vector, floor: Vector, 
     distance, error = strayed(rest.values, expected, rest.offsets, typical[kept], MOST_STEPS)
     refused = {i: str(why) for i, why in fit.refused.items()}
     if rest is late:
-        return _Trial(distance, half, error, refused, kept, tuned)
+        return _Trial(distance, half, error, refused, kept, tuned, fit.model.least_threshold)
     distances, halves, errors = (np.full(n, at) for n, at in ((len(late.values), np.nan),) * 2 + ((len(late), np.inf),))
     asked = late.spans(kept)
     distances[asked], halves[asked], errors[kept] = distance, half, error
-    return _Trial(distances, halves, errors, refused, kept, tuned)
+    return _Trial(distances, halves, errors, refused, kept, tuned, fit.model.least_threshold)
 
 
 def _chained(
@@ -225,7 +227,8 @@ def _calibrated(
         distance = np.where((fitted == NONE)[late.owner], np.nan, distance)
     known = (fitted != NONE) & (late.lengths > 0)
     found = calibration.thresholds(distance / half, late.offsets, plan.rate)
-    limits = np.clip(np.where(known, found, 1.0), np.finfo(np.float32).tiny, calibration.MAX_THRESHOLD)
+    least = np.array([max(trial.least, np.finfo(np.float32).tiny) for trial in trials])[np.maximum(fitted, 0)]
+    limits = np.clip(np.where(known, found, 1.0), least, calibration.MAX_THRESHOLD)
     scores, above, floors = scored(distance, half, late.offsets, limits, floor)
     return np.stack([limits, floor]), np.where(known, floors, np.nan), above, scores
 

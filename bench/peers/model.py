@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 HOUR, DAY_HOURS, WEEK_HOURS = 3600, 24, 168
 WINDOWS = {"1m": 60, "15m": 900, "1h": 3600}
 WEIGHTS = (1.0, 2.0, 4.0)
+MOST_SCORE, HOLD = 1000.0, 2**-0.2
 STEP = 60
 COVERAGE = 0.5
 
@@ -77,12 +78,18 @@ def window_means(timestamps: NDArray[np.int64], values: Floats, window: int) -> 
 
 
 def combined(scores: Floats, positions: Sequence[int], divisors: NDArray[np.float32]) -> Floats:
-    """The windows' mean weighted 1:2:4, over windows with a score, divided by the calibration of that subset."""
+    """The power mean of the windows there are, weighted 1:2:4, over the threshold of that subset, and held."""
     present = ~np.isnan(scores)
     weights = present * np.array([WEIGHTS[i] for i in positions])[:, None]
     mask = (1 << np.array(positions)) @ present
     with np.errstate(invalid="ignore"):
-        return np.nansum(scores * weights, axis=0) / weights.sum(axis=0) / divisors[mask]
+        powers = np.minimum(scores, MOST_SCORE) ** 4
+        joint = (np.nansum(powers * weights, axis=0) / weights.sum(axis=0)) ** 0.25 / divisors[mask]
+    held, highest = np.empty(len(joint)), 0.0
+    for at, score in enumerate(joint.tolist()):
+        highest = max(highest * HOLD, score) if score == score else highest * HOLD
+        held[at] = (score + highest) / 2
+    return held
 
 
 def score_columns(

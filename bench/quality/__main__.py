@@ -84,8 +84,8 @@ def _name_of(effort: Effort, *, all_hosts: bool) -> str:
 
 
 def _compare_in_docs() -> None:
-    """Show the default beside `blend` in docs/decisions.md, once both were measured."""
-    paths = [ROOT / "bench" / "results" / f"{name}.json" for name in ("quality", "quality-blend")]
+    """Show the default beside `rhythm` in docs/decisions.md, once both were measured."""
+    paths = [ROOT / "bench" / "results" / f"{name}.json" for name in ("quality", "quality-rhythm")]
     if all(path.exists() for path in paths):
         measured = [json.loads(path.read_text()) for path in paths]
         docs_tables.update(ROOT / "docs" / "decisions.md", docs_tables.decision(*measured))

@@ -14,6 +14,7 @@ from myriad.formats.columns.table import Grouping, grouped
 from myriad.models.key import Series
 from myriad.models.points import Points
 
+MINUTE, DAY = 60, 86_400
 DEFAULT_FOLDER = Path(__file__).parents[3] / "shared" / "data"
 BLAME_COLUMNS = ("region", "host", "metric", "start_timestamp", "end_timestamp")
 
@@ -29,6 +30,7 @@ class Source:
         share: of the points of each series that is the train part, if both are in one file.
         blame: file that names the metrics in which an incident of a host shows, or empty.
         shared: whether labels are those of the host, the same for all of its metrics.
+        days: of each part around the border that are taken, of series at one-minute steps; all where 0.
     """
 
     title: str
@@ -37,13 +39,19 @@ class Source:
     share: float = 0.5
     blame: str = ""
     shared: bool = False
+    days: int = 0
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether labels say in which metric an incident shows."""
+        return bool(self.blame) or not self.shared
 
 
 SOURCES = {
     "smd": Source("Server Machine Dataset", "smd_train", "smd_test", blame="smd_test_interpretation", shared=True),
     "jumpstarter": Source("JumpStarter D2", "jumpstarter_d2_train", "jumpstarter_d2_test", shared=True),
-    "kpi": Source("KPI (AIOps 2018)", "kpi"),
-    "nab": Source("NAB CloudWatch", "nab_realAWSCloudwatch", share=0.15),
+    "kpi": Source("KPI (AIOps 2018)", "kpi", days=42),
+    "nab": Source("NAB CloudWatch", "nab_realAWSCloudwatch", share=0.25),
     "microsoft": Source("Microsoft cloud monitoring", "ms_cloud"),
 }
 
@@ -68,6 +76,11 @@ class Host:
     labels: NDArray[np.bool_]
     blamed: NDArray[np.bool_]
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether labels say in which metric an incident shows, and not only in which host."""
+        return SOURCES[self.data_set].is_labelled
+
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
@@ -86,6 +99,8 @@ class HostFile:
             train, test = first, _read_labelled(self.folder / f"{source.test}.parquet", self.host)
         else:
             train, test = first.split(source.share)
+        if source.days:
+            train, test = train.near_border(source.days, last=True), test.near_border(source.days, last=False)
         host_labels = test.labels
         labels = _blamed(self.folder / f"{source.blame}.parquet", test) if source.blame else host_labels
         history = train.points.where(np.isfinite(train.points.values))
@@ -125,6 +140,15 @@ class _Labelled:
         early = position < (self.points.lengths * share).astype(np.int64)[self.points.owner]
         first, rest = (_Labelled(self.series, self.points.where(part), self.labels[part]) for part in (early, ~early))
         return first, rest
+
+    def near_border(self, days: int, *, last: bool) -> "_Labelled":
+        """The last or the first days of each series at one-minute steps, all of the others."""
+        points, keep = self.points, np.ones(len(self.labels), np.bool_)
+        for i in range(len(points)):
+            times, span = points.series(i)[0], slice(points.offsets[i], points.offsets[i + 1])
+            if np.median(np.diff(times)) <= MINUTE:
+                keep[span] = times > times[-1] - days * DAY if last else times <= times[0] + days * DAY
+        return _Labelled(self.series, points.where(keep), self.labels[keep])
 
 
 def _read_labelled(path: Path, host: str) -> _Labelled:

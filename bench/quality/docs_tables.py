@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.quality.evaluation import OURS
+from bench.quality.evaluation import ALERTS, OURS
 from bench.quality.host_scores import SERVED
 from bench.quality.report import AT_EQUAL_FOUND
 
@@ -43,18 +43,25 @@ def update(page: Path, shown: str) -> None:
     page.write_text(f"{before}{BEGIN}\n{shown}\n{END}{after}")
 
 
-def decision(results: Results, blend: Results) -> str:
-    """The table of docs/decisions.md that compares the default with `blend` and with baselines, as Markdown."""
+def decision(results: Results, rhythm: Results) -> str:
+    """The table of docs/decisions.md that compares the default with `rhythm` and with baselines, as Markdown."""
     methods = {
-        "`rhythm` at all windows": (results["overall"], OURS),
-        "`blend` at all windows": (blend["overall"], OURS),
+        "`blend`, as alerts": (results["overall"], ALERTS),
+        "`rhythm`, as alerts": (rhythm["overall"], ALERTS),
+        "`blend`": (results["overall"], OURS),
+        "`rhythm`": (rhythm["overall"], OURS),
         **{name: (results["overall"], name) for name in COMPARED},
     }
     rows = {
-        name: [*_cells(overall["methods"][of], DECIDING), *_cells(overall["hosts"]["mean"][of], DECIDING_HOSTS)]
+        name: [*_cells(overall["methods"][of], DECIDING), *_cells(_of_hosts(overall, of), DECIDING_HOSTS)]
         for name, (overall, of) in methods.items()
     }
     return "\n".join(_lines("Mean over the sets", [*DECIDING, *DECIDING_HOSTS], rows))
+
+
+def _of_hosts(overall: Results, method: str) -> Results:
+    """The mean over a host's metrics, none for alerts, which are of series."""
+    return dict(overall["hosts"]["mean"].get(method) or dict.fromkeys(DECIDING_HOSTS.values()))
 
 
 def tables(results: Results) -> str:
@@ -66,7 +73,9 @@ def _tables(results: Results) -> Iterator[Sequence[str]]:
     yield [f"Windows' adapters: {', '.join(results['effort']['adapters'])}. Target rate: {results['rate']:g} a point."]
     sets, overall = results["sets"], results["overall"]
     yield _table("Mean over the sets", overall["methods"], EVENTS)
-    yield _table("Set", {of_set["title"]: of_set["methods"][OURS] for of_set in sets.values()}, EVENTS)
+    for name in (ALERTS, OURS):
+        yield _table(f"Set, {name}", {of_set["title"]: of_set["methods"][name] for of_set in sets.values()}, EVENTS)
+    yield _table("Alerts above", overall["alerts_above"], FRONTIER)
     yield _table("Set, best baseline by F1", dict(_best_baselines(sets)), EVENTS)
     yield [
         "| Difference in event F1 | Baseline | Difference | 95 % of resampled hosts |",

@@ -14,11 +14,15 @@ from bench.quality.events import Counts, count
 from bench.quality.host_scores import HostScores
 from bench.quality.vus import buffer_of, vus_pr
 from bench.quality.window_combinations import Variant
+from myriad.kernels.alerting import tired
+from myriad.models.host_scores import with_host
 from myriad.models.points import Points
 from myriad.training.plan import Plan
 
-OURS, OURS_ON_SUBSET = "myriad", "myriad, forest's series"
-METHODS = (OURS, OURS_ON_SUBSET, *BASELINES)
+OURS, ALERTS, OURS_ON_SUBSET = "myriad", "myriad, as alerts", "myriad, forest's series"
+METHODS = (ALERTS, OURS, OURS_ON_SUBSET, *BASELINES)
+ALERT_THRESHOLDS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
+"""At which alerts are counted, to say what they cost where they find more."""
 SLOW_SERIES = 3
 """Series of each host on which the slow baseline is evaluated."""
 
@@ -66,6 +70,7 @@ class Outcome:
         counts: summed over its series, by method.
         vus: VUS-PR of each series with an event, by method.
         host_counts: of the score of the host, by combination of metrics and method; empty for a single metric.
+        alerts_above: alerts of its series, by threshold.
         variants: Myriad's combinations of windows, by name.
         seconds: of each step.
     """
@@ -77,6 +82,7 @@ class Outcome:
     counts: dict[str, Counts] = field(default_factory=dict)
     vus: dict[str, list[float]] = field(default_factory=dict)
     host_counts: dict[str, dict[str, Counts]] = field(default_factory=dict)
+    alerts_above: dict[str, Counts] = field(default_factory=dict)
     variants: dict[str, Variant] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -100,8 +106,17 @@ def evaluate(host: Host, effort: Effort) -> Outcome:
     ours = Scored(all_series, held_out.with_values(held_out_scores), host.test.with_values(by_window[0]))
     started = _lap(outcome, "ours", started)
     _evaluate_series(outcome, OURS, ours, host, step, plan.rate)
+    alerts = with_host(host.test.timestamps, by_window[0], step)
+    for threshold in ALERT_THRESHOLDS:
+        counting = host.test.with_values(tired(host.test.timestamps, alerts / threshold, host.test.offsets))
+        if threshold == 1:
+            _evaluate_series(outcome, ALERTS, Scored(all_series, ours.held_out, counting), host, step, plan.rate)
+        outcome.alerts_above[f"{threshold:g}"] = _counted(counting, host, step)
     if len(host.series) > 1 and not effort.following:  # with it, points that windows look back on would count as well
-        _evaluate_host_score(outcome, host_scores.SERVED, OURS, scorer.host(), host, step)
+        served = scorer.host()
+        _evaluate_host_score(outcome, host_scores.SERVED, OURS, served, host, step)
+        lasting = tired(served.times, np.ascontiguousarray(served.scores), np.array([0, len(served.times)]))
+        _evaluate_host_score(outcome, host_scores.SERVED, ALERTS, HostScores(served.times, lasting), host, step)
     started = _lap(outcome, "judging", started)
     if effort.combinations:
         outcome.variants = window_combinations.evaluate(plan, scorer, by_window, host, step, effort.following)
@@ -148,13 +163,22 @@ def _evaluate_series(outcome: Outcome, name: str, scored: Scored, host: Host, st
         times, scores = scored.test.series(at)
         filled = np.nan_to_num(scores)
         counts.append(count(times, filled > 1, labels, blamed, step))
-        if labels.any() and not labels.all():
+        if host.is_labelled and labels.any() and not labels.all():
             volumes.append(vus_pr(filled, labels, buffer_of(step)))
     outcome.counts[name], outcome.vus[name] = Counts.total(counts), volumes
-    if len(host.series) > 1:
+    if len(host.series) > 1 and name != ALERTS:
         for combination, combine in host_scores.COMBINATIONS.items():
             calibrated = host_scores.calibrated(combine, scored.held_out, scored.test, rate)
             _evaluate_host_score(outcome, combination, name, calibrated, host, step)
+
+
+def _counted(scores: Points, host: Host, step: int) -> Counts:
+    """The alarms above 1 of all series."""
+    spans = [slice(*span) for span in zip(scores.offsets[:-1].tolist(), scores.offsets[1:].tolist(), strict=True)]
+    above = np.nan_to_num(scores.values) > 1
+    return Counts.total(
+        count(scores.timestamps[span], above[span], host.labels[span], host.blamed[span], step) for span in spans
+    )
 
 
 def _evaluate_host_score(

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.quality.bootstrap import difference
 from bench.quality.datasets import SOURCES
-from bench.quality.evaluation import METHODS, OURS, OURS_ON_SUBSET, Outcome
+from bench.quality.evaluation import ALERTS, METHODS, OURS, OURS_ON_SUBSET, Outcome
 from bench.quality.events import Counts
 from bench.quality.window_combinations import SERVED, Variant
 
@@ -25,11 +25,12 @@ def summary(outcomes: Sequence[Outcome], rate: float) -> Figures:
     sets = {name: _of_set(by_set[name], rate) for name in SOURCES if name in by_set}
     names = [name for name in METHODS if all(name in of_set["methods"] for of_set in sets.values())]
     overall: Figures = {
-        "methods": _means(of_set["methods"] for of_set in sets.values()),
+        "methods": _pooled(_means(of_set["methods"] for of_set in sets.values())),
         "hosts": {
             combination: _means(of_set["hosts"][combination] for of_set in sets.values() if of_set["hosts"])
             for combination in _host_combinations(sets)
         },
+        "alerts_above": _means(of_set["alerts_above"] for of_set in sets.values()),
         "combinations": _means(of_set["combinations"] for of_set in sets.values()),
         "frontier": _means(of_set["frontier"] for of_set in sets.values()),
     }
@@ -64,11 +65,18 @@ def _of_set(outcomes: Sequence[Outcome], rate: float) -> Figures:
             counts = Counts.total(outcome.counts[name] for outcome in evaluated)
             volumes = [volume for outcome in evaluated for volume in outcome.vus[name]]
             figures["methods"][name] = {"vus_pr": _mean(volumes), **_figures(counts, rate)}
+            if not SOURCES[outcomes[0].data_set].is_labelled:
+                figures["methods"][name] |= dict.fromkeys(("precision", "recall", "f1"), float("nan"))
         for combination in {key for outcome in outcomes for key in outcome.host_counts}:
             by_method = [outcome.host_counts.get(combination, {}) for outcome in outcomes]
             counts = Counts.total(row[name] for row in by_method if name in row)
             if counts.series:
                 figures["hosts"].setdefault(combination, {})[name] = _figures(counts, rate)
+    figures["alerts_above"] = {
+        threshold: _figures(Counts.total(outcome.alerts_above[threshold] for outcome in outcomes), rate)
+        | ({} if SOURCES[outcomes[0].data_set].is_labelled else {"recall": float("nan")})
+        for threshold in outcomes[0].alerts_above
+    }
     figures["combinations"] = _variants(outcomes, rate)
     figures["frontier"] = _frontier(outcomes)
     eligible = [name for name in figures["methods"] if _is_complete_baseline(name, {"": figures})]
@@ -91,6 +99,7 @@ def _figures(counts: Counts, rate: float) -> Figures:
         "f1": counts.f1,
         "false_alarms_a_week": counts.false / counts.weeks if counts.weeks else float("nan"),
         "normal": counts.normal,
+        "above": counts.above,
         "share_above": above,
         "over_target": above / rate,
         "median_delay_seconds": float(np.median(counts.delays)) if counts.delays else float("nan"),
@@ -129,6 +138,13 @@ def _means(by_set: Iterable[Figures]) -> Figures:
     return means
 
 
+def _pooled(methods: Figures) -> Figures:
+    """With the share of normal points above 1 over all sets together."""
+    for figures in methods.values():
+        figures["share_above_pooled"] = figures["above"] / figures["normal"] if figures["normal"] else float("nan")
+    return methods
+
+
 def _mean_or_sum(values: Sequence[float]) -> float:
     return sum(values) if all(isinstance(value, int) for value in values) else _mean(values)
 
@@ -145,7 +161,9 @@ def _host_combinations(sets: Mapping[str, Figures]) -> list[str]:
 def _is_complete_baseline(name: str, sets: Mapping[str, Figures]) -> bool:
     """Whether a method is a baseline that was evaluated on all series."""
     rows = [of_set["methods"] for of_set in sets.values()]
-    return name not in (OURS, OURS_ON_SUBSET) and all(row[name]["series"] == row[OURS]["series"] for row in rows)
+    return name not in (ALERTS, OURS, OURS_ON_SUBSET) and all(
+        row[name]["series"] == row[OURS]["series"] for row in rows
+    )
 
 
 def _best(methods: Mapping[str, Figures], eligible: Sequence[str]) -> str | None:
@@ -153,4 +171,4 @@ def _best(methods: Mapping[str, Figures], eligible: Sequence[str]) -> str | None
 
 
 def _pairs(outcomes: Sequence[Outcome], best: str) -> list[tuple[Counts, Counts]]:
-    return [(outcome.counts[OURS], outcome.counts[best]) for outcome in outcomes]
+    return [(outcome.counts[ALERTS], outcome.counts[best]) for outcome in outcomes]

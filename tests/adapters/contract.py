@@ -50,7 +50,7 @@ ROW_BYTES: Mapping[str, int] = {
 """What a row may take in memory, for adapters that need more than `USUAL_ROW_BYTES`."""
 FRESH_SERIES: Mapping[str, int] = {
     "holt_winters": 30,
-    "isolation_forest": 20,
+    "isolation_forest": 40,
     "lightgbm": 16,
     "prophet": 20,
     "pyod": 20,

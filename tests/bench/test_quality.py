@@ -15,7 +15,7 @@ import pytest
 from bench.quality import datasets, docs_tables, host_scores, myriad_scores
 from bench.quality.baselines import BASELINES, judged
 from bench.quality.bootstrap import difference
-from bench.quality.evaluation import OURS, Effort, evaluate
+from bench.quality.evaluation import ALERTS, OURS, Effort, evaluate
 from bench.quality.events import Counts, alarms, count
 from bench.quality.vus import buffer_of, vus_pr
 from bench.quality.window_combinations import SERVED, THRESHOLDS, Variant
@@ -199,7 +199,7 @@ class TestOurs:
         train, test = points.where(early), points.where(~early)
         series = fleet(end=WEEK_END, days=1, hosts=1, incidents=0).series[:2]
         predictor = myriad_scores.fit_release(plan, series, train)
-        whole, parts = (myriad_scores.Scorer(predictor, series, train, test, n).scores() for n in (0, 60))
+        whole, parts = (myriad_scores.Scorer(predictor, series, train, test, n).by_window()[1:] for n in (0, 60))
         np.testing.assert_allclose(whole, parts)
 
 
@@ -309,7 +309,7 @@ def test_every_baseline_is_measured_on_the_same_labels(results: dict[str, Any], 
 def test_a_host_is_judged_as_one(results: dict[str, Any]) -> None:
     by_combination = results["sets"]["smd"]["hosts"]
     assert {by_combination[name][OURS]["events"] for name in (*host_scores.COMBINATIONS, host_scores.SERVED)} == {2}
-    assert by_combination[host_scores.SERVED].keys() == {OURS}
+    assert by_combination[host_scores.SERVED].keys() == {OURS, ALERTS}
     assert results["sets"]["kpi"]["hosts"] == {}
 
 
@@ -335,11 +335,11 @@ def test_without_data_it_says_so(tmp_path: Path) -> None:
 
 
 def test_the_pages_show_what_was_measured() -> None:
-    default, blend = (
-        json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text()) for name in ("quality", "quality-blend")
+    default, rhythm = (
+        json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text()) for name in ("quality", "quality-rhythm")
     )
     assert docs_tables.tables(default) in (ROOT / "docs" / "quality.md").read_text()
-    assert docs_tables.decision(default, blend) in (ROOT / "docs" / "decisions.md").read_text()
+    assert docs_tables.decision(default, rhythm) in (ROOT / "docs" / "decisions.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["kpi", "nab"])

@@ -76,11 +76,26 @@ def test_one_step_predictions_are_those_of_the_twin(series: Ragged) -> None:
 
 
 @settings(deadline=None)
-@given(ragged(st.one_of(st.floats(0, 1e6), GAP)))
-def test_relative_averages_are_those_of_the_twin(series: Ragged) -> None:
+@given(ragged(st.one_of(VALUE, GAP)))
+def test_two_levels_are_those_of_the_twin(series: Ragged) -> None:
     values, offsets = series
-    smoothing = positive(len(offsets) - 1, 0.001, 0.9)
-    same(*(module.relative_average(values, offsets, smoothing, 4.0, 0.25, 20.0) for module in pair("levels")))
+    count = len(offsets) - 1
+    slow, spreads, alphas, widenings, fast, first = (positive(count, 0.001, 0.9, seed) for seed in range(6))
+    state = (slow, spreads, alphas, widenings, fast, spreads, first)
+    same(*(module.two_levels(values, offsets, *state) for module in pair("levels")))
+
+
+@settings(deadline=None)
+@given(ragged(st.one_of(st.floats(0, 1e6), GAP)))
+def test_held_scores_are_those_of_the_twin(series: Ragged) -> None:
+    same(*(module.held(*series) for module in pair("windows")))
+
+
+@settings(deadline=None)
+@given(ragged(st.one_of(st.floats(0, 10), GAP)), st.integers(0, 1 << 32))
+def test_what_tires_is_as_by_the_twin(series: Ragged, seed: int) -> None:
+    times = times_of(series[0], seed)
+    same(*(module.tired(times, *series) for module in pair("alerting")))
 
 
 @settings(deadline=None)

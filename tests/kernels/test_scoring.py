@@ -224,12 +224,11 @@ def test_points_by_lines_score_as_first_points_do_to_the_last_bit(
     same(results[0][1], results[1][1])
 
 
-@pytest.mark.parametrize("other", [4, len(KINDS)])
-def test_there_are_no_lines_where_a_band_depends_on_the_value_or_a_library_predicts(other: int) -> None:
-    compiled, predictors, scoring = modules()
-    codes, one = np.full((1, 1), other, np.uint8), np.ones((1, 1), np.uint32)
-    for module, kinds in ((compiled, compiled), (scoring, predictors)):
-        predicts = {(0, 4): kinds.Blend(arrays_of(adapters.get("blend"), 0)), (0, len(KINDS)): Constant()}
+def test_there_are_no_lines_where_a_library_predicts() -> None:
+    compiled, _, scoring = modules()
+    codes, one = np.full((1, 1), len(KINDS), np.uint8), np.ones((1, 1), np.uint32)
+    for module in (compiled, scoring):
+        predicts = {(0, len(KINDS)): Constant()}
         table = module.Table(codes, one, one[0], np.ones((1, 3, 2), np.float16), predicts)
         zero = np.zeros(1, np.int64)
         assert module.lines([table], zero, zero, zero, 0, 900) is None

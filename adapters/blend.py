@@ -23,7 +23,7 @@ from myriad.models import calibration
 from myriad.models.arrays import Matrix, Vector
 from myriad.models.base import Arrays, Fit, Model, Param, split_by_length
 from myriad.models.points import Points, magnitudes
-from myriad.models.robust import MAD_TO_STD, MEAN_DEVIATION_TO_STD, ROUNDING, nan_median
+from myriad.models.robust import MAD_TO_STD, MEAN_DEVIATION_TO_STD, nan_median
 from myriad.models.windows import usual_step
 
 DAY, BINS = 86400, 48
@@ -41,8 +41,15 @@ GAIN = 0.02
 """By so much, as a share of the mean deviation."""
 LEAST_SPREAD = 0.1
 """Of a level's errors, as a share of the spread of the values around their median."""
+LEAST_SHARE = 1e-3
+"""Of a level's errors, as a share of the usual largest value: a metric that idled can be followed once it is used."""
 SPREAD_BOUNDS = (0.6, 3.0)
 """Of the spread of a half hour, as multiples of that of the day."""
+LEAST_THRESHOLD = 2.0
+"""Of a level, in spreads."""
+MARGIN = 2.0
+"""What recurs is seldom quite the same."""
+MOST_SPREADS = 1e4
 MIN_SPREAD = 1e-290
 MAX_EFFECT = 6e4
 """In spreads; effects are kept as float16, whose largest value is 65504."""
@@ -60,7 +67,7 @@ class Blend(Model):
     kernel = predictors.Blend
     version = 2
     least_threshold = 0.8
-    """Where the levels' own scores are 1."""
+    """A little below where the levels' own scores are 1: both being beyond theirs at once is rarer than the rate."""
 
     params: ClassVar = {
         "level": Param("<f8", digits=24),  # the slow one
@@ -69,7 +76,7 @@ class Blend(Model):
         "widening": Param("<f4", positive=True, digits=7),  # that of the variance of its errors
         "fast_level": Param("<f8", digits=24),
         "profile": Param("<f2", (BINS,), digits=8),  # what a half hour of the day adds, in spreads
-        "spreads": Param("<f2", (BINS,), positive=True, digits=5),  # of a half hour, as multiples of the spread
+        "spreads": Param("<f2", (BINS,), positive=True, digits=7),  # of a half hour, as multiples of the spread
         "fast_spread": Param("<f8", positive=True, digits=10),  # of errors from the fast level
         "uncertainty": Param("<f4", positive=True, digits=7),  # of the fast level before any value, in fast spreads
         "slow_threshold": Param("<f4", positive=True, digits=10),  # the error that scores 1, in spreads
@@ -90,7 +97,7 @@ class Blend(Model):
         center = medians(values, points.offsets)
         distance = np.abs(values - center[points.owner])
         overall = MEAN_DEVIATION_TO_STD * mean_deviations(values, points.offsets, center)
-        least = np.maximum(LEAST_SPREAD * overall, ROUNDING)
+        least = np.maximum(LEAST_SPREAD * overall, LEAST_SHARE)
         limit = np.maximum(MAD_TO_STD * medians(distance, points.offsets), least)
         alpha = 1 - 0.5 ** (steps / SLOW_HALF_LIFE)
         slow, _, fast, _ = two_levels(
@@ -118,7 +125,7 @@ class Blend(Model):
         return Fit(cls.uncalibrated(arrays), kept, refused)
 
     def tuned_on_held_out(self, held_out: Points, floor: Vector, rate: float) -> Arrays:  # noqa: ARG002  see `Model`
-        """The error from each level that is exceeded at the rate, `slow_threshold` and `fast_threshold`."""
+        """`slow_threshold` and `fast_threshold`, exceeded at the rate, and `spreads` as wide as what recurs daily."""
         arrays = {name: np.asarray(array, np.float64) for name, array in self.arrays.items()}
         spread, fast_spread = arrays["spread"], arrays["fast_spread"]
         profile = arrays["profile"] * spread[:, None]
@@ -129,11 +136,18 @@ class Blend(Model):
             fast_spread, fast_spread * arrays["uncertainty"],
         )  # fmt: skip
         slow_width = slow_width * arrays["spreads"][held_out.owner, times % DAY // BIN]
-        each = {"slow_threshold": (slow, slow_width), "fast_threshold": (fast, fast_width)}
-        return {
-            name: self.params[name].cast(_threshold(np.abs(values - level) / width, held_out, rate))
-            for name, (level, width) in each.items()
+        errors = [np.abs(values - slow) / slow_width, np.abs(values - fast) / fast_width]
+        slow_threshold, fast_threshold = (_threshold(error, held_out, rate) for error in errors)
+        products = errors[0] * errors[1] / (slow_threshold * fast_threshold)[held_out.owner]
+        daily = np.maximum(MARGIN * calibration.recurring(products, held_out, BIN, rate), 1.0)
+        rest = products / daily[held_out.owner, times % DAY // BIN]
+        anywhere = np.sqrt(np.maximum(MARGIN * calibration.recurring(rest, held_out, DAY, rate)[:, 0], 1.0))
+        found = {
+            "slow_threshold": slow_threshold * anywhere,
+            "fast_threshold": fast_threshold * anywhere,
+            "spreads": np.minimum(arrays["spreads"] * daily, MOST_SPREADS),
         }
+        return {name: self.params[name].cast(found[name]) for name in found}
 
 
 def _profile(points: Points, size: Vector) -> Matrix:
@@ -189,4 +203,4 @@ def _spread(errors: Vector, points: Points, least: Vector) -> Vector:
 def _threshold(deviations: Vector, points: Points, rate: float) -> Vector:
     """The deviation that each series exceeds at the rate, (series,); 1 of a series without points."""
     found = calibration.thresholds(deviations, points.offsets, rate)
-    return np.clip(np.where(points.lengths > 0, found, 1.0), 1e-6, calibration.MAX_THRESHOLD)
+    return np.clip(np.where(points.lengths > 0, found, 1.0), LEAST_THRESHOLD, calibration.MAX_THRESHOLD)

@@ -57,6 +57,7 @@ def one_step(
 
 
 cdef double SLOW_CLIP = levels_twin.SLOW_CLIP, FAST = levels_twin.FAST
+cdef double FAST_SHARE = levels_twin.FAST_SHARE
 cdef double LEAST_RATIO = levels_twin.LEAST_RATIO, MOST_RATIO = levels_twin.MOST_RATIO
 
 
@@ -70,7 +71,9 @@ cdef void follow_both(
     for j in range(n):
         root = sqrt(ratio)
         slow[j], slow_spreads[j] = level, spread * root
-        fast[j], fast_spreads[j] = quick, first_spread if gain == 1.0 else fast_spread
+        fast[j], fast_spreads[j] = quick, first_spread
+        if gain < 1.0:
+            fast_spreads[j] = fast_spread * (FAST_SHARE * root if FAST_SHARE * root > 1.0 else 1.0)
         if values[j] == values[j]:
             error, limit = values[j] - level, SLOW_CLIP * root
             size = fabs(error) / spread

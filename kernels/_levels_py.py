@@ -9,8 +9,10 @@ from myriad.kernels.arrays import Integers, Matrix, Vector
 
 SLOW_CLIP = 3.0
 """Larger errors from a slow level count as this many spreads."""
-LEAST_RATIO, MOST_RATIO = 0.25, 900.0
+LEAST_RATIO, MOST_RATIO = 0.25, 1e12
 """Of the variance of errors from a slow level, as multiples of the fitted one."""
+FAST_SHARE = 0.2
+"""The spread of errors from a fast level widens with that of the slow one, beyond five times, at this share of it."""
 FAST = 0.3
 """The smoothing constant of a fast level."""
 MOST_CONSTANTS = 16
@@ -87,7 +89,8 @@ def two_levels(
         variance = variance + widening * (min(|error|, SLOW_CLIP * spread)^2 - variance)     within its bounds
         fast     = fast + gain * (value - fast)          gain: 1, 1/2, 1/3, then FAST
 
-    So the first value of all replaces the fast level, of which the spread is `first_spreads` until then.
+    So the first value of all replaces the fast level, of which the spread is `first_spreads` until then. The fast
+    spread is fast_spreads * max(FAST_SHARE * spread / spreads, 1).
 
     Args:
         values: (n,).
@@ -105,10 +108,11 @@ def two_levels(
     level, quick, gain, ratio = slow.copy(), fast.copy(), np.ones(len(slow)), np.ones(len(slow))
     with np.errstate(over="ignore", invalid="ignore"):  # infinite errors are clipped
         for step, value in enumerate(matrix):
-            limit = SLOW_CLIP * np.sqrt(ratio)
-            found[:, step] = level, spreads * np.sqrt(ratio), quick, np.where(gain == 1, first_spreads, fast_spreads)
+            root = np.sqrt(ratio)
+            wider = fast_spreads * np.maximum(FAST_SHARE * root, 1.0)
+            found[:, step] = level, spreads * root, quick, np.where(gain == 1, first_spreads, wider)
             known, error = ~np.isnan(value), value - level
-            size = np.minimum(np.abs(error) / spreads, limit)
+            size = np.minimum(np.abs(error) / spreads, SLOW_CLIP * root)
             moved = ratio + widenings * (size * size - ratio)
             level = np.where(known, level + alphas * np.copysign(size * spreads, error), level)
             ratio = np.where(known, np.minimum(np.maximum(moved, LEAST_RATIO), MOST_RATIO), ratio)

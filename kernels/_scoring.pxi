@@ -156,6 +156,11 @@ cdef inline double combination(
     return total if how else sqrt(sqrt(total))
 
 
+cdef inline double bounded(double score) noexcept nogil:
+    """A score, not beyond what says far enough."""
+    return MOST_SCORE if score > MOST_SCORE else score
+
+
 cdef void combine_series(const Asked* asked, Py_ssize_t i, double* block, long long* counts) noexcept nogil:
     """The combined scores of one series, and how many points have a score at each window."""
     cdef const unsigned short* divisors = NULL
@@ -182,7 +187,7 @@ cdef void combine_series(const Asked* asked, Py_ssize_t i, double* block, long l
             last = subset
             divisor = half_float(divisors[subset]) if divisors != NULL else 1
             share(asked.columns, asked.weights, asked.count, subset, shares)
-        block[first + j] = combination(scores + j, asked.n, shares, asked.count, asked.how) / divisor
+        block[first + j] = bounded(combination(scores + j, asked.n, shares, asked.count, asked.how) / divisor)
     if asked.how == 0:
         hold(block + first, n, block + first)
 
@@ -404,7 +409,7 @@ def score_first(
             if subset != last:
                 last = subset
                 share(&columns[0], &weights[0], count, subset, shares)
-            block[0, i] = combination(&block[1, i], n, shares, count, how) / half_float(halves[i, subset])
+            block[0, i] = bounded(combination(&block[1, i], n, shares, count, how) / half_float(halves[i, subset]))
     return block_array, count_array
 
 

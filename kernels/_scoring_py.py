@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.kernels._predictors_py import Predictor
-from myriad.kernels._windows_py import combined, held, window_means
+from myriad.kernels._windows_py import MOST_SCORE, combined, held, window_means
 from myriad.kernels.arrays import Integers, Matrix, Vector
 
 NO_MODEL = 255
@@ -67,7 +67,7 @@ def score(
         window's score = |mean of the window - expected| / half the band
         score          = combination of the windows' scores / the divisor of the windows that have one
 
-    The weighted combination is held, see `_windows_py.held`.
+    It is at most `MOST_SCORE`. The weighted combination is held, see `_windows_py.held`.
 
     Args:
         tables: where the series' models are.
@@ -112,7 +112,7 @@ def score(
     for t, here in enumerate(tables):
         mine = (table == t)[owner]
         divisors[mine] = here.divisors[position[owner[mine]], how, subset[mine]]
-    block[0] = combined(by_window, weights, how) / divisors
+    block[0] = np.minimum(combined(by_window, weights, how) / divisors, MOST_SCORE)
     if how == 0:
         block[0] = held(block[0], offsets)
     counts = [np.bincount(owner[here_present], minlength=series) for here_present in present]
@@ -203,7 +203,7 @@ def score_first(
         edges = np.concatenate([expected - half.T, expected + half.T])
         block[1 + 2 * count :] = np.where(np.tile(present, (2, 1)), edges, np.nan)
     subset = (present << columns[:, None]).sum(axis=0)
-    block[0] = combined(block[1 : 1 + count], weights, how) / divisors[np.arange(n), subset]
+    block[0] = np.minimum(combined(block[1 : 1 + count], weights, how) / divisors[np.arange(n), subset], MOST_SCORE)
     return block, np.ascontiguousarray(present.T, np.int64)
 
 

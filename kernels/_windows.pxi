@@ -64,6 +64,7 @@ def window_means(
 
 
 cdef double MOST_SCORE = windows_twin.MOST_SCORE, HOLD = windows_twin.HOLD
+cdef double MOST_HELD = windows_twin.MOST_HELD
 
 
 cdef inline double fourth(double score) noexcept nogil:
@@ -86,13 +87,15 @@ def held(const double[::1] scores, const long long[::1] offsets):
 
 cdef void hold(const double* scores, Py_ssize_t n, double* found) noexcept nogil:
     """The held scores of one series, which may be written over the scores."""
-    cdef double most = 0.0
+    cdef double most = 0.0, score
     cdef Py_ssize_t j
     for j in range(n):
-        most = most * HOLD
-        if scores[j] > most:
-            most = scores[j]
-        found[j] = 0.5 * (scores[j] + most)
+        most, score = most * HOLD, scores[j]
+        if score > most:
+            most = MOST_HELD if score > MOST_HELD and MOST_HELD > most else score
+            found[j] = score
+        else:
+            found[j] = 0.5 * (score + most)
 
 
 def combined(const double[:, :] scores, const double[::1] weights, int how):

@@ -59,6 +59,8 @@ MOST_SCORE = 1000.0
 """A window's score counts for at most this in the mean."""
 HOLD = 2**-0.2
 """What is left of a peak after another point: a half after five."""
+MOST_HELD = 20.0
+"""No more is held of a peak, or it would outlast its window."""
 
 
 def combined(scores: Matrix, weights: Vector, how: int) -> Vector:
@@ -85,7 +87,8 @@ def combined(scores: Matrix, weights: Vector, how: int) -> Vector:
 def held(scores: Vector, offsets: Integers) -> Vector:
     """The mean of each score and of the highest lately, (n,); NaN where there is no score.
 
-        highest = max(score, HOLD * highest)
+        highest = max(min(score, MOST_HELD), HOLD * highest)
+        held    = (score + max(score, highest)) / 2
 
     An incident whose score falls below 1 for some points stays one incident.
 
@@ -98,6 +101,6 @@ def held(scores: Vector, offsets: Integers) -> Vector:
     for step in range(int(lengths.max(initial=0))):
         mine = np.flatnonzero(lengths > step)
         score = scores[offsets[mine] + step]
-        highest[mine] = np.fmax(score, HOLD * highest[mine])
-        found[offsets[mine] + step] = 0.5 * (score + highest[mine])
+        highest[mine] = np.fmax(np.minimum(score, MOST_HELD), HOLD * highest[mine])
+        found[offsets[mine] + step] = 0.5 * (score + np.maximum(score, highest[mine]))
     return found

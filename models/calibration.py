@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.kernels.quantiles import quantiles
-from myriad.models.arrays import Vector
+from myriad.models.arrays import Matrix, Vector
 from myriad.models.points import Points, counted
 
 DEFAULT_RATE = 1e-4
@@ -33,6 +33,14 @@ MAX_THRESHOLD = 1e30
 
 EFFECT_SHARE = 0.01
 """No deviation below this share of the history's usual largest |value| scores 1: rounding and idling do not alert."""
+
+DAY = 86_400
+LEAST_DAYS = 3
+"""On fewer days nothing recurs."""
+SELDOM = 0.25
+"""The share of days on which what is usual may be missing."""
+OFTEN = 0.5
+"""Points expected beyond a threshold in a bin of a day; with more the highest of most days is beyond it."""
 
 MIN_EFFECT = 1e-9
 """The effect floor of a series that has only ever been zero."""
@@ -110,6 +118,39 @@ def of_quantiles(
 def threshold(deviations: Vector, rate: float, min_ratio: float = MIN_HALVING_RATIO) -> float:
     """As `thresholds`, of one sample that has a value."""
     return float(thresholds(deviations, np.array([0, len(deviations)]), rate, min_ratio)[0])
+
+
+def recurring(deviations: Vector, points: Points, apart: int, rate: float) -> Matrix:
+    """The deviation that each bin of the day reaches on three quarters of the days, (series, bins); 0 of few days.
+
+    What happens on most days is usual, however rare a share of the points it is: a job of a few minutes a night. What
+    happens on one day is an incident, however many points it has. It is 0 too where, at the rate, a point of the bin is
+    expected beyond the threshold on most days.
+
+    Args:
+        deviations: not negative, (n,).
+        points: that they are of.
+        apart: seconds of a bin, a whole share of a day.
+        rate: false alarms a point.
+    """
+    bins, cells = DAY // apart, points.timestamps // apart
+    found = np.zeros((len(points), bins))
+    if not len(cells):
+        return found
+    first = cells[np.minimum(points.offsets[:-1], len(cells) - 1)] // bins
+    begins = np.flatnonzero(np.diff(points.owner * (1 << 40) + cells, prepend=-1))  # of runs in the same bin
+    day, place = np.divmod(cells[begins], bins)
+    owner = points.owner[begins]
+    since = day - first[owner]
+    by_day = np.full((len(points), int(since.max()) + 1, bins), np.nan)
+    by_day[owner, since, place] = np.maximum.reduceat(deviations, begins)
+    rare = rate * points.lengths / np.maximum(np.bincount(owner, minlength=len(points)), 1) < OFTEN
+    known = (np.isfinite(by_day).sum(axis=1) >= LEAST_DAYS) & rare[:, None]
+    ranked = np.sort(by_day, axis=1)  # days without points come last
+    there = np.isfinite(by_day).sum(axis=1)
+    usual = np.take_along_axis(ranked, (SELDOM * (there - 1)).astype(np.int64).clip(min=0)[:, None, :], axis=1)[:, 0]
+    found[known] = usual[known]
+    return found
 
 
 def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:

@@ -182,7 +182,9 @@ def _hold(
     joint = joint_scores(scores, late.offsets, np.array(plan.weights, np.float64), weighted.astype(np.float64))
     lasting = held(joint, late.offsets)
     found = calibration.thresholds(lasting, late.offsets, plan.rate)
-    factor = np.where(late.lengths >= calibration.MIN_HOLDOUT, np.maximum(found, LEAST_JOINT), 1.0)
+    usual = calibration.recurring(np.nan_to_num(lasting), late, calibration.DAY, plan.rate)[:, 0]
+    limit = np.maximum(np.maximum(found, usual), LEAST_JOINT)
+    factor = np.where(late.lengths >= calibration.MIN_HOLDOUT, limit, 1.0)
     least = np.fmax(_of_floors(plan, floors, "weighted"), LEAST_COMBINED)
     weighted[:] = np.clip(weighted * factor[:, None], least, MOST_COMBINED)
     return late.with_values(lasting / factor[late.owner])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 HOUR, DAY_HOURS, WEEK_HOURS = 3600, 24, 168
 WINDOWS = {"1m": 60, "15m": 900, "1h": 3600}
 WEIGHTS = (1.0, 2.0, 4.0)
-MOST_SCORE, HOLD = 1000.0, 2**-0.2
+MOST_SCORE, HOLD, MOST_HELD = 1000.0, 2**-0.2, 20.0
 STEP = 60
 COVERAGE = 0.5
 
@@ -85,10 +85,11 @@ def combined(scores: Floats, positions: Sequence[int], divisors: NDArray[np.floa
     with np.errstate(invalid="ignore"):
         powers = np.minimum(scores, MOST_SCORE) ** 4
         joint = (np.nansum(powers * weights, axis=0) / weights.sum(axis=0)) ** 0.25 / divisors[mask]
+    joint = np.minimum(joint, MOST_SCORE)
     held, highest = np.empty(len(joint)), 0.0
     for at, score in enumerate(joint.tolist()):
-        highest = max(highest * HOLD, score) if score == score else highest * HOLD
-        held[at] = (score + highest) / 2
+        highest = max(highest * HOLD, min(score, MOST_HELD)) if score == score else highest * HOLD
+        held[at] = (score + max(score, highest)) / 2
     return held
 
 

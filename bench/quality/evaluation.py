@@ -21,7 +21,7 @@ from myriad.training.plan import Plan
 
 OURS, ALERTS, OURS_ON_SUBSET = "myriad", "myriad, as alerts", "myriad, forest's series"
 METHODS = (ALERTS, OURS, OURS_ON_SUBSET, *BASELINES)
-ALERT_THRESHOLDS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
+ALERT_THRESHOLDS = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.89, 0.88, 0.87, 0.86, 0.84, 0.8)
 """At which alerts are counted, to say what they cost where they find more."""
 SLOW_SERIES = 3
 """Series of each host on which the slow baseline is evaluated."""

@@ -77,11 +77,11 @@ def test_the_levels_thresholds_are_exceeded_on_held_out_points_at_the_target_rat
     held = calibration.held_out(past)
     model, rest = Blend.fit(past.where(~held)).model, past.where(held)
     tuned = model.tuned_on_held_out(rest, calibration.effect_floor(past), rate)
-    assert tuned.keys() == {"slow_threshold", "fast_threshold"}
+    assert tuned.keys() == {"slow_threshold", "fast_threshold", "spreads"}
     rarer = model.tuned_on_held_out(rest, calibration.effect_floor(past), rate / 10)
-    for name, threshold in tuned.items():
-        assert (threshold > 1).all()
-        assert (rarer[name] > threshold).all()
+    for name in ("slow_threshold", "fast_threshold"):
+        assert (tuned[name] > 1).all()
+        assert (rarer[name] > tuned[name]).all()
 
 
 def test_a_threshold_is_not_below_where_both_levels_are_at_theirs() -> None:
@@ -93,3 +93,37 @@ def test_no_value_changes_nothing() -> None:
     gap = np.arange(len(points.values)) == 150
     with_gap, without = predict(model, points.with_values(np.where(gap, np.nan, points.values))), points.where(~gap)
     assert np.array_equal(np.delete(with_gap.score, 150), predict(model, without).score)
+
+
+def nightly(days: int, at: int, minutes: int, seed: int = 0, until: int = END) -> Points:
+    """A point a minute, and a job once a day."""
+    times = np.arange(until - days * DAY, until, 60)
+    values = 12 + 1.2 * np.random.default_rng(seed).normal(size=len(times))
+    since = (times - at) % DAY
+    return Points.of((times, values + 76 * (since < 60 * minutes)))
+
+
+def test_a_job_that_runs_every_night_is_usual_then_and_odd_at_another_time() -> None:
+    model = trained("blend", nightly(28, at=6 * 3600, minutes=4))
+    usual, moved = (predict(model, nightly(1, at=h * 3600, minutes=4, seed=1, until=END + DAY)) for h in (6, 14))
+    job = slice(6 * 60, 6 * 60 + 4)
+    assert (usual.score[job] < 1).all()
+    assert (moved.score[14 * 60 : 14 * 60 + 2] > 1).all()
+
+
+def test_rare_counts_that_come_every_day_are_usual_and_many_at_once_are_not() -> None:
+    rng, times = np.random.default_rng(5), np.arange(END - 28 * DAY, END + DAY, 60)
+    counts = (rng.random(len(times)) < 6 / 1440).astype(float)
+    past, new = (Points.of((times[part], counts[part])) for part in (times < END, times >= END))
+    model = trained("blend", past)
+    assert (predict(model, new).score > 1).mean() < 1e-3
+    many = new.with_values(new.values + 25 * (np.arange(1440) >= 700) * (np.arange(1440) < 730))
+    assert predict(model, many).score[700] > 1
+
+
+def test_a_metric_that_idled_is_followed_once_it_is_used() -> None:
+    times = np.arange(END - 14 * DAY, END, STEP)
+    model = trained("blend", Points.of((times, np.full(len(times), 5.0))))
+    used = noisy(10, level=50, seed=2, until=END + 10 * DAY)
+    score = predict(model, used).score
+    assert np.median(score[-288:]) < 0.01 * np.median(score[:288])

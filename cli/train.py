@@ -15,8 +15,8 @@ from myriad.models.calibration import DEFAULT_RATE
 from myriad.models.windows import MIN_COVERAGE
 from myriad.storage.url import open_store
 from myriad.training import gates
+from myriad.training.job.candidate import DEFAULT_ADAPTER
 from myriad.training.job.config import JobFile
-from myriad.training.plan import DEFAULT_ADAPTER
 from myriad.training.run import Released, demand_libraries, run, survey
 
 JOB_FILES = (".yaml", ".yml")
@@ -180,7 +180,7 @@ def _job(files: tuple[str, ...], flags: dict[str, Any]) -> JobFile:
 
 
 def _candidates(text: str, windows: list[str]) -> list[dict[str, Any]]:
-    """`rhythm`, or `1m=ewma,15m=seasonal`, where the windows that are not named have the default."""
+    """`blend`, or `1m=ewma,15m=seasonal`, where the windows that are not named have the default."""
     if "=" not in text:
         adapters.get(text)
         return [{"adapter": text}]

@@ -5,10 +5,8 @@ from dataclasses import dataclass, replace
 from myriad.models import calibration
 from myriad.models.ensemble import DEFAULT_WEIGHTS
 from myriad.models.windows import DEFAULT_WINDOWS, MIN_COVERAGE, Window
-from myriad.training.job.candidate import Candidate, only
+from myriad.training.job.candidate import DEFAULT_ADAPTER, Candidate, only
 from myriad.training.job.config import JobFile
-
-DEFAULT_ADAPTER = "blend"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

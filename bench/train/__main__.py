@@ -19,8 +19,8 @@ from myriad import kernels
 from myriad.models.points import Points
 from myriad.training.fit import fit
 from myriad.training.fleets.synthetic import DAY, fleet
-from myriad.training.job.candidate import only
-from myriad.training.plan import DEFAULT_ADAPTER, Plan
+from myriad.training.job.candidate import DEFAULT_ADAPTER, only
+from myriad.training.plan import Plan
 from myriad.training.task import SERIES_AT_ONCE
 
 ROOT = Path(__file__).parents[2]

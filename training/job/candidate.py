@@ -10,6 +10,8 @@ from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter, Validati
 from myriad import adapters
 from myriad.training.job.fields import Duration, Part, Text, explained, wrong
 
+DEFAULT_ADAPTER = "blend"
+
 
 class Candidate(Part):
     """An adapter that may fit a series, with keyword options of its `fit`; in a job file its name alone will do.

@@ -24,7 +24,7 @@ from myriad.models.ensemble import DEFAULT_WEIGHTS, MAX_WINDOWS
 from myriad.models.errors import InvalidJob
 from myriad.models.key import telemetry_label
 from myriad.models.windows import MIN_COVERAGE, Window
-from myriad.training.job.candidate import Candidate
+from myriad.training.job.candidate import DEFAULT_ADAPTER, Candidate, only
 from myriad.training.job.document import Document
 from myriad.training.job.fields import (
     Duration,
@@ -180,7 +180,7 @@ class Rule(Part):
     match: Text
     rate: Flag = False
     windows: Windows | None = None
-    candidates: Annotated[tuple[Candidate, ...], NotEmpty] = (Candidate(adapter="rhythm"),)
+    candidates: Annotated[tuple[Candidate, ...], NotEmpty] = only(DEFAULT_ADAPTER)[0]
 
 
 class Calibration(Part):

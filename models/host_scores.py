@@ -1,10 +1,13 @@
-"""Host scores: one score for a host from those of its metrics.
+"""Host scores: one score for a host from those of its metrics, and from how these go together.
 
-    host score in a slot of time = mean over the host's metrics of min(score, METRIC_CAP)
+    mean       = mean over the host's metrics in a slot of time of min(score, METRIC_CAP)
+    host score = mean                                                               of less than `MIN_METRICS` metrics
+               = (min(mean / its threshold, CAP) + min(departure / its threshold, CAP)) / 2        else
+    each over a threshold of its own: what it exceeds at the target rate
 
-One metric's alarm often concerns that metric alone; a host in trouble shows in several. The mean has a threshold of its
-own: what it exceeds at the target rate. It is kept in `combined`, in the entry of a series whose metric is `*` and that
-has no model.
+One metric's alarm often concerns that metric alone; a host in trouble shows in several, and they no longer move
+together as they did: `host_components` has the departure. The threshold of the host score is kept in `combined`, in the
+entry of a series whose metric is `*` and that has no model.
 """
 
 from typing import NamedTuple
@@ -21,6 +24,8 @@ MIN_METRICS = 5
 """A metric's score is seen in the light of its host's where so many have one."""
 METRIC_CAP = 3.0
 """The score of one metric counts for at most this in the mean."""
+CAP = 3.0
+"""Neither the mean nor the departure counts for more than this many of its thresholds."""
 
 
 class SlotMeans(NamedTuple):
@@ -50,7 +55,7 @@ def slot_means(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Slot
         scores: of the same points, float64 (n,), NaN where there is none.
         step: seconds between the points of a metric; metrics need not be measured at the same second.
     """
-    slots, slot = _distinct(timestamps // step)
+    slots, slot = distinct(timestamps // step)
     last = np.zeros(len(slots), np.int64)
     np.maximum.at(last, slot, timestamps)
     known = ~np.isnan(scores)
@@ -58,6 +63,18 @@ def slot_means(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Slot
     total = np.bincount(slot[known], np.minimum(scores[known], METRIC_CAP), len(slots))
     mean = np.divide(total, count, out=np.full(len(slots), np.nan), where=count > 0)
     return SlotMeans(last, mean, count)
+
+
+def together(mean: Vector, departure: Vector, of_mean: float, of_departure: float) -> Vector:
+    """What the mean of a host's metrics and its departure say together, (n,); NaN where there is no mean.
+
+    Args:
+        mean: (n,).
+        departure: (n,).
+        of_mean: the threshold of means.
+        of_departure: the threshold of departures.
+    """
+    return (np.minimum(mean / of_mean, CAP) + np.minimum(departure / of_departure, CAP)) / 2
 
 
 def with_host(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Vector:
@@ -70,7 +87,7 @@ def with_host(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Vecto
         scores: likewise.
         step: likewise.
     """
-    slots, slot = _distinct(timestamps // step)
+    slots, slot = distinct(timestamps // step)
     known = ~np.isnan(scores)
     count = np.bincount(slot[known], minlength=len(slots))
     total = np.bincount(slot[known], np.minimum(scores[known], METRIC_CAP), len(slots))
@@ -78,7 +95,7 @@ def with_host(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Vecto
     return np.where(np.isnan(mean), scores, np.sqrt(scores * mean))
 
 
-def _distinct(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def distinct(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The distinct numbers, rising, and which of them each is; by counting where they lie close together."""
     least, most = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
     if not len(numbers) or most - least > CLOSE * len(numbers):

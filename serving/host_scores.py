@@ -1,6 +1,6 @@
-"""Host scores: one score for each host of a query, from the scores of its metrics.
+"""Host scores: one score for each host of a query, from the scores and the values of its metrics.
 
-host score = (mean of the host's metrics' scores) / (the mean that is exceeded at the release's target rate)
+`models.host_scores` has the formula.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from myriad.kernels.scoring import NO_MODEL
 from myriad.models.arrays import Vector
 from myriad.models.ensemble import COMBINES
-from myriad.models.host_scores import host_key, slot_means
+from myriad.models.host_components import HostComponents, by_slot
+from myriad.models.host_scores import host_key, slot_means, together
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
@@ -31,12 +32,18 @@ class _HostEntry(NamedTuple):
 
     Attributes:
         step: seconds between the points of its history.
-        threshold: what the mean of its metrics' scores exceeds at the target rate.
+        threshold: what its score exceeds at the target rate.
+        level: of departures, at the end of its history.
+        of_departure: what departures exceed at the rate; 0 of a host without components.
+        of_mean: likewise of means.
         metrics_with_models: how many of its metrics have models.
     """
 
     step: int
     threshold: float
+    level: float
+    of_departure: float
+    of_mean: float
     metrics_with_models: int
 
 
@@ -67,8 +74,9 @@ def _score_host(
     series: list[int],
 ) -> HostScores:
     own = [i for i in series if resolution.level[i] == 0 and resolution.position[i] != NOT_FOUND]
-    entry = _host_entry(shards[int(resolution.artifact[own[0]])], host) if own else None
-    if entry is None:
+    shard = shards[int(resolution.artifact[own[0]])] if own else None
+    entry = _host_entry(shard, host) if shard else None
+    if shard is None or entry is None:
         empty: NDArray[Any] = np.empty(0, np.int64)
         failed = any(resolution.artifact[i] != NOT_FOUND and resolution.position[i] == NOT_FOUND for i in series)
         status = Status.LOAD_FAILED if failed else Status.NO_MODEL
@@ -77,9 +85,17 @@ def _score_host(
     timestamps = np.concatenate([points.timestamps[span] for span in spans])
     mean = slot_means(timestamps, np.concatenate([score[span] for span in spans]), entry.step)
     enough = mean.metrics >= MIN_METRIC_SHARE * entry.metrics_with_models
-    values = np.where(enough, mean.scores / entry.threshold, np.nan)
-    status = Status.OK if np.isfinite(values).any() else Status.INSUFFICIENT_DATA
-    return HostScores(host.region, host.host, status, mean.timestamps, values, mean.metrics, entry.metrics_with_models)
+    joint = mean.scores
+    if shard.host is not None and entry.of_departure > 0:
+        rows = shard.host[resolution.position[own]].astype(np.float64)
+        components = HostComponents(rows[:, 0], rows[:, 1], rows[:, 2:], entry.level)
+        metric = np.repeat(np.arange(len(own)), [span.stop - span.start for span in spans])
+        values = np.concatenate([points.values[span] for span in spans])
+        departures = components.departures(by_slot(timestamps, values, metric, len(own), entry.step), entry.step)
+        joint = together(mean.scores, departures, entry.of_mean, entry.of_departure)
+    found = np.where(enough, joint / entry.threshold, np.nan)
+    status = Status.OK if np.isfinite(found).any() else Status.INSUFFICIENT_DATA
+    return HostScores(host.region, host.host, status, mean.timestamps, found, mean.metrics, entry.metrics_with_models)
 
 
 def _host_entry(shard: Shard, host: Series) -> _HostEntry | None:
@@ -88,4 +104,5 @@ def _host_entry(shard: Shard, host: Series) -> _HostEntry | None:
     if position < 0 or (shard.adapter[position] != NO_MODEL).any():  # a metric of that name has been fitted
         return None
     threshold = float(shard.combined[position, WEIGHTED, -1])
-    return _HostEntry(int(shard.step[position]), threshold, shard.metrics_of(host))
+    level, of_departure, of_mean = map(float, (0, 0, 0) if shard.host is None else shard.host[position, :3])
+    return _HostEntry(int(shard.step[position]), threshold, level, of_departure, of_mean, shard.metrics_of(host))

@@ -14,6 +14,10 @@ Tensors of a shard's safetensors file, for n series and W windows, series in ord
     index/combined      f16 (n, 3, 2^W) what an uncalibrated combination is divided by: for weighted, min and max,
                                         and for each subset of the windows as a bit mask
                                         (of a series whose metric is *: what `models.host_scores` says)
+    index/host          f4 (n, 18)      how the metrics of a host go together, see `models.host_components`; left out
+                                        where no host has components; zeros of the series of those that have none
+                                        of a metric: its center, its scale, its part in each component
+                                        of a host: its level, the thresholds of departures and of means, zeros
     WINDOW/ADAPTER/PARAM                the parameters of one window's models of one adapter, a row each
 """
 
@@ -33,6 +37,7 @@ from myriad.models.base import ROUNDED, Model
 from myriad.models.calibration import MIN_EFFECT
 from myriad.models.ensemble import COMBINES, MAX_WINDOWS
 from myriad.models.errors import ArtifactCorrupt, InvalidKey, MyriadError
+from myriad.models.host_components import MOST_COMPONENTS
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.windows import Window
@@ -58,6 +63,8 @@ _INDEX: Mapping[str, str] = {
     "row": "<u4",
     "combined": "<f2",
 }
+_HOST = "index/host"
+HOST_COLUMNS = 2 + MOST_COMPONENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,7 @@ class Entries:
         adapter: u1 (n, W), a position in `adapters`, or `NO_MODEL`.
         row: int64 (n, W), a row of `models[window position, adapter position]`.
         combined: float16 (n, 3, 2^W).
+        host: float32 (n, `HOST_COLUMNS`), see the module; None where no host has components.
         windows: of the second axes.
         adapters: names.
         models: by position of window and adapter.
@@ -87,6 +95,7 @@ class Entries:
     windows: tuple[Window, ...]
     adapters: tuple[str, ...]
     models: Mapping[tuple[int, int], Model]
+    host: NDArray[np.float32] | None = None
 
     def take(self, chosen: NDArray[np.int64]) -> "Entries":
         """Some of the entries, in this order; their models stay where they are."""
@@ -100,6 +109,7 @@ class Entries:
             adapter=self.adapter[chosen],
             row=self.row[chosen],
             combined=self.combined[chosen],
+            host=None if self.host is None else self.host[chosen],
         )
 
 
@@ -138,6 +148,7 @@ class Shard:
         n, w = index["hash"].size, len(self.windows)
         if index["name_offsets"].shape != (n + 1,):
             raise ValueError("index/name_offsets is not one longer than index/hash")
+        self.host = _host(arrays.pop(_HOST, None), n)
         shapes = {
             **dict.fromkeys(("hash", "step", "points", "fitted_at"), (n,)),
             **dict.fromkeys(("adapter", "row"), (n, w)),
@@ -190,6 +201,8 @@ class Shard:
                 )
         if (self.history[:, 0] > self.history[:, 1]).any():
             raise ArtifactCorrupt(self.name, "index/history has a history that ends before it begins")
+        if self.host is not None and not np.isfinite(self.host).all():
+            raise ArtifactCorrupt(self.name, f"{_HOST} has a value that is not finite")
         for (window, code), model in self.models.items():
             where = f"{self.windows[window]}/{self.adapters[code]}"
             try:
@@ -236,6 +249,13 @@ class Shard:
         return self._names[self._name_offsets[position] : self._name_offsets[position + 1]].tobytes()
 
 
+def _host(array: NDArray[Any] | None, n: int) -> NDArray[np.float32] | None:
+    """`index/host` of n series, where a file has it."""
+    if array is not None and (array.dtype != np.float32 or array.shape != (n, HOST_COLUMNS)):
+        raise ValueError(f"{_HOST} is {array.dtype}{list(array.shape)}, not float32{[n, HOST_COLUMNS]}")
+    return array
+
+
 def pack_shard(entries: Entries) -> bytes:
     """The safetensors file of a shard holding the entries, which may be in any order.
 
@@ -271,6 +291,8 @@ def pack_shard(entries: Entries) -> bytes:
         "combined": entries.combined[chosen],
     }
     typed = {f"index/{key}": index[key].astype(dtype) for key, dtype in _INDEX.items()}
+    if entries.host is not None and entries.host.any():
+        typed[_HOST] = entries.host[chosen].astype("<f4")
     encode = msgspec.json.encode
     metadata = {
         "format": str(FORMAT),
@@ -294,6 +316,7 @@ def entries_of(shard: Shard) -> Entries:
         windows=shard.windows,
         adapters=shard.adapters,
         models=shard.models,
+        host=shard.host,
     )
 
 
@@ -324,4 +347,13 @@ def concatenated(parts: Sequence[Entries]) -> Entries:
         windows=parts[0].windows,
         adapters=names,
         models={at: stacked[0].stack(stacked) for at, stacked in models.items()},
+        host=_hosts(parts),
     )
+
+
+def _hosts(parts: Sequence[Entries]) -> NDArray[np.float32] | None:
+    """What is known of hosts in all the parts; None where it is of none."""
+    if all(part.host is None for part in parts):
+        return None
+    empty = ((part, np.zeros((len(part.series), HOST_COLUMNS), np.float32)) for part in parts)
+    return np.concatenate([nothing if part.host is None else part.host for part, nothing in empty])

@@ -1,15 +1,17 @@
 """Publishing: fitted models as the artifacts of a new release."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from myriad import adapters
 from myriad.models.errors import InvalidPoints
-from myriad.models.key import shard_of
+from myriad.models.host_scores import host_key
+from myriad.models.key import Series, shard_of
 from myriad.storage.artifact import compress
 from myriad.storage.release import Artifact, Head, Manifest, Releases, new_release_id
 from myriad.storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
@@ -89,10 +91,19 @@ def put_shard(releases: Releases, entries: Entries, before: Artifact | None = No
         old = entries_of(Shard(before.hash, releases.get_artifact(before), adapters.get))
         new = set(entries.series)
         stay = np.array([i for i, series in enumerate(old.series) if series not in new], np.int64)
-        entries = concatenated([old.take(stay), entries])
+        entries = concatenated([_without_hosts(old.take(stay), new), entries])
     raw, modelled = pack_shard(entries), entries.adapter != NO_MODEL
     series, models = int(modelled.any(axis=1).sum()), int(modelled.sum())
     return releases.put_artifact(raw, compress(raw), series, models)
+
+
+def _without_hosts(old: Entries, new: Collection[Series]) -> Entries:
+    """Entries without what they say of hosts that are fitted anew: the metrics that stay are in no new components."""
+    if old.host is None:
+        return old
+    hosts = {host_key(series) for series in new}
+    stays = np.array([host_key(series) not in hosts for series in old.series], np.bool_)
+    return replace(old, host=old.host * stays[:, None])
 
 
 def commit(

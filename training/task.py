@@ -15,6 +15,7 @@ from myriad.storage.url import open_store
 from myriad.training import records
 from myriad.training.fit import Fitted, fit, fit_pooled
 from myriad.training.hierarchy import Reference, backfilled
+from myriad.training.host_components import HostFit, fit_hosts
 from myriad.training.host_thresholds import with_host_thresholds
 from myriad.training.job.config import JobFile
 from myriad.training.job.maintenance import left_out
@@ -102,11 +103,13 @@ def fit_shard(task: Task) -> ShardResult:
         StoreError: it cannot be written.
     """
     fitted, refused, counters = list[Fitted](), list[pa.Table](), list[str]()
+    shared, hosts = shared_plan(task.job), dict[Series, HostFit]()
     for found in _batches(task):
         counters += found.counters
         refused.append(_refusals(found.refused))
         fitted += _fitted(task, found)
-    fitted = with_host_thresholds(shared_plan(task.job), fitted)
+        hosts |= fit_hosts(shared, found.series, found.points)
+    fitted = with_host_thresholds(shared, fitted, hosts)
     for series, points in task.pooled:
         if plan := plan_for(task.job, series.metric):
             fitted.append(fit_pooled(plan, series, points))

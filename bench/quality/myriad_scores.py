@@ -26,6 +26,7 @@ from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
 from myriad.storage.shard import concatenated
 from myriad.training.fit import fit
+from myriad.training.host_components import fit_hosts
 from myriad.training.host_thresholds import with_host_thresholds
 from myriad.training.job.candidate import only
 from myriad.training.plan import Plan
@@ -60,7 +61,8 @@ def fit_release(plan: Plan, series: list[Series], train: Points) -> Predictor | 
     fitted = fit(plan, series, train)
     if not fitted.entries.series:
         return None
-    store, entries = MemoryStore(), concatenated([one.entries for one in with_host_thresholds(plan, [fitted])])
+    parts = with_host_thresholds(plan, [fitted], fit_hosts(plan, series, train))
+    store, entries = MemoryStore(), concatenated([one.entries for one in parts])
     publish(Releases(store), entries, plan, None, {"history": "train part"})
     return Predictor.open(store)
 

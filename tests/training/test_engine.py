@@ -74,6 +74,7 @@ def test_several_processes_make_what_one_does(tasks: list[Task], expected: dict[
     assert contents(run_tasks("local", tasks, 2), tasks) == expected
 
 
+@pytest.mark.timeout(300)
 def test_a_cluster_without_the_drivers_files_makes_the_same(
     tasks: list[Task], expected: dict[tuple[str, int], str]
 ) -> None:
@@ -113,7 +114,7 @@ def on_cluster(tasks: list[Task]) -> cluster.Found:
     directory = tasks[0].parts[0].path.parents[1]
     (directory / "tasks.pickle").write_bytes(pickle.dumps(tasks))
     command = cluster.apart(sys.executable, "-m", "tests.training.cluster", str(directory))
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found: cluster.Found = pickle.loads((directory / "found.pickle").read_bytes())
     return found

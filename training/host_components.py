@@ -1,0 +1,67 @@
+"""Fitting host components, and how far each host departs from them in the part of its history that is held out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myriad.models import calibration
+from myriad.models.arrays import Vector
+from myriad.models.host_components import HostComponents, by_slot
+from myriad.models.host_scores import MIN_METRICS, distinct, host_key
+from myriad.models.key import ANY, Series
+from myriad.models.points import Points
+from myriad.models.windows import usual_step
+from myriad.training.plan import Plan
+
+
+class HostFit(NamedTuple):
+    """The components of one host.
+
+    Attributes:
+        series: the metrics they are of.
+        components: fitted to the whole history.
+        step: seconds of a slot.
+        slots: held out, rising, timestamps // step, int64 (n,).
+        departures: in these, from components that were fitted to the slots before, float64 (n,).
+    """
+
+    series: Sequence[Series]
+    components: HostComponents
+    step: int
+    slots: NDArray[np.int64]
+    departures: Vector
+
+
+def fit_hosts(plan: Plan, series: Sequence[Series], history: Points) -> dict[Series, HostFit]:
+    """The components of each host of `MIN_METRICS` metrics or more, by the host's series.
+
+    Args:
+        plan: what part of a history is held out.
+        series: names, one a series of the history.
+        history: tidied points, values finite.
+    """
+    members: dict[Series, list[int]] = {}
+    for i, one in enumerate(series):
+        if ANY not in one:
+            members.setdefault(host_key(one), []).append(i)
+    steps = usual_step(history)
+    fits = (
+        (host, _fit(plan, [series[i] for i in some], history.take(np.array(some)), int(np.median(steps[some]))))
+        for host, some in members.items()
+        if len(some) >= MIN_METRICS
+    )
+    return {host: fit for host, fit in fits if len(fit.slots) >= calibration.MIN_HOLDOUT}
+
+
+def _fit(plan: Plan, series: Sequence[Series], points: Points, step: int) -> HostFit:
+    values = by_slot(points.timestamps, points.values, points.owner, len(points), step)
+    slots, _ = distinct(points.timestamps // step)
+    held_out = int(np.ceil(len(slots) * (1 - plan.holdout)))
+    early = values[:held_out]
+    there = np.isfinite(early).any(axis=0)
+    departures = np.empty(0)
+    if there.all():
+        departures = HostComponents.fit(early, step).departures(values[held_out:], step)
+    return HostFit(series, HostComponents.fit(values, step), step, slots[len(slots) - len(departures) :], departures)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from myriad.kernels import predictors
 from myriad.kernels.deviations import mean_deviations
-from myriad.kernels.levels import FAST, SLOW_CLIP, two_levels
+from myriad.kernels.levels import SLOW_CLIP, two_levels
 from myriad.kernels.profiles import less_profile, period_means
 from myriad.kernels.quantiles import medians
 from myriad.models import calibration
@@ -100,21 +100,17 @@ class Blend(Model):
         least = np.maximum(LEAST_SPREAD * overall, LEAST_SHARE)
         limit = np.maximum(MAD_TO_STD * medians(distance, points.offsets), least)
         alpha = 1 - 0.5 ** (steps / SLOW_HALF_LIFE)
-        slow, _, fast, _ = two_levels(
-            values, points.offsets, center, limit, alpha, np.zeros(len(alpha)), center, limit, limit
-        )  # fmt: skip
-        errors, fast_errors, last = values - slow, values - fast, points.offsets[1:] - 1
+        state = np.stack([center, np.ones(len(alpha)), center, np.ones(len(alpha))], axis=1)
+        slow, _, fast, _ = two_levels(values, points.offsets, state, limit, alpha, np.zeros(len(alpha)), limit, limit)
+        errors, fast_errors = values - slow, values - fast
         slow_spread = _spread(errors, points, least)
         fast_spread = np.maximum(MAD_TO_STD * medians(np.abs(fast_errors), points.offsets), least)
-        clip = SLOW_CLIP * limit
-        level = slow[last] + alpha * np.clip(errors[last], -clip, clip)
-        fast_level = fast[last] + FAST * fast_errors[last]
         arrays = {
-            "level": level * size,
+            "level": state[:, 0] * size,
             "spread": np.maximum(slow_spread * size, MIN_SPREAD),
             "alpha": alpha,
             "widening": 1 - 0.5 ** (steps / SPREAD_HALF_LIFE),
-            "fast_level": fast_level * size,
+            "fast_level": state[:, 2] * size,
             "profile": np.clip(profile / slow_spread[:, None], -MAX_EFFECT, MAX_EFFECT),
             "spreads": _spreads(points, distance, np.asarray(profile.any(axis=1))),
             "fast_spread": np.maximum(fast_spread * size, MIN_SPREAD),
@@ -131,9 +127,10 @@ class Blend(Model):
         profile = arrays["profile"] * spread[:, None]
         times, offsets, ones = held_out.timestamps, held_out.offsets, np.ones(self.rows)
         values = less_profile(times, held_out.values, offsets, ones, profile, BIN)
+        state = np.stack([arrays["level"], ones, arrays["fast_level"], ones], axis=1)
         slow, slow_width, fast, fast_width = two_levels(
-            values, offsets, arrays["level"], spread, arrays["alpha"], arrays["widening"], arrays["fast_level"],
-            fast_spread, fast_spread * arrays["uncertainty"],
+            values, offsets, state, spread, arrays["alpha"], arrays["widening"], fast_spread,
+            fast_spread * arrays["uncertainty"],
         )  # fmt: skip
         slow_width = slow_width * arrays["spreads"][held_out.owner, times % DAY // BIN]
         errors = [np.abs(values - slow) / slow_width, np.abs(values - fast) / fast_width]

@@ -48,7 +48,8 @@ def _center_and_spread(points: Points, size: Vector) -> tuple[Vector, Vector]:
     """Of each series in its size, both (series,); each has a value, and all are finite."""
     center, recent = medians(points.values, points.offsets) / size, points.latest(FIT_POINTS)
     values = recent.values / size[recent.owner]
-    expected = rolling_medians(values, recent.offsets, center, LOOKBACK, PRIOR)
+    before = np.full((len(center), LOOKBACK), np.nan)
+    expected = rolling_medians(values, recent.offsets, center, before, PRIOR)
     deviation, none = np.abs(values - expected), np.zeros(len(center))
     mean = mean_deviations(deviation, recent.offsets, none)
     return center, np.maximum(MAD_TO_STD * medians(deviation, recent.offsets), MIN_MEAN_SHARE * mean)

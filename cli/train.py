@@ -21,6 +21,8 @@ from myriad.training.run import Released, demand_libraries, run, survey
 
 JOB_FILES = (".yaml", ".yml")
 COUNTERS_SHOWN, REASONS_SHOWN = 5, 5
+TOO_OFTEN = 10
+"""A realised rate that is so many times the target is warned of."""
 
 
 @click.command()
@@ -124,6 +126,7 @@ def _result(released: Released, seconds: float, *, as_json: bool) -> dict[str, A
         "why_not": {why: one._asdict() if as_json else _named(one) for why, one in [*reasons.items()][:REASONS_SHOWN]},
         **_counters(released.counters, as_json=as_json),
         **told(released.left_out, as_json=as_json),
+        **_realised(released, as_json=as_json),
         "artifacts": len(artifacts),
         "bytes_a_model": round(sum(a.bytes for a in artifacts) / models, 1),
         "resumed": released.resumed or "",
@@ -131,6 +134,16 @@ def _result(released: Released, seconds: float, *, as_json: bool) -> dict[str, A
         "series_a_second": round(series / seconds, 1),
     }
     return {name: value for name, value in result.items() if value not in ("", {})}
+
+
+def _realised(released: Released, *, as_json: bool) -> dict[str, Any]:
+    """How often held-out points scored above 1, beside how often they should; nothing where there are too few."""
+    rate = released.manifest.rate
+    factor = gates.calibration_factor(released.records, rate)
+    if factor is None or as_json:
+        return {} if factor is None else {"realised_rate": factor * rate, "rate": rate}
+    warning = f"; more than {TOO_OFTEN} times as often: see `myriad report`" if factor > TOO_OFTEN else ""
+    return {"realised_rate": f"{factor * rate:.2g} of held-out points score above 1, where {rate:g} should{warning}"}
 
 
 def _named(lacking: gates.Lacking) -> str:

@@ -2,14 +2,15 @@
 
 
 cdef void follow_level(
-    const double* values, Py_ssize_t n, double level, double variance, double drift, double noise, double keep,
-    double add, double clip, double min_factor, double max_factor, double* levels, double* spreads,
+    const double* values, Py_ssize_t n, double* state, double drift, double noise, double keep, double add, double clip,
+    double min_factor, double max_factor, double* levels, double* spreads,
 ) noexcept nogil:
-    """The level and the spread before each value of one series.
+    """The level and the spread before each value of one series; the state is moved behind the last.
 
     No step waits for a division: |innovation| * factor is the smaller of |error| / base and clip * factor.
     """
-    cdef double factor = 1.0, known = -1.0, base = 0, gain = 0, error, limit, value, before, after
+    cdef double level = state[0], variance = state[1], factor = state[2]
+    cdef double known = -1.0, base = 0, gain = 0, error, limit, value, before, after
     cdef Py_ssize_t j
     for j in range(n):
         if variance != known:  # it settles
@@ -28,13 +29,13 @@ cdef void follow_level(
             level = level + gain * error
             variance = gain
         variance = variance + drift
+    state[0], state[1], state[2] = level, variance, factor
 
 
 def one_step(
     const double[::1] values,
     const long long[::1] offsets,
-    const double[::1] levels,
-    const double[::1] variances,
+    double[:, ::1] state,
     const double[::1] drifts,
     const double[::1] noises,
     const double[::1] kept,
@@ -46,12 +47,14 @@ def one_step(
     cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i
     expected_array, spread_array = np.empty(n), np.empty(n)
     cdef double[::1] expected = expected_array, spreads = spread_array
+    if state.shape[0] != series or state.shape[1] != 3:
+        raise ValueError("the state is not that of these series")
     with nogil:
         for i in range(series):
             if offsets[i] < offsets[i + 1]:
                 follow_level(
-                    &values[offsets[i]], offsets[i + 1] - offsets[i], levels[i], variances[i], drifts[i], noises[i],
-                    kept[i], added[i], clip, min_factor, max_factor, &expected[offsets[i]], &spreads[offsets[i]],
+                    &values[offsets[i]], offsets[i + 1] - offsets[i], &state[i, 0], drifts[i], noises[i], kept[i],
+                    added[i], clip, min_factor, max_factor, &expected[offsets[i]], &spreads[offsets[i]],
                 )
     return expected_array, spread_array
 
@@ -62,11 +65,11 @@ cdef double LEAST_RATIO = levels_twin.LEAST_RATIO, MOST_RATIO = levels_twin.MOST
 
 
 cdef void follow_both(
-    const double* values, Py_ssize_t n, double level, double spread, double alpha, double widening, double quick,
+    const double* values, Py_ssize_t n, double* state, double spread, double alpha, double widening,
     double fast_spread, double first_spread, double* slow, double* slow_spreads, double* fast, double* fast_spreads,
 ) noexcept nogil:
-    """The slow level and its spread, the fast level and its spread before each value of one series."""
-    cdef double ratio = 1.0, gain = 1.0, error, size, limit, root
+    """Both levels and their spreads before each value of one series; the state is moved behind the last."""
+    cdef double level = state[0], ratio = state[1], quick = state[2], gain = state[3], error, size, limit, root
     cdef Py_ssize_t j
     for j in range(n):
         root = sqrt(ratio)
@@ -84,28 +87,30 @@ cdef void follow_both(
             quick = quick + gain * (values[j] - quick)
             gain = gain / (1 + gain)
             gain = FAST if gain < FAST else gain
+    state[0], state[1], state[2], state[3] = level, ratio, quick, gain
 
 
 def two_levels(
     const double[::1] values,
     const long long[::1] offsets,
-    const double[::1] slow,
+    double[:, ::1] state,
     const double[::1] spreads,
     const double[::1] alphas,
     const double[::1] widenings,
-    const double[::1] fast,
     const double[::1] fast_spreads,
     const double[::1] first_spreads,
 ):
     cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i, first
     found_array = np.empty((4, n))
     cdef double[:, ::1] found = found_array
+    if state.shape[0] != series or state.shape[1] != 4:
+        raise ValueError("the state is not that of these series")
     with nogil:
         for i in range(series):
             first = offsets[i]
             if first < offsets[i + 1]:
                 follow_both(
-                    &values[first], offsets[i + 1] - first, slow[i], spreads[i], alphas[i], widenings[i], fast[i],
+                    &values[first], offsets[i + 1] - first, &state[i, 0], spreads[i], alphas[i], widenings[i],
                     fast_spreads[i], first_spreads[i], &found[0, first], &found[1, first], &found[2, first],
                     &found[3, first],
                 )

@@ -22,8 +22,7 @@ MOST_CONSTANTS = 16
 def one_step(
     values: Vector,
     offsets: Integers,
-    levels: Vector,
-    variances: Vector,
+    state: Matrix,
     drifts: Vector,
     noises: Vector,
     kept: Vector,
@@ -41,14 +40,14 @@ def one_step(
         factor     = factor * kept + added * |error| / base          at most clip * factor of the last, within bounds
         variance   = gain + drift                                    or variance + drift after a gap
 
-    The factor starts at 1. So |error| / spread, the innovation, moves the factor by added * |innovation| of itself.
+    |error| / spread, the innovation, moves the factor by added * |innovation| of itself.
 
     Args:
         values: (n,).
         offsets: (series + 1,).
-        levels: to start from, (series,), as are all vectors below.
-        variances: of the level, in observation variances.
-        drifts: what is added to the variance with each point.
+        state: the level, its variance in observation variances and the factor to start from; moved behind the last
+            value, so that further values can follow; (series, 3).
+        drifts: what is added to the variance with each point, (series,), as are all vectors below.
         noises: the standard deviation of an observation.
         kept: see above.
         added: see above.
@@ -58,7 +57,8 @@ def one_step(
     """
     matrix, inside = _padded(values, offsets)
     expected, spreads = np.empty_like(matrix), np.empty_like(matrix)
-    level, variance, factor = levels.copy(), variances.copy(), np.ones(len(levels))
+    level, variance, factor = state.T.copy()
+    there = np.diff(offsets)
     with np.errstate(over="ignore", invalid="ignore"):  # infinite innovations are clipped
         for step, value in enumerate(matrix):
             base, gain = noises * np.sqrt(variance + 1), variance / (variance + 1)
@@ -68,18 +68,18 @@ def one_step(
             level = np.where(known, level + gain * error, level)
             moved = factor * kept + added * np.minimum(np.abs(value - expected[step]) / base, clip * factor)
             factor = np.where(known, np.minimum(np.maximum(moved, min_factor), max_factor), factor)
-            variance = np.where(known, gain, variance) + drifts
+            variance = np.where(step < there, np.where(known, gain, variance) + drifts, variance)
+    state[:] = np.stack([level, variance, factor], axis=1)
     return expected.T[inside], spreads.T[inside]
 
 
 def two_levels(
     values: Vector,
     offsets: Integers,
-    slow: Vector,
+    state: Matrix,
     spreads: Vector,
     alphas: Vector,
     widenings: Vector,
-    fast: Vector,
     fast_spreads: Vector,
     first_spreads: Vector,
 ) -> tuple[Vector, Vector, Vector, Vector]:
@@ -95,17 +95,18 @@ def two_levels(
     Args:
         values: (n,).
         offsets: (series + 1,).
-        slow: to start from, (series,), as are all vectors below.
-        spreads: of errors from the slow level, to start from; positive.
+        state: the slow level, the variance of its errors over spreads^2, the fast level and its gain, to start from;
+            moved behind the last value, so that further values can follow; (series, 4). Of a series without values
+            the second and the last are 1.
+        spreads: of errors from the slow level, as fitted; positive, (series,), as are all vectors below.
         alphas: of the slow level.
         widenings: of its variance.
-        fast: to start from.
         fast_spreads: of errors from the fast level.
         first_spreads: see above.
     """
     matrix, inside = _padded(values, offsets)
     found = np.empty((4, *matrix.shape))
-    level, quick, gain, ratio = slow.copy(), fast.copy(), np.ones(len(slow)), np.ones(len(slow))
+    level, ratio, quick, gain = state.T.copy()
     with np.errstate(over="ignore", invalid="ignore"):  # infinite errors are clipped
         for step, value in enumerate(matrix):
             root = np.sqrt(ratio)
@@ -118,6 +119,7 @@ def two_levels(
             ratio = np.where(known, np.minimum(np.maximum(moved, LEAST_RATIO), MOST_RATIO), ratio)
             quick = np.where(known, quick + gain * (value - quick), quick)
             gain = np.where(known, np.maximum(gain / (1 + gain), FAST), gain)
+    state[:] = np.stack([level, ratio, quick, gain], axis=1)
     slow_levels, slow_spreads, fast_levels, spreads_of_fast = (each.T[inside] for each in found)
     return slow_levels, slow_spreads, fast_levels, spreads_of_fast
 

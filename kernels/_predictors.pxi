@@ -14,18 +14,23 @@ cdef enum:
     ARRAYS = 12
     QUARTER = 900
     WEEK = 604800
+    MOST_CARRIED = 32
     SCRATCH = 8  # arrays as long as the longest series that a prediction needs
 
 cdef struct Rows
 
 ctypedef void (*Predict)(
-    const Rows*, Py_ssize_t, const long long*, const double*, Py_ssize_t, double*, double*, double*
+    const Rows*, Py_ssize_t, double*, const long long*, const double*, Py_ssize_t, double*, double*, double*
 ) noexcept nogil
+
+ctypedef void (*Begin)(const Rows*, Py_ssize_t, double*) noexcept nogil
 
 ctypedef void (*Line)(const Rows*, Py_ssize_t, long long, double*) noexcept nogil
 
 cdef struct Rows:
-    Predict predict
+    Predict predict  # of points that follow a state, which it moves
+    Begin begin  # the state before any point
+    Py_ssize_t carried  # numbers in it, `MOST_CARRIED` at most
     Line line  # NULL where what is expected of a first point is no straight line in time, or depends on its value
     Py_ssize_t count
     const float* threshold
@@ -65,19 +70,23 @@ cdef inline double half_band(const Rows* rows, Py_ssize_t row, double spread) no
     return fmax(spread * rows.threshold[row], rows.floor[row])
 
 
+cdef void begin_level(const Rows* rows, Py_ssize_t row, double* state) noexcept nogil:
+    cdef double fitted = (<const double*>rows.array[1])[row], alpha = (<const float*>rows.array[2])[row]
+    cdef double noise = fitted * sqrt(1 - alpha)
+    cdef double uncertain = <double>(<const float*>rows.array[3])[row] * fitted / noise
+    state[0], state[1], state[2] = (<const double*>rows.array[0])[row], uncertain * uncertain, 1.0
+
+
 cdef void follow(
-    const Rows* rows, Py_ssize_t row, const double* values, Py_ssize_t n, double widening, double low, double high,
+    const Rows* rows, Py_ssize_t row, double* state, const double* values, Py_ssize_t n, double widening, double low, double high,
     double* levels, double* half,
 ) noexcept nogil:
     """The level and half the band before each value."""
-    cdef double level = (<const double*>rows.array[0])[row], fitted = (<const double*>rows.array[1])[row]
-    cdef double alpha = (<const float*>rows.array[2])[row], uncertainty = (<const float*>rows.array[3])[row]
+    cdef double fitted = (<const double*>rows.array[1])[row], alpha = (<const float*>rows.array[2])[row]
     cdef double drift = alpha * alpha / fmax(1 - alpha, 1e-6)
     cdef double noise = fitted * sqrt(1 - alpha)
-    cdef double uncertain = uncertainty * fitted / noise
     follow_level(
-        values, n, level, uncertain * uncertain, drift, noise, 1 - widening, widening / STD_TO_MEAN_DEVIATION,
-        CLIP, low, high, levels, half,
+        values, n, state, drift, noise, 1 - widening, widening / STD_TO_MEAN_DEVIATION, CLIP, low, high, levels, half,
     )
     cdef double threshold = rows.threshold[row], floor_ = rows.floor[row]
     cdef Py_ssize_t j
@@ -100,7 +109,7 @@ cdef inline void rhythm_effect(
 
 
 cdef void predict_rhythm(
-    const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
+    const Rows* rows, Py_ssize_t row, double* state, const long long* times, const double* values, Py_ssize_t n,
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
     cdef double widening = (<const float*>rows.array[4])[row]
@@ -115,7 +124,7 @@ cdef void predict_rhythm(
             rhythm_effect(rows, row, start, &at_start, &slope)
         effect[j] = at_start + slope * <double>(times[j] - start)
         without[j] = values[j] - effect[j]
-    follow(rows, row, without, n, widening, RHYTHM_LOW, RHYTHM_HIGH, expected, half)
+    follow(rows, row, state, without, n, widening, RHYTHM_LOW, RHYTHM_HIGH, expected, half)
     for j in range(n):
         expected[j] = expected[j] + effect[j]
 
@@ -123,30 +132,40 @@ cdef void predict_rhythm(
 cdef void rhythm_line(const Rows* rows, Py_ssize_t row, long long start, double* line) noexcept nogil:
     """Of a first point: a base, what is added to it at the start of the quarter, the slope of that, half the band."""
     cdef double nothing = 0.0
+    cdef double[3] state
+    begin_level(rows, row, state)
     rhythm_effect(rows, row, start, &line[1], &line[2])
-    follow(rows, row, &nothing, 1, (<const float*>rows.array[4])[row], RHYTHM_LOW, RHYTHM_HIGH, &line[0], &line[3])
+    follow(rows, row, state, &nothing, 1, (<const float*>rows.array[4])[row], RHYTHM_LOW, RHYTHM_HIGH, &line[0], &line[3])
 
 
 cdef void predict_ewma(
-    const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
+    const Rows* rows, Py_ssize_t row, double* state, const long long* times, const double* values, Py_ssize_t n,
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
-    follow(rows, row, values, n, EWMA_WIDENING, EWMA_LOW, EWMA_HIGH, expected, half)
+    follow(rows, row, state, values, n, EWMA_WIDENING, EWMA_LOW, EWMA_HIGH, expected, half)
 
 
 cdef void ewma_line(const Rows* rows, Py_ssize_t row, long long start, double* line) noexcept nogil:
     cdef double nothing = 0.0
+    cdef double[3] state
+    begin_level(rows, row, state)
     line[1] = line[2] = 0.0
-    follow(rows, row, &nothing, 1, EWMA_WIDENING, EWMA_LOW, EWMA_HIGH, &line[0], &line[3])
+    follow(rows, row, state, &nothing, 1, EWMA_WIDENING, EWMA_LOW, EWMA_HIGH, &line[0], &line[3])
+
+
+cdef void begin_mad(const Rows* rows, Py_ssize_t row, double* state) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(LOOKBACK):
+        state[j] = NAN
 
 
 cdef void predict_mad(
-    const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
+    const Rows* rows, Py_ssize_t row, double* state, const long long* times, const double* values, Py_ssize_t n,
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
     cdef double band = half_band(rows, row, (<const double*>rows.array[1])[row])
     cdef Py_ssize_t j
-    roll_medians(values, n, (<const double*>rows.array[0])[row], LOOKBACK, PRIOR, expected)
+    roll_medians(values, n, (<const double*>rows.array[0])[row], state, LOOKBACK, PRIOR, expected)
     for j in range(n):
         half[j] = band
 
@@ -166,6 +185,10 @@ cdef inline double hour_effect(const Rows* rows, Py_ssize_t row, long long hour)
     )
 
 
+cdef void begin_seasonal(const Rows* rows, Py_ssize_t row, double* state) noexcept nogil:
+    """Nothing is carried."""
+
+
 cdef void seasonal_line(const Rows* rows, Py_ssize_t row, long long start, double* line) noexcept nogil:
     cdef double unit = (<const double*>rows.array[1])[row], low, rise
     cdef long long since = start + WEEK - 1800  # a week on, so that it is not negative
@@ -180,7 +203,7 @@ cdef void seasonal_line(const Rows* rows, Py_ssize_t row, long long start, doubl
 
 
 cdef void predict_seasonal(
-    const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
+    const Rows* rows, Py_ssize_t row, double* state, const long long* times, const double* values, Py_ssize_t n,
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
     cdef double[4] line
@@ -200,20 +223,24 @@ cdef inline double blend_width(const Rows* rows, Py_ssize_t row, long long start
     return (<const float*>rows.array[9])[row] * spread * half_float(spreads[start % 86400 // 1800])
 
 
+cdef void begin_blend(const Rows* rows, Py_ssize_t row, double* state) noexcept nogil:
+    state[0], state[1] = (<const double*>rows.array[0])[row], 1.0
+    state[2], state[3] = (<const double*>rows.array[4])[row], 1.0
+
+
 cdef void follow_blend(
-    const Rows* rows, Py_ssize_t row, const double* values, Py_ssize_t n, double* slow, double* slow_spreads,
+    const Rows* rows, Py_ssize_t row, double* state, const double* values, Py_ssize_t n, double* slow, double* slow_spreads,
     double* fast, double* fast_spreads,
 ) noexcept nogil:
     cdef double fast_spread = (<const double*>rows.array[7])[row]
     follow_both(
-        values, n, (<const double*>rows.array[0])[row], (<const double*>rows.array[1])[row],
-        (<const float*>rows.array[2])[row], (<const float*>rows.array[3])[row], (<const double*>rows.array[4])[row],
-        fast_spread, fast_spread * (<const float*>rows.array[8])[row], slow, slow_spreads, fast, fast_spreads,
+        values, n, state, (<const double*>rows.array[1])[row], (<const float*>rows.array[2])[row],
+        (<const float*>rows.array[3])[row], fast_spread, fast_spread * (<const float*>rows.array[8])[row], slow, slow_spreads, fast, fast_spreads,
     )
 
 
 cdef void predict_blend(
-    const Rows* rows, Py_ssize_t row, const long long* times, const double* values, Py_ssize_t n,
+    const Rows* rows, Py_ssize_t row, double* state, const long long* times, const double* values, Py_ssize_t n,
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
     cdef double at_start = 0, slope = 0, slow_half, fast_half, apart, edge, score, deviation, width
@@ -223,7 +250,7 @@ cdef void predict_blend(
     cdef double* fast = scratch + 2 * n
     cdef double* fast_spreads = scratch + 3 * n
     cdef long long start = -1
-    cdef bint first = True
+    cdef bint first = state[3] == 1.0
     cdef Py_ssize_t j
     for j in range(n):
         if not 0 <= times[j] - start < QUARTER or start < 0:
@@ -231,7 +258,7 @@ cdef void predict_blend(
             rhythm_effect(rows, row, start, &at_start, &slope)
         effect[j] = at_start + slope * <double>(times[j] - start)
         without[j] = values[j] - effect[j]
-    follow_blend(rows, row, without, n, expected, half, fast, fast_spreads)
+    follow_blend(rows, row, state, without, n, expected, half, fast, fast_spreads)
     for j in range(n):
         slow_half = blend_width(rows, row, times[j], half[j])
         fast_half = fast_threshold * fast_spreads[j]
@@ -253,8 +280,10 @@ cdef void predict_blend(
 
 cdef void blend_line(const Rows* rows, Py_ssize_t row, long long start, double* line) noexcept nogil:
     cdef double nothing = 0.0, slow, slow_spread, fast, fast_spread, apart
+    cdef double[4] state
+    begin_blend(rows, row, state)
     rhythm_effect(rows, row, start, &line[1], &line[2])
-    follow_blend(rows, row, &nothing, 1, &slow, &slow_spread, &fast, &fast_spread)
+    follow_blend(rows, row, state, &nothing, 1, &slow, &slow_spread, &fast, &fast_spread)
     line[0] = 0.5 * (slow + fast)
     apart = 0.5 * (slow - fast)
     slow_spread = blend_width(rows, row, start, slow_spread)
@@ -274,9 +303,12 @@ cdef const void* address(object array) except? NULL:
 cdef class Predictor:
     cdef Rows rows
     cdef list kept
+    cdef readonly object carried
 
-    cdef void bind(self, object arrays, Predict predict, Line line, object names):
+    cdef void bind(self, object arrays, Begin begin, Predict predict, Line line, object names):
         """Point at the arrays of these names, which are kept alive."""
+        self.carried = getattr(twins, type(self).__name__).carried
+        self.rows.begin, self.rows.carried = begin, len(self.carried)
         self.kept = [np.ascontiguousarray(arrays[name]) for name in ("threshold", "floor", *names)]
         self.rows.predict, self.rows.line, self.rows.count = predict, line, len(self.kept[0])
         self.rows.threshold = <const float*>address(self.kept[0])
@@ -285,18 +317,40 @@ cdef class Predictor:
             self.rows.array[i] = address(self.kept[i + 2])
             self.rows.row_bytes[i] = self.kept[i + 2].nbytes // max(self.rows.count, 1)
 
-    def predict(
+    def begin(self, const long long[::1] rows):
+        cdef Py_ssize_t series = rows.shape[0], i
+        cdef double[MOST_CARRIED] state
+        found_array = np.empty((series, self.rows.carried))
+        cdef double[:, ::1] found = found_array
+        for i in range(series):
+            if not 0 <= rows[i] < self.rows.count:
+                raise IndexError("there is no such row")
+            self.rows.begin(&self.rows, rows[i], state)
+            for j in range(self.rows.carried):
+                found[i, j] = state[j]
+        return found_array
+
+    def predict(self, rows, times, values, offsets):
+        return self.advance(rows, self.begin(rows), times, values, offsets)
+
+    def advance(
         self,
         const long long[::1] rows,
+        state,
         const long long[::1] times,
         const double[::1] values,
         const long long[::1] offsets,
     ):
-        cdef Py_ssize_t series = offsets.shape[0] - 1, i, n = values.shape[0]
+        cdef Py_ssize_t series = offsets.shape[0] - 1, i, n = values.shape[0], carried = self.rows.carried
+        cdef double[:, ::1] moved = state
+        cdef double* own
         expected_array, half_array = np.empty(n), np.empty(n)
         cdef double[::1] expected = expected_array, half = half_array
         cdef const Rows* mine = &self.rows
         cdef double* room
+        if moved.shape[0] != series or moved.shape[1] != carried:
+            raise ValueError("the state is not that of these series")
+        own = &moved[0, 0] if series and carried else NULL
         for i in range(series):
             if not 0 <= rows[i] < mine.count:
                 raise IndexError("there is no such row")
@@ -307,8 +361,8 @@ cdef class Predictor:
             for i in range(series):
                 if offsets[i] < offsets[i + 1]:
                     mine.predict(
-                        mine, rows[i], &times[offsets[i]], &values[offsets[i]], offsets[i + 1] - offsets[i],
-                        &expected[offsets[i]], &half[offsets[i]], room,
+                        mine, rows[i], own + i * carried, &times[offsets[i]], &values[offsets[i]],
+                        offsets[i + 1] - offsets[i], &expected[offsets[i]], &half[offsets[i]], room,
                     )
         free(room)
         return expected_array, half_array
@@ -316,27 +370,29 @@ cdef class Predictor:
 
 cdef class Rhythm(Predictor):
     def __init__(self, arrays):
-        self.bind(arrays, predict_rhythm, rhythm_line, ("level", "spread", "alpha", "uncertainty", "widening", "profile"))
+        self.bind(arrays, begin_level, predict_rhythm, rhythm_line, (
+            "level", "spread", "alpha", "uncertainty", "widening", "profile",
+        ))
 
 
 cdef class Ewma(Predictor):
     def __init__(self, arrays):
-        self.bind(arrays, predict_ewma, ewma_line, ("level", "spread", "alpha", "uncertainty"))
+        self.bind(arrays, begin_level, predict_ewma, ewma_line, ("level", "spread", "alpha", "uncertainty"))
 
 
 cdef class Mad(Predictor):
     def __init__(self, arrays):
-        self.bind(arrays, predict_mad, mad_line, ("center", "spread"))
+        self.bind(arrays, begin_mad, predict_mad, mad_line, ("center", "spread"))
 
 
 cdef class Seasonal(Predictor):
     def __init__(self, arrays):
-        self.bind(arrays, predict_seasonal, seasonal_line, ("center", "unit", "hour", "day", "week", "spread"))
+        self.bind(arrays, begin_seasonal, predict_seasonal, seasonal_line, ("center", "unit", "hour", "day", "week", "spread"))
 
 
 cdef class Blend(Predictor):
     def __init__(self, arrays):
-        self.bind(arrays, predict_blend, blend_line, (
+        self.bind(arrays, begin_blend, predict_blend, blend_line, (
             "level", "spread", "alpha", "widening", "fast_level", "profile", "spreads", "fast_spread", "uncertainty",
             "slow_threshold", "fast_threshold",
         ))

@@ -6,7 +6,7 @@ how far from that the score is 1, max(threshold * spread, floor). Series are rag
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ WIDEST = 3.0
 class Predictor:
     """Rows of one model."""
 
+    carried: ClassVar[tuple[str, ...]] = ()
+    """What is carried from point to point, a number each."""
     has_lines = True
     """Whether what is expected of a first point is a straight line in time within a quarter of an hour."""
 
@@ -44,7 +46,7 @@ class Predictor:
         self._arrays = arrays
 
     def predict(self, rows: Integers, times: Integers, values: Vector, offsets: Integers) -> tuple[Vector, Vector]:
-        """The expected value and half the band at each point, both (n,).
+        """The expected value and half the band at each point, both (n,), of points before which there are none.
 
         Args:
             rows: of each series, (series,).
@@ -55,9 +57,45 @@ class Predictor:
         Raises:
             IndexError: there is no such row.
         """
+        return self.advance(rows, self.begin(rows), times, values, offsets)
+
+    def begin(self, rows: Integers) -> Matrix:
+        """What is carried before any point, (series, carried).
+
+        Args:
+            rows: of each series, (series,).
+
+        Raises:
+            IndexError: there is no such row.
+        """
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._arrays["threshold"]):
             raise IndexError("there is no such row")
-        return self._predict(rows, np.repeat(rows, np.diff(offsets)), times, values, offsets)
+        return self._begin(rows)
+
+    def advance(
+        self, rows: Integers, state: Matrix, times: Integers, values: Vector, offsets: Integers
+    ) -> tuple[Vector, Vector]:
+        """As `predict`, of points that follow others: cut as one likes, they get the same to the last bit.
+
+        Args:
+            rows: as for `predict`, as are the others.
+            state: what is carried from the points before; moved behind the last, (series, carried).
+            times: see `predict`.
+            values: see there.
+            offsets: see there.
+
+        Raises:
+            IndexError: there is no such row.
+            ValueError: the state is of another number of series or of another predictor.
+        """
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._arrays["threshold"]):
+            raise IndexError("there is no such row")
+        if state.shape != (len(rows), len(self.carried)):
+            raise ValueError("the state is not that of these series")
+        return self._predict(rows, state, np.repeat(rows, np.diff(offsets)), times, values, offsets)
+
+    def _begin(self, rows: Integers) -> Matrix:
+        return np.empty((len(rows), 0))
 
     def lines(self, rows: Integers, start: int) -> Matrix:
         """What is expected of the first point of a series in a quarter of an hour, (rows, 4).
@@ -76,7 +114,7 @@ class Predictor:
         return np.stack([self._base(rows), at_start, slope, half], axis=1)
 
     def _predict(
-        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+        self, rows: Integers, state: Matrix, at: Integers, times: Integers, values: Vector, offsets: Integers
     ) -> tuple[Vector, Vector]:
         """As `predict`; `at` is the row of each point."""
         raise NotImplementedError
@@ -98,8 +136,28 @@ class Predictor:
     def _half_band(self, at: Integers, spread: Vector) -> Vector:
         return np.maximum(spread * self._arrays["threshold"][at], self._arrays["floor"][at])
 
+
+class _Level(Predictor):
+    """A level that follows."""
+
+    carried: ClassVar[tuple[str, ...]] = ("level", "variance", "factor")
+
+    def _begin(self, rows: Integers) -> Matrix:
+        level, spread, alpha, uncertainty = self._fitted(rows)
+        noise = spread * np.sqrt(1 - alpha)
+        return np.stack([level, (uncertainty * spread / noise) ** 2, np.ones(len(rows))], axis=1)
+
+    def _fitted(self, rows: Integers) -> list[Vector]:
+        return [self._arrays[name][rows].astype(np.float64) for name in ("level", "spread", "alpha", "uncertainty")]
+
     def _level(
-        self, rows: Integers, values: Vector, offsets: Integers, widening: Vector, bounds: tuple[float, float]
+        self,
+        rows: Integers,
+        state: Matrix,
+        values: Vector,
+        offsets: Integers,
+        widening: Vector,
+        bounds: tuple[float, float],
     ) -> tuple[Vector, Vector]:
         """The level and the spread of its errors before each point.
 
@@ -109,24 +167,22 @@ class Predictor:
         the fitted smoothing constant and the band narrows. The spread grows while errors are larger than a normal
         distribution's and shrinks while they are smaller. See `_levels_py.one_step`.
         """
-        names = ("level", "spread", "alpha", "uncertainty")
-        level, spread, alpha, uncertainty = (self._arrays[name][rows].astype(np.float64) for name in names)
+        _, spread, alpha, _ = self._fitted(rows)
         drift = alpha**2 / np.maximum(1 - alpha, 1e-6)  # the steady state's gain is then alpha
         noise = spread * np.sqrt(1 - alpha)  # the settled one-step spread is then `spread`
-        variance = (uncertainty * spread / noise) ** 2
-        state = (level, variance, drift, noise, 1 - widening, widening / STD_TO_MEAN_DEVIATION)
-        return one_step(values, offsets, *state, CLIP, *bounds)
+        added = widening / STD_TO_MEAN_DEVIATION
+        return one_step(values, offsets, state, drift, noise, 1 - widening, added, CLIP, *bounds)
 
 
-class Rhythm(Predictor):
+class Rhythm(_Level):
     """A level that follows, and a profile of the day's half hours on it; see `adapters.rhythm`."""
 
     def _predict(
-        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+        self, rows: Integers, state: Matrix, at: Integers, times: Integers, values: Vector, offsets: Integers
     ) -> tuple[Vector, Vector]:
         profile = self._effect_at(at, times)
         widening = self._arrays["widening"][rows].astype(np.float64)
-        level, spread = self._level(rows, values - profile, offsets, widening, RHYTHM_BOUNDS)
+        level, spread = self._level(rows, state, values - profile, offsets, widening, RHYTHM_BOUNDS)
         return level + profile, self._half_band(at, spread)
 
     def _effect(self, at: Integers, starts: Integers) -> tuple[Vector, Vector]:
@@ -137,25 +193,31 @@ class Rhythm(Predictor):
         return (before + rise * (second / BIN)) * spread, rise / BIN * spread
 
 
-class Ewma(Predictor):
+class Ewma(_Level):
     """A level that follows; see `adapters.ewma`."""
 
     def _predict(
-        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+        self, rows: Integers, state: Matrix, at: Integers, times: Integers, values: Vector, offsets: Integers
     ) -> tuple[Vector, Vector]:
         del times
-        level, spread = self._level(rows, values, offsets, np.full(len(rows), EWMA_WIDENING), EWMA_BOUNDS)
+        widening = np.full(len(rows), EWMA_WIDENING)
+        level, spread = self._level(rows, state, values, offsets, widening, EWMA_BOUNDS)
         return level, self._half_band(at, spread)
 
 
 class Mad(Predictor):
     """The median of the last points; see `adapters.mad`."""
 
+    carried = tuple(f"value_{i}" for i in range(LOOKBACK))
+
+    def _begin(self, rows: Integers) -> Matrix:
+        return np.full((len(rows), LOOKBACK), np.nan)
+
     def _predict(
-        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+        self, rows: Integers, state: Matrix, at: Integers, times: Integers, values: Vector, offsets: Integers
     ) -> tuple[Vector, Vector]:
         del times
-        expected = rolling_medians(values, offsets, self._arrays["center"][rows], LOOKBACK, PRIOR)
+        expected = rolling_medians(values, offsets, self._arrays["center"][rows], state, PRIOR)
         return expected, self._half_band(at, self._arrays["spread"][at])
 
     def _base(self, rows: Integers) -> Vector:
@@ -166,9 +228,9 @@ class Seasonal(Predictor):
     """A level for each hour of the week and a spread for each hour of the day; see `adapters.seasonal`."""
 
     def _predict(
-        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+        self, rows: Integers, state: Matrix, at: Integers, times: Integers, values: Vector, offsets: Integers
     ) -> tuple[Vector, Vector]:
-        del rows, values, offsets
+        del rows, state, values, offsets
         spread = self._arrays["unit"][at] * self._arrays["spread"][at, times // HOUR % DAY_HOURS]
         return self._base(at) + self._effect_at(at, times), self._half_band(at, spread)
 
@@ -192,12 +254,19 @@ class Seasonal(Predictor):
 class Blend(Rhythm):
     """A slow and a fast level over a profile of the day's half hours; see `adapters.blend`."""
 
+    carried = ("slow", "ratio", "fast", "gain")
+
+    def _begin(self, rows: Integers) -> Matrix:
+        ones = np.ones(len(rows))
+        return np.stack([self._of("level", rows), ones, self._of("fast_level", rows), ones], axis=1)
+
     def _predict(
-        self, rows: Integers, at: Integers, times: Integers, values: Vector, offsets: Integers
+        self, rows: Integers, state: Matrix, at: Integers, times: Integers, values: Vector, offsets: Integers
     ) -> tuple[Vector, Vector]:
         effect = self._effect_at(at, times)
         without = values - effect
-        slow, slow_spread, fast, fast_spread = two_levels(without, offsets, *self._state(rows))
+        is_first = (state[:, 3] == 1)[np.repeat(np.arange(len(rows)), np.diff(offsets))]
+        slow, slow_spread, fast, fast_spread = two_levels(without, offsets, state, *self._spreads(rows))
         slow_half = self._of("slow_threshold", at) * slow_spread * self._of("spreads", (at, times % DAY // BIN))
         fast_half = self._of("fast_threshold", at) * fast_spread
         middle, apart = 0.5 * (slow + fast), 0.5 * (slow - fast)
@@ -206,16 +275,16 @@ class Blend(Rhythm):
             score = np.sqrt(np.abs(without - slow) / slow_half * (np.abs(without - fast) / fast_half))
             deviation = np.abs(without - middle)
             width = np.where(deviation < WIDEST * edge * score, deviation / score, WIDEST * edge)
-        counted = (deviation > 0) & (self._seen(values, offsets) > 0)
+        counted = (deviation > 0) & (~is_first | (self._seen(values, offsets) > 0))
         return middle + effect, self._half_band(at, np.where(counted, width, edge))
 
     def _base(self, rows: Integers) -> Vector:
         return np.asarray(0.5 * (self._arrays["level"][rows] + self._arrays["fast_level"][rows]))
 
-    def _state(self, rows: Integers) -> tuple[Vector, ...]:
-        """What `two_levels` starts from."""
+    def _spreads(self, rows: Integers) -> tuple[Vector, ...]:
+        """What `two_levels` takes beside its state."""
         first = self._of("fast_spread", rows) * self._of("uncertainty", rows)
-        names = ("level", "spread", "alpha", "widening", "fast_level", "fast_spread")
+        names = ("spread", "alpha", "widening", "fast_spread")
         return (*(self._of(name, rows) for name in names), first)
 
     def _of(self, name: str, at: "Integers | tuple[Integers, Integers]") -> Vector:

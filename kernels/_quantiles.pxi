@@ -68,18 +68,31 @@ def usual_largest(
 
 
 cdef void roll_medians(
-    const double* values, Py_ssize_t n, double center, Py_ssize_t lookback, Py_ssize_t prior, double* found
+    const double* values, Py_ssize_t n, double center, double* before, Py_ssize_t lookback, Py_ssize_t prior,
+    double* found,
 ) noexcept nogil:
-    """The rolling medians of one series; `lookback` and `prior` are at most 64 together."""
+    """The rolling medians of one series; `lookback` and `prior` are at most 64 together.
+
+    `before` are the values before these, NaN in place of those there are none of; it is moved behind the last.
+    """
     cdef Py_ssize_t j, k, size = prior
     cdef double[64] ordered
     cdef double entering, leaving
     for k in range(prior):
         ordered[k] = center
+    for j in range(lookback):
+        entering = before[j]
+        if entering == entering:
+            k = size
+            size += 1
+            while k > 0 and ordered[k - 1] > entering:
+                ordered[k] = ordered[k - 1]
+                k -= 1
+            ordered[k] = entering
     for j in range(n):
         found[j] = (ordered[(size - 1) // 2] + ordered[size // 2]) / 2
         entering = values[j]
-        leaving = values[j - lookback] if j >= lookback else NAN
+        leaving = values[j - lookback] if j >= lookback else before[j]
         if leaving == leaving:
             k = place_of(ordered, size, leaving)
             if entering == entering and entering >= leaving:
@@ -103,21 +116,28 @@ cdef void roll_medians(
             ordered[k] = ordered[k - 1]
             k -= 1
         ordered[k] = entering
+    for j in range(lookback):
+        before[j] = values[n - lookback + j] if n + j >= lookback else before[n + j]
 
 
 def rolling_medians(
-    const double[::1] values, const long long[::1] offsets, const double[::1] centers, Py_ssize_t lookback, Py_ssize_t prior
+    const double[::1] values, const long long[::1] offsets, const double[::1] centers, double[:, ::1] before,
+    Py_ssize_t prior,
 ):
     cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, i
+    cdef Py_ssize_t lookback = before.shape[1]
     found_array = np.empty(n)
     cdef double[::1] found = found_array
+    if before.shape[0] != series:
+        raise ValueError("the values before are not those of these series")
     if not 0 < lookback + prior <= 64 or prior < 1:
         raise ValueError("between 1 and 64 values have a median, one of them the centre")
     with nogil:
         for i in range(series):
             if offsets[i] < offsets[i + 1]:
                 roll_medians(
-                    &values[offsets[i]], offsets[i + 1] - offsets[i], centers[i], lookback, prior, &found[offsets[i]]
+                    &values[offsets[i]], offsets[i + 1] - offsets[i], centers[i], &before[i, 0], lookback, prior,
+                    &found[offsets[i]],
                 )
     return found_array
 

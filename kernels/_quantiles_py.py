@@ -69,31 +69,37 @@ def usual_largest(values: Vector, offsets: Integers, centers: Vector, rare: floa
     return ranked(sizes, offsets, few)
 
 
-def rolling_medians(values: Vector, offsets: Integers, centers: Vector, lookback: int, prior: int) -> Vector:
-    """The median before each value of the `lookback` values before it in its series and `prior` times its centre, (n,).
+def rolling_medians(values: Vector, offsets: Integers, centers: Vector, before: Matrix, prior: int) -> Vector:
+    """The median before each value of the values before it in its series and `prior` times its centre, (n,).
 
     Args:
         values: NaN is left out, (n,).
         offsets: (series + 1,).
         centers: (series,).
-        lookback: with `prior` at most 64.
+        before: as many values as are looked back on, those before the first, NaN in place of those there are none of;
+            moved behind the last, so that further values can follow; (series, looked back on), with `prior` at most 64.
         prior: at least 1.
 
     Raises:
         ValueError: there are more values, or none.
     """
+    series, lookback = before.shape
     if not 0 < lookback + prior <= MOST_VALUES or prior < 1:
         raise ValueError("between 1 and 64 values have a median, one of them the centre")
-    owner = np.repeat(np.arange(len(centers)), np.diff(offsets))
+    lengths, begin = np.diff(offsets), np.arange(series) * lookback + offsets[:-1]
+    owner = np.repeat(np.arange(series), lengths)
+    joined = np.empty(len(values) + before.size)
+    place = np.arange(len(values)) + (owner + 1) * lookback
+    joined[place] = values
+    joined[begin[:, None] + np.arange(lookback)] = before
     medians_ = np.empty(len(values))
     for first in range(0, len(values), POINTS_AT_ONCE):
         chunk = np.arange(first, min(first + POINTS_AT_ONCE, len(values)))
-        before = chunk[:, None] - np.arange(1, lookback + 1)
         rows = np.empty((len(chunk), lookback + prior))
-        there = before >= offsets[:-1][owner[chunk], None]
-        rows[:, :lookback] = np.where(there, values[np.maximum(before, 0)], np.nan)
+        rows[:, :lookback] = joined[place[chunk, None] - np.arange(1, lookback + 1)]
         rows[:, lookback:] = centers[owner[chunk], None]
         medians_[chunk] = medians(rows.ravel(), np.arange(len(chunk) + 1) * rows.shape[1])
+    before[:] = joined[(begin + lengths)[:, None] + np.arange(lookback)]
     return medians_
 
 

@@ -9,11 +9,14 @@ cdef enum:
     AHEAD = 6
     SMALL = 4096  # points that are scored without giving up the interpreter lock, which costs more than it gives
 
+cdef double OUTSIDE_SCORE = scoring_twin.OUTSIDE_SCORE
+
 cdef struct Series:
     const unsigned char* adapter
     const unsigned int* row
     const unsigned int* step
     const unsigned short* divisors
+    const double* limits  # the direction and the range of each, or NULL
     const Rows** predictors  # by window and code; NULL for one that is not compiled
     Py_ssize_t windows, codes, count
 
@@ -22,14 +25,18 @@ cdef class Table:
     cdef Series series
     cdef list kept
     cdef readonly dict predictors
-    cdef readonly object adapter, row, step, adapters
+    cdef readonly object adapter, row, step, adapters, limits
     cdef bint has_others
 
-    def __init__(self, adapter, row, step, divisors, predictors, adapters=()):
+    def __init__(self, adapter, row, step, divisors, predictors, adapters=(), limits=None):
         cdef Predictor predictor
         self.kept = [np.ascontiguousarray(array) for array in (adapter, row, step, divisors)]
         self.adapter, self.row, self.step, self.predictors = adapter, row, step, dict(predictors)
-        self.adapters = adapters
+        self.adapters, self.limits = adapters, limits
+        self.series.limits = NULL
+        if limits is not None:
+            self.kept.append(np.ascontiguousarray(limits, np.float64))
+            self.series.limits = <const double*>address(self.kept[4])
         self.series.adapter = <const unsigned char*>address(self.kept[0])
         self.series.row = <const unsigned int*>address(self.kept[1])
         self.series.step = <const unsigned int*>address(self.kept[2])
@@ -71,6 +78,21 @@ cdef struct Asked:
     const long long* offsets
 
 
+cdef inline void in_direction(
+    const double* limits, const double* means, const double* expected, double* score, Py_ssize_t n
+) noexcept nogil:
+    """Deviations in the other direction than that which matters score 0."""
+    cdef Py_ssize_t j
+    if limits != NULL and limits[0] != 0:
+        for j in range(n):
+            if limits[0] * (means[j] - expected[j]) < 0:
+                score[j] = 0
+
+
+cdef inline bint is_outside(const double* limits, double value) noexcept nogil:
+    return limits != NULL and (value < limits[1] or value > limits[2])
+
+
 cdef void predict_series(
     const Asked* asked, Py_ssize_t i, double* block, unsigned char* codes, double* scratch
 ) noexcept nogil:
@@ -93,6 +115,8 @@ cdef void predict_series(
     cdef double* expected
     cdef double* lower
     cdef double* upper
+    cdef const double* limits = NULL if table.limits == NULL else table.limits + 3 * position
+    cdef double[MOST_CARRIED] state
     for k in range(asked.count):
         column = asked.columns[k]
         code = table.adapter[position * table.windows + column]
@@ -115,14 +139,17 @@ cdef void predict_series(
         row = table.row[position * table.windows + column]
         if row >= rows.count:  # the file has been changed beneath its mapping
             continue
-        rows.predict(rows, row, times, means, n, expected, half, scratch + 3 * n)
+        rows.begin(rows, row, state)
+        rows.predict(rows, row, state, times, means, n, expected, half, scratch + 3 * n)
         for j in range(n):
             score[j] = fabs(means[j] - expected[j]) / half[j]
+        in_direction(limits, means, expected, score, n)
         if asked.bands:
             lower = block + (1 + 2 * asked.count + k) * asked.n + first
             upper = block + (1 + 3 * asked.count + k) * asked.n + first
             for j in range(n):
-                lower[j], upper[j] = expected[j] - half[j], expected[j] + half[j]
+                lower[j] = expected[j] - half[j] if limits == NULL or limits[0] <= 0 else NAN
+                upper[j] = expected[j] + half[j] if limits == NULL or limits[0] >= 0 else NAN
 
 
 cdef inline void share(
@@ -170,8 +197,11 @@ cdef void combine_series(const Asked* asked, Py_ssize_t i, double* block, long l
     cdef double divisor = 1, score
     cdef double[16] shares
     cdef double* scores = block + asked.n + first
+    cdef const double* values = (asked.means if asked.means != NULL else asked.values) + first
+    cdef const double* limits = NULL
     if asked.table[i] >= 0:
         table = asked.tables[asked.table[i]]
+        limits = NULL if table.limits == NULL else table.limits + 3 * asked.position[i]
         divisors = table.divisors + (asked.position[i] * 3 + asked.how) * (1 << table.windows)
     for j in range(n):
         subset = 0
@@ -188,6 +218,8 @@ cdef void combine_series(const Asked* asked, Py_ssize_t i, double* block, long l
             divisor = half_float(divisors[subset]) if divisors != NULL else 1
             share(asked.columns, asked.weights, asked.count, subset, shares)
         block[first + j] = bounded(combination(scores + j, asked.n, shares, asked.count, asked.how) / divisor)
+        if is_outside(limits, values[j]) and block[first + j] < OUTSIDE_SCORE:
+            block[first + j] = OUTSIDE_SCORE
     if asked.how == 0:
         hold(block + first, n, block + first)
 
@@ -347,13 +379,14 @@ def lines(
         for i in range(len(tables)):
             one = tables[i]
             asked.tables[i] = &one.series
-        for i in range(series):
+            are_lines = are_lines and one.series.limits == NULL
+        for i in range(series if are_lines else 0):
             if table[i] >= len(tables):
                 raise IndexError("there is no such table")
             if table[i] >= 0 and not 0 <= position[i] < asked.tables[table[i]].count:
                 raise IndexError("there is no such position")
         with nogil:
-            for i in range(series):
+            for i in range(series if are_lines else 0):
                 fetch_series(&asked, i + 2 * AHEAD, False)
                 fetch_series(&asked, i + AHEAD, True)
                 if table[i] < 0:
@@ -428,7 +461,7 @@ def _ask_others(tables, table, position, times, offsets, columns, block):
                     rows = here.row[position[mine], column].astype(np.int64)
                     scoring_twin._predict_group(
                         here.predictors[column, code], rows, mine, times, block[1 + k].copy(), offsets, k, block,
-                        len(columns),
+                        len(columns), None if here.limits is None else here.limits[position[mine], 0],
                     )
 
 

@@ -12,6 +12,8 @@ from myriad.kernels.arrays import Integers, Matrix, Vector
 
 NO_MODEL = 255
 """In place of the code of an adapter."""
+OUTSIDE_SCORE = 2.0
+"""The least score of a value outside of its metric's range."""
 
 
 class Predicts(Protocol):
@@ -32,6 +34,7 @@ class Table:
         divisors: NDArray[np.float16],
         predictors: Mapping[tuple[int, int], Predicts],
         adapters: tuple[str, ...] = (),
+        limits: Matrix | None = None,
     ) -> None:
         """A table.
 
@@ -42,9 +45,11 @@ class Table:
             divisors: what a combined score is divided by, of each way to combine and subset of windows, (n, 3, 2^W).
             predictors: by position of the window and code.
             adapters: their names, by code.
+            limits: the direction of deviations that matter, 1 for up, -1 for down, 0 for both, and the least and the
+                most that a value may be, (n, 3); where no series has any, None.
         """
         self.adapter, self.row, self.step, self.divisors = adapter, row, step, divisors
-        self.predictors, self.adapters = dict(predictors), adapters
+        self.predictors, self.adapters, self.limits = dict(predictors), adapters, limits
 
 
 def score(
@@ -67,7 +72,9 @@ def score(
         window's score = |mean of the window - expected| / half the band
         score          = combination of the windows' scores / the divisor of the windows that have one
 
-    It is at most `MOST_SCORE`. The weighted combination is held, see `_windows_py.held`.
+    It is at most `MOST_SCORE`. A window's score is 0 in the direction that does not matter, and its band has no edge
+    there. The score of a value outside of its range is at least `OUTSIDE_SCORE`; of means that are known already it is
+    that of the first window. The weighted combination is held, see `_windows_py.held`.
 
     Args:
         tables: where the series' models are.
@@ -95,7 +102,9 @@ def score(
     divisors, owner = np.ones(block.shape[1]), np.repeat(np.arange(series), np.diff(offsets))
     subset = np.zeros(n, np.int64)
     if means is None:
-        means = _means(tables, table, position, times, values, offsets, windows, coverage)
+        judged, means = values, _means(tables, table, position, times, values, offsets, windows, coverage)
+    else:
+        judged = means[0]
     for t, here in enumerate(tables):
         members = np.flatnonzero(table == t)
         for k, column in enumerate(columns.tolist()):
@@ -103,7 +112,10 @@ def score(
             for code in np.unique(codes[codes != NO_MODEL]).tolist():
                 mine = members[codes == code]
                 rows = here.row[position[mine], column].astype(np.int64)
-                _predict_group(here.predictors[column, code], rows, mine, times, means[k], offsets, k, block, count)
+                _predict_group(
+                    here.predictors[column, code], rows, mine, times, means[k], offsets, k, block, count,
+                    None if here.limits is None else here.limits[position[mine], 0],
+                )  # fmt: skip
     present = ~np.isnan(by_window)
     expected[~present] = np.nan
     edges[~np.tile(present, (len(edges) // count, 1))] = np.nan
@@ -113,6 +125,7 @@ def score(
         mine = (table == t)[owner]
         divisors[mine] = here.divisors[position[owner[mine]], how, subset[mine]]
     block[0] = np.minimum(combined(by_window, weights, how) / divisors, MOST_SCORE)
+    _raise_outside(block[0], judged, tables, table, position, owner)
     if how == 0:
         block[0] = held(block[0], offsets)
     counts = [np.bincount(owner[here_present], minlength=series) for here_present in present]
@@ -142,10 +155,12 @@ def lines(
 
     Returns:
         These three and half the band of each series and window, (series, windows, 4), NaN without a model, and the
-        divisors of each series, float16 (series, 2^W). None where a row does not draw a line: what it expects or its
-        band depends on the value.
+        divisors of each series, float16 (series, 2^W). None where a row does not draw a line, as what it expects or its
+        band depends on the value, and where a table has limits.
     """
     series = len(table)
+    if any(here.limits is not None for here in tables):
+        return None
     found = np.full((series, len(columns), 4), np.nan)
     subsets = max((1 << here.adapter.shape[1] for here in tables), default=1)
     divisors = np.ones((series, subsets), np.float16)
@@ -217,6 +232,7 @@ def _predict_group(
     k: int,
     block: Matrix,
     count: int,
+    directions: Vector | None = None,
 ) -> None:
     """Write into a block what a predictor says of some series at window k.
 
@@ -230,15 +246,32 @@ def _predict_group(
         k: position of the window among those asked for.
         block: as `score` gives it.
         count: how many windows are asked for.
+        directions: of the deviations that matter, of each member, see `Table`; (members,).
     """
     starts, lengths = offsets[members], offsets[members + 1] - offsets[members]
     of_members = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     place = np.arange(of_members[-1]) + np.repeat(starts - of_members[:-1], lengths)
     expected, half = predictor.predict(rows, times[place], means[place], of_members)
-    block[1 + k, place] = np.abs(means[place] - expected) / half
+    signs = np.zeros(len(place)) if directions is None else np.repeat(directions, lengths)
+    score = np.abs(means[place] - expected) / half
+    score[signs * (means[place] - expected) < 0] = 0
+    block[1 + k, place] = score
     block[1 + count + k, place] = expected
     if len(block) > 1 + 2 * count:
-        block[1 + 2 * count + k, place], block[1 + 3 * count + k, place] = expected - half, expected + half
+        block[1 + 2 * count + k, place] = np.where(signs <= 0, expected - half, np.nan)
+        block[1 + 3 * count + k, place] = np.where(signs >= 0, expected + half, np.nan)
+
+
+def _raise_outside(
+    scores: Vector, values: Vector, tables: Sequence[Table], table: Integers, position: Integers, owner: Integers
+) -> None:
+    """Have values outside of their range score `OUTSIDE_SCORE` at least."""
+    for t, here in enumerate(tables):
+        if here.limits is not None:
+            mine = (table == t)[owner]
+            _, least, most = here.limits[position[owner[mine]]].T
+            outside = (values[mine] < least) | (values[mine] > most)
+            scores[mine] = np.where(outside, np.maximum(scores[mine], OUTSIDE_SCORE), scores[mine])
 
 
 def _means(

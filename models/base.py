@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from myriad.kernels.predictors import Predictor
 from myriad.kernels.scoring import Predicts
-from myriad.models.arrays import Vector
+from myriad.models.arrays import Matrix, Vector
 from myriad.models.calibration import MAX_THRESHOLD
 from myriad.models.errors import ArtifactCorrupt, HistoryUnusable, NotReducible
 from myriad.models.points import MAX_MAGNITUDE, Points
@@ -221,6 +221,32 @@ class Model(ABC):
             points: tidied; values may be NaN.
         """
         expected, half_band = self._bound.predict(rows, points.timestamps, points.values, points.offsets)
+        return self.banded(points.values, expected, half_band)
+
+    @property
+    def carried(self) -> tuple[str, ...] | None:
+        """What is carried from point to point, a number each; None where `predict` is asked with all that matters."""
+        return self._bound.carried if type(self).predict is Model.predict else None
+
+    def begin(self, rows: NDArray[np.int64]) -> Matrix:
+        """What is carried before any point, float64 (series, carried).
+
+        Args:
+            rows: int64 (series,).
+        """
+        return self._bound.begin(rows)
+
+    def advance(self, rows: NDArray[np.int64], state: Matrix, points: Points) -> Prediction:
+        """The prediction for points that follow others; `predict` is this from the beginning.
+
+        Points cut into pieces, in whatever way, get the same to the last bit.
+
+        Args:
+            rows: int64 (series,).
+            state: what is carried from the points before, moved behind the last of these; float64 (series, carried).
+            points: tidied; values may be NaN.
+        """
+        expected, half_band = self._bound.advance(rows, state, points.timestamps, points.values, points.offsets)
         return self.banded(points.values, expected, half_band)
 
     @functools.cached_property

@@ -122,9 +122,7 @@ def by_slot(
 def _levels(means: Vector, step: int, first: float) -> Vector:
     """The exponential moving average before each mean and after the last, (n + 1,)."""
     alpha, unlimited, nothing = 1 - 0.5 ** (step / HALF_LIFE), np.full(1, 1e9), np.zeros(1)
-    with_end = np.append(means, 0.0)
-    offsets = np.array([0, len(with_end)])
-    level, *_ = two_levels(
-        with_end, offsets, np.full(1, first), unlimited, np.full(1, alpha), nothing, nothing, unlimited, unlimited
-    )  # fmt: skip
-    return np.asarray(level)
+    state = np.array([[first, 1.0, 0.0, 1.0]])
+    offsets = np.array([0, len(means)])
+    level, *_ = two_levels(means, offsets, state, unlimited, np.full(1, alpha), nothing, unlimited, unlimited)
+    return np.append(level, state[0, 0])

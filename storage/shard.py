@@ -14,6 +14,8 @@ Tensors of a shard's safetensors file, for n series and W windows, series in ord
     index/combined      f16 (n, 3, 2^W) what an uncalibrated combination is divided by: for weighted, min and max,
                                         and for each subset of the windows as a bit mask
                                         (of a series whose metric is *: what `models.host_scores` says)
+    index/limits        f8 (n, 3)       the direction of deviations that matter, 1 for up, -1 for down, 0 for both, the
+                                        least and the most a value may be; left out where no series has any
     index/host          f4 (n, 18)      how the metrics of a host go together, see `models.host_components`; left out
                                         where no host has components; zeros of the series of those that have none
                                         of a metric: its center, its scale, its part in each component
@@ -63,8 +65,12 @@ _INDEX: Mapping[str, str] = {
     "row": "<u4",
     "combined": "<f2",
 }
-_HOST = "index/host"
 HOST_COLUMNS = 2 + MOST_COMPONENTS
+_OPTIONAL: Mapping[str, tuple[str, int]] = {"host": ("<f4", HOST_COLUMNS), "limits": ("<f8", 3)}
+"""The types and columns of arrays that a shard has where some series of it needs them."""
+UNLIMITED = (0.0, -np.inf, np.inf)
+"""A row of limits."""
+_NOTHING: Mapping[str, Sequence[float]] = {"host": (0.0,) * HOST_COLUMNS, "limits": UNLIMITED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +85,7 @@ class Entries:
         row: int64 (n, W), a row of `models[window position, adapter position]`.
         combined: float16 (n, 3, 2^W).
         host: float32 (n, `HOST_COLUMNS`), see the module; None where no host has components.
+        limits: float64 (n, 3), see the module; None where no series has any.
         windows: of the second axes.
         adapters: names.
         models: by position of window and adapter.
@@ -96,6 +103,7 @@ class Entries:
     adapters: tuple[str, ...]
     models: Mapping[tuple[int, int], Model]
     host: NDArray[np.float32] | None = None
+    limits: NDArray[np.float64] | None = None
 
     def take(self, chosen: NDArray[np.int64]) -> "Entries":
         """Some of the entries, in this order; their models stay where they are."""
@@ -110,6 +118,7 @@ class Entries:
             row=self.row[chosen],
             combined=self.combined[chosen],
             host=None if self.host is None else self.host[chosen],
+            limits=None if self.limits is None else self.limits[chosen],
         )
 
 
@@ -148,7 +157,7 @@ class Shard:
         n, w = index["hash"].size, len(self.windows)
         if index["name_offsets"].shape != (n + 1,):
             raise ValueError("index/name_offsets is not one longer than index/hash")
-        self.host = _host(arrays.pop(_HOST, None), n)
+        self.host, self.limits = (_optional(arrays, name, n) for name in _OPTIONAL)
         shapes = {
             **dict.fromkeys(("hash", "step", "points", "fitted_at"), (n,)),
             **dict.fromkeys(("adapter", "row"), (n, w)),
@@ -202,7 +211,9 @@ class Shard:
         if (self.history[:, 0] > self.history[:, 1]).any():
             raise ArtifactCorrupt(self.name, "index/history has a history that ends before it begins")
         if self.host is not None and not np.isfinite(self.host).all():
-            raise ArtifactCorrupt(self.name, f"{_HOST} has a value that is not finite")
+            raise ArtifactCorrupt(self.name, "index/host has a value that is not finite")
+        if self.limits is not None and np.isnan(self.limits).any():
+            raise ArtifactCorrupt(self.name, "index/limits has a value that is no number")
         for (window, code), model in self.models.items():
             where = f"{self.windows[window]}/{self.adapters[code]}"
             try:
@@ -235,7 +246,7 @@ class Shard:
     def table(self) -> scoring.Table:
         """The rows, as the scoring kernel reads them."""
         predictors = {at: model.predictor for at, model in self.models.items()}
-        return scoring.Table(self.adapter, self.row, self.step, self.combined, predictors, self.adapters)
+        return scoring.Table(self.adapter, self.row, self.step, self.combined, predictors, self.adapters, self.limits)
 
     def metrics_of(self, host: Series) -> int:
         """How many series of a host have models; those of a host whose hash begins alike count too."""
@@ -249,10 +260,11 @@ class Shard:
         return self._names[self._name_offsets[position] : self._name_offsets[position + 1]].tobytes()
 
 
-def _host(array: NDArray[Any] | None, n: int) -> NDArray[np.float32] | None:
-    """`index/host` of n series, where a file has it."""
-    if array is not None and (array.dtype != np.float32 or array.shape != (n, HOST_COLUMNS)):
-        raise ValueError(f"{_HOST} is {array.dtype}{list(array.shape)}, not float32{[n, HOST_COLUMNS]}")
+def _optional(arrays: dict[str, NDArray[Any]], name: str, n: int) -> NDArray[Any] | None:
+    """An array of n series that not every file has, taken from a file's arrays."""
+    array, (dtype, columns) = arrays.pop(f"index/{name}", None), _OPTIONAL[name]
+    if array is not None and (array.dtype != np.dtype(dtype) or array.shape != (n, columns)):
+        raise ValueError(f"index/{name} is {array.dtype}{list(array.shape)}, not {dtype}{[n, columns]}")
     return array
 
 
@@ -291,8 +303,10 @@ def pack_shard(entries: Entries) -> bytes:
         "combined": entries.combined[chosen],
     }
     typed = {f"index/{key}": index[key].astype(dtype) for key, dtype in _INDEX.items()}
-    if entries.host is not None and entries.host.any():
-        typed[_HOST] = entries.host[chosen].astype("<f4")
+    for key, (dtype, _) in _OPTIONAL.items():
+        array: NDArray[Any] | None = getattr(entries, key)
+        if array is not None and (array != _NOTHING[key]).any():
+            typed[f"index/{key}"] = array[chosen].astype(dtype)
     encode = msgspec.json.encode
     metadata = {
         "format": str(FORMAT),
@@ -317,6 +331,7 @@ def entries_of(shard: Shard) -> Entries:
         adapters=shard.adapters,
         models=shard.models,
         host=shard.host,
+        limits=shard.limits,
     )
 
 
@@ -347,13 +362,15 @@ def concatenated(parts: Sequence[Entries]) -> Entries:
         windows=parts[0].windows,
         adapters=names,
         models={at: stacked[0].stack(stacked) for at, stacked in models.items()},
-        host=_hosts(parts),
+        **{name: _stacked(parts, name) for name in _OPTIONAL},
     )
 
 
-def _hosts(parts: Sequence[Entries]) -> NDArray[np.float32] | None:
-    """What is known of hosts in all the parts; None where it is of none."""
-    if all(part.host is None for part in parts):
+def _stacked(parts: Sequence[Entries], name: str) -> NDArray[Any] | None:
+    """An array that not all parts have; None where none has."""
+    arrays = [getattr(part, name) for part in parts]
+    if all(array is None for array in arrays):
         return None
-    empty = ((part, np.zeros((len(part.series), HOST_COLUMNS), np.float32)) for part in parts)
-    return np.concatenate([nothing if part.host is None else part.host for part, nothing in empty])
+    nothing = np.array([_NOTHING[name]], _OPTIONAL[name][0])
+    lengths = [len(part.series) for part in parts]
+    return np.concatenate([np.repeat(nothing, n, 0) if a is None else a for a, n in zip(arrays, lengths, strict=True)])

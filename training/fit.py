@@ -152,6 +152,7 @@ def _fit_values(
         windows=plan.windows,
         adapters=plan.adapter_names,
         models={at: several[0].stack(several) for at, several in models.items()},
+        limits=np.tile(plan.limits, (len(some), 1)) if plan.limits else None,
     )
     return Fitted(entries, refusals, records.table(_concatenated(rows)), held_out.take(some))
 

@@ -1,12 +1,17 @@
 """Plans: what is fitted to a metric, and how it is calibrated."""
 
+import math
 from dataclasses import dataclass, replace
 
 from myriad.models import calibration
 from myriad.models.ensemble import DEFAULT_WEIGHTS
 from myriad.models.windows import DEFAULT_WINDOWS, MIN_COVERAGE, Window
+from myriad.storage.shard import UNLIMITED
 from myriad.training.job.candidate import DEFAULT_ADAPTER, Candidate, only
 from myriad.training.job.config import JobFile
+
+ANY_VALUE = (-math.inf, math.inf)
+DIRECTIONS = {"up": 1, "down": -1, "both": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +27,9 @@ class Plan:
         holdout: the last share of a history that is calibrated on and not fitted to.
         folds: forward-chained backtests that candidates are compared in.
         cost_per_kilobyte: what a kilobyte of model costs, as a share of its error.
+        direction: 1 where only deviations up matter, -1 where only those down do, 0 for both.
+        floor: the smallest deviation that may score 1, in the metric's unit.
+        range: the least and the most that a value may be; outside of it the score is above 1.
     """
 
     windows: tuple[Window, ...] = DEFAULT_WINDOWS
@@ -32,6 +40,15 @@ class Plan:
     holdout: float = calibration.HOLDOUT
     folds: int = 3
     cost_per_kilobyte: float = 0.01
+    direction: int = 0
+    floor: float = 0.0
+    range: tuple[float, float] = ANY_VALUE
+
+    @property
+    def limits(self) -> tuple[float, float, float] | None:
+        """What a shard says of a series; None where there is nothing to say."""
+        limits = (float(self.direction), *self.range)
+        return None if limits == UNLIMITED else limits
 
     @property
     def adapter_names(self) -> tuple[str, ...]:
@@ -50,7 +67,13 @@ def plan_for(job: JobFile, metric: str) -> Plan | None:
         else ()
         for window in windows
     )
-    return replace(shared_plan(job), candidates=candidates)
+    return replace(
+        shared_plan(job),
+        candidates=candidates,
+        direction=DIRECTIONS[rule.direction],
+        floor=rule.floor,
+        range=rule.range or ANY_VALUE,
+    )
 
 
 def shared_plan(job: JobFile) -> Plan:

@@ -96,9 +96,9 @@ class _Trial:
 def fit_window(plan: Plan, candidates: Sequence[Candidate], history: Points) -> WindowFit:
     """The best candidate for each history, fitted to all of it and calibrated on its last part."""
     begun, first = time.perf_counter(), calibration.first_after(history, 1 - plan.holdout)
-    typical, floor = _typical_steps(history), calibration.effect_floor(history)
+    typical, floor = _typical_steps(history), np.maximum(calibration.effect_floor(history), plan.floor)
     parts = _Parts(history.between(history.offsets[:-1], first), history.between(first, history.offsets[1:]))
-    trials = [_tried(one, parts, typical, floor, plan.rate) for one in candidates]
+    trials = [_tried(one, parts, typical, floor, plan) for one in candidates]
     errors = np.array([trial.error for trial in trials])
     if len(candidates) > 1:
         errors = _chained(plan, candidates, history, typical, floor, errors)
@@ -169,14 +169,16 @@ def _fit(candidate: Candidate, history: Points) -> Fit[Model]:
     return adapters.get(candidate.adapter).fit(history, **candidate.parameters)
 
 
-def _tried(candidate: Candidate, parts: _Parts, typical: Vector, floor: Vector, rate: float) -> _Trial:
+def _tried(candidate: Candidate, parts: _Parts, typical: Vector, floor: Vector, plan: Plan) -> _Trial:
     """A candidate fitted to some points of each history and asked about later ones."""
     fit, late = _fit(candidate, parts.early), parts.late
     kept, rest = fit.kept, late.take(fit.kept)
-    tuned = fit.model.tuned_on_held_out(rest, floor[kept], rate)
+    tuned = fit.model.tuned_on_held_out(rest, floor[kept], plan.rate)
     prediction = fit.model.with_arrays(tuned).predict(np.arange(len(kept)), rest)
     expected, half = np.ascontiguousarray(prediction.expected), prediction.half_band
     distance, error = strayed(rest.values, expected, rest.offsets, typical[kept], MOST_STEPS)
+    if plan.direction:
+        distance = np.where(plan.direction * (rest.values - expected) < 0, 0.0, distance)
     refused = {i: str(why) for i, why in fit.refused.items()}
     if rest is late:
         return _Trial(distance, half, error, refused, kept, tuned, fit.model.least_threshold)
@@ -199,7 +201,7 @@ def _chained(
         if begins > 0:
             first, end = (calibration.first_after(history, share) for share in (begins, ends))
             parts = _Parts(history.between(history.offsets[:-1], first), history.between(first, end))
-            folds.append(np.array([_tried(one, parts, typical, floor, plan.rate).error for one in candidates]))
+            folds.append(np.array([_tried(one, parts, typical, floor, plan).error for one in candidates]))
     known = np.isfinite(folds)
     total, count = np.where(known, folds, 0.0).sum(axis=0), known.sum(axis=0)
     errors = np.divide(total, count, out=np.full(last.shape, np.inf), where=count > 0)

@@ -197,6 +197,30 @@ def check_combined_windows_alarm_at_the_target_rate_under_heavy_tailed_noise(kin
     assert_near_target(realised_rates(kind, laplace), COMBINES)
 
 
+def check_points_may_be_cut_anywhere(kind: type[Model]) -> None:
+    """What is carried is enough: to the last bit, whatever pieces the points come in."""
+    model, points, rows = fitted(kind), with_gaps(fresh()), np.arange(3)
+    if model.carried is None:
+        return
+    whole, draw = model.predict(rows, points), np.random.default_rng(0)
+    for mean_length in (1.5, 20, 300):
+        state = model.begin(rows)
+        assert state.shape == (3, len(model.carried))
+        begins, found = points.offsets[:-1], []
+        while (begins < points.offsets[1:]).any():
+            ends = np.minimum(begins + draw.poisson(mean_length, 3), points.offsets[1:])
+            piece = points.between(begins, ends)
+            prediction = model.advance(rows, state, piece)
+            place = np.concatenate([np.arange(*span) for span in zip(begins.tolist(), ends.tolist(), strict=True)])
+            found.append((place, prediction))
+            begins = ends
+        for name in ("expected", "half_band", "score"):
+            joined = np.full(len(points.values), -1.0)
+            for place, prediction in found:
+                joined[place] = getattr(prediction, name)
+            assert joined.tobytes() == np.ascontiguousarray(getattr(whole, name)).tobytes(), name
+
+
 CHECKS: Mapping[str, Check] = {
     name.removeprefix("check_"): check for name, check in list(globals().items()) if name.startswith("check_")
 }

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from myriad.adapters.ewma import Ewma
 from myriad.adapters.seasonal import Seasonal
+from myriad.models.arrays import Matrix
 from myriad.models.base import Arrays, Fit, Model, Param, Prediction
 from myriad.models.points import Points
 from tests.adapters.contract import CHECKS, USUAL_ROW_BYTES
@@ -159,6 +161,18 @@ class IsLessSureThanItsCalibration(Seasonal):
         return replace(prediction, half_band=prediction.half_band * np.where(points.timestamps < END, 1, 1.3))
 
 
+class ForgetsWhatCameBefore(Ewma):
+    def advance(self, rows: Rows, state: Matrix, points: Points) -> Prediction:
+        return super().advance(rows, self.begin(rows), points)
+
+
+class CarriesTooFewDigits(Ewma):
+    def advance(self, rows: Rows, state: Matrix, points: Points) -> Prediction:
+        prediction = super().advance(rows, state, points)
+        state[:] = state.astype(np.float32)
+        return prediction
+
+
 BROKEN: Mapping[str, tuple[type[Model], ...]] = {
     "every_point_gets_a_value_and_a_score_where_it_has_a_value": (LosesThePointsWithoutValue, ScoresWhatHasNoValue),
     "bands_are_finite_and_around_what_is_expected": (HasNoBandWhereThereIsNoValue, HasItsBandUpsideDown),
@@ -177,6 +191,7 @@ BROKEN: Mapping[str, tuple[type[Model], ...]] = {
     "threads_do_not_disturb_each_other": (KeepsItsWorkInTheClass,),
     "corrupt_arrays_are_refused": (TakesWhateverItIsGiven, LooksAtNoValue),
     "a_row_is_small": (KeepsItsHistory,),
+    "points_may_be_cut_anywhere": (ForgetsWhatCameBefore, CarriesTooFewDigits),
     **dict.fromkeys(
         [
             "windows_alarm_at_the_target_rate_under_normal_noise",

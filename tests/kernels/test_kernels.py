@@ -70,9 +70,14 @@ def test_every_compiled_function_has_a_twin_and_every_twin_is_compiled() -> None
 def test_one_step_predictions_are_those_of_the_twin(series: Ragged) -> None:
     values, offsets = series
     count = len(offsets) - 1
-    state = [positive(count, 0.1, 2, seed) for seed in range(6)]
-    results = [module.one_step(values, offsets, *state, 4.0, 0.5, 30.0) for module in pair("levels")]
+    begun, *rest = np.ones((count, 3)), *(positive(count, 0.1, 2, seed) for seed in range(4))
+    states = [begun.copy(), begun.copy()]
+    results = [
+        module.one_step(values, offsets, state, *rest, 4.0, 0.5, 30.0)
+        for module, state in zip(pair("levels"), states, strict=True)
+    ]
     same(*results)
+    same(*states)
 
 
 @settings(deadline=None)
@@ -80,9 +85,16 @@ def test_one_step_predictions_are_those_of_the_twin(series: Ragged) -> None:
 def test_two_levels_are_those_of_the_twin(series: Ragged) -> None:
     values, offsets = series
     count = len(offsets) - 1
-    slow, spreads, alphas, widenings, fast, first = (positive(count, 0.001, 0.9, seed) for seed in range(6))
-    state = (slow, spreads, alphas, widenings, fast, spreads, first)
-    same(*(module.two_levels(values, offsets, *state) for module in pair("levels")))
+    spreads, alphas, widenings, first = (positive(count, 0.001, 0.9, seed) for seed in range(4))
+    begun = np.tile([0.5, 1.0, 0.2, 1.0], (count, 1))
+    states = [begun.copy(), begun.copy()]
+    same(
+        *(
+            module.two_levels(values, offsets, state, spreads, alphas, widenings, spreads, first)
+            for module, state in zip(pair("levels"), states, strict=True)
+        )
+    )
+    same(*states)
 
 
 @settings(deadline=None)
@@ -196,13 +208,17 @@ def test_combined_scores_are_those_of_the_twin(points: list[list[float]]) -> Non
 @given(ragged(st.one_of(VALUE, GAP)), st.integers(1, 5))
 def test_rolling_medians_are_those_of_the_twin(series: Ragged, lookback: int) -> None:
     centers = positive(len(series[1]) - 1, -50, 50)
-    same(*(module.rolling_medians(*series, centers, lookback, 2) for module in pair("quantiles")))
+    befores = [np.full((len(centers), lookback), np.nan) for _ in range(2)]
+    for _ in range(2):  # the second time after the values of the first
+        modules = zip(pair("quantiles"), befores, strict=True)
+        same(*(module.rolling_medians(*series, centers, before, 2) for module, before in modules))
+        same(*befores)
 
 
 def test_medians_of_more_values_than_there_is_room_for_are_refused() -> None:
     for module in pair("quantiles"):
         with pytest.raises(ValueError, match="between 1 and 64"):
-            module.rolling_medians(np.ones(2), np.array([0, 2]), np.ones(1), 60, 5)
+            module.rolling_medians(np.ones(2), np.array([0, 2]), np.ones(1), np.ones((1, 60)), 5)
 
 
 @settings(deadline=None)

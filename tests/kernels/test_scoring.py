@@ -88,8 +88,11 @@ class Constant:
         return np.ones(len(values)), np.repeat(rows, np.diff(offsets)).astype(np.float64) + 1
 
 
-def tables(module: Any, kinds: Mapping[str, Any], seed: int) -> list[Any]:
-    """Two shards at three windows, with all kinds, and some series without a model at some window."""
+def tables(module: Any, kinds: Mapping[str, Any], seed: int, *, limited: bool = False) -> list[Any]:
+    """Two shards at three windows, with all kinds, and some series without a model at some window.
+
+    With limits, the second has directions and ranges.
+    """
     made = []
     for shard in range(2):
         rng = np.random.default_rng(seed + shard)
@@ -105,9 +108,17 @@ def tables(module: Any, kinds: Mapping[str, Any], seed: int) -> list[Any]:
                 rng.choice([1, 60], 9).astype(np.uint32),
                 rng.uniform(0.5, 2, (9, 3, 8)).astype(np.float16),
                 predictors,
+                (),
+                limits_of(rng) if limited and shard else None,
             )
         )
     return made
+
+
+def limits_of(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Directions and ranges of nine series."""
+    ranges = rng.choice([-np.inf, -1, 0.5], 9), rng.choice([1, 3, np.inf], 9)
+    return np.stack([rng.integers(-1, 2, 9), *ranges], axis=1).astype(np.float64)
 
 
 @settings(max_examples=120, deadline=None)
@@ -117,10 +128,11 @@ def tables(module: Any, kinds: Mapping[str, Any], seed: int) -> list[Any]:
     how=st.integers(0, 2),
     bands=st.booleans(),
     given_means=st.booleans(),
+    limited=st.booleans(),
     columns=st.sampled_from([(0, 1, 2), (0, 2), (1,)]),
 )
 def test_scores_are_those_of_the_twin(
-    lengths: list[int], seed: int, how: int, bands: bool, given_means: bool, columns: tuple[int, ...]
+    lengths: list[int], seed: int, how: int, bands: bool, given_means: bool, limited: bool, columns: tuple[int, ...]
 ) -> None:
     compiled, predictors, scoring = modules()
     times, values, offsets = points(lengths, seed)
@@ -134,7 +146,7 @@ def test_scores_are_those_of_the_twin(
     results = []
     for module, kinds in ((compiled, compiled), (scoring, predictors)):
         of_kind = {name: getattr(kinds, name.title()) for name in KINDS}
-        made = tables(module, of_kind, seed)
+        made = tables(module, of_kind, seed, limited=limited)
         results.append(module.score(made, table, position, times, values, offsets, *asked))
     (block, counts, codes), (twin_block, twin_counts, twin_codes) = results
     same(block, twin_block)
@@ -222,6 +234,39 @@ def test_points_by_lines_score_as_first_points_do_to_the_last_bit(
         results.append((drawn, block))
     same(results[0][0][0], results[1][0][0])
     same(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_a_deviation_in_the_direction_that_does_not_matter_scores_0_and_has_no_edge(direction: int) -> None:
+    block, *_ = limited_by([direction, -np.inf, np.inf], [50.0, -50.0])
+    assert [score > 0 for score in block[1]] == [direction > 0, direction < 0]
+    assert np.isnan(block[3]).tolist() == [direction > 0] * 2
+    assert np.isnan(block[4]).tolist() == [direction < 0] * 2
+
+
+def test_a_value_outside_of_its_range_is_above_1_however_usual_it_is() -> None:
+    inside, outside = (limited_by([0, -1e9, most], [1.0, 1.0])[0][0] for most in (1e9, 0.5))
+    assert inside.max() < 1
+    assert outside.tolist() == [2.0, 2.0]
+
+
+def limited_by(limits: list[float], values: list[float]) -> Any:
+    """The scores and bands of a series with a model and limits, by what is compiled and by its twin alike."""
+    compiled, predictors, scoring = modules()
+    zero, ones = np.zeros(1, np.int64), np.ones((1, 3, 2), np.float16)
+    results = []
+    for module, kinds in ((compiled, compiled), (scoring, predictors)):
+        mad = kinds.Mad({name: array[:1] * 0 + 1 for name, array in arrays_of(adapters.get("mad"), 0).items()})
+        table = module.Table(
+            np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.uint32), np.ones(1, np.uint32), ones, {(0, 0): mad}, (),
+            np.array([limits]),
+        )  # fmt: skip
+        assert module.lines([table], zero, zero, zero, 0, 0) is None
+        times, offsets = np.arange(len(values)), np.array([0, len(values)])
+        asked = (zero, np.ones(1, np.int64), np.ones(1), 0.5, 0, None, True)
+        results.append(module.score([table], zero, zero, times, np.array(values), offsets, *asked))
+    same(results[0][0], results[1][0])
+    return results[0]
 
 
 def test_there_are_no_lines_where_a_library_predicts() -> None:

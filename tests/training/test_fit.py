@@ -206,3 +206,25 @@ def test_a_pool_is_of_a_bounded_number_of_series() -> None:
     for at, model in some.models.items():
         for name, array in model.arrays.items():
             np.testing.assert_array_equal(array, more.models[at].arrays[name])
+
+
+def test_what_a_rule_says_of_deviations_reaches_the_scores() -> None:
+    times, values = history(1 / 24, until=END + 3600, seed=5).series(0)
+    low, high = values.copy(), values.copy()
+    low[-5:] -= 40
+    high[-5:] += 40
+
+    def highest(**said: object) -> tuple[float, float]:
+        plan = dataclasses.replace(PLAN, **said)  # type: ignore[arg-type]
+        entries = fit(plan, [ONE], history(3)).entries
+        found = [scored(entries, Points.of((times, some)), plan).score[-5:].max() for some in (low, high)]
+        return float(found[0]), float(found[1])
+
+    assert min(highest()) > 1
+    down, up = highest(direction=-1)
+    assert down > 1 > up
+    down, up = highest(direction=1)
+    assert up > 1 > down
+    assert max(highest(floor=500.0)) < 1
+    outside, inside = highest(floor=500.0, range=(values.min() - 10, 1e3))
+    assert inside < 1 < outside

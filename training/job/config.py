@@ -170,15 +170,27 @@ class History(Part):
 Windows = Annotated[tuple[Duration, ...], NotEmpty, AfterValidator(lambda given: tuple(sorted(set(given))))]
 
 
+def _rising(given: tuple[float, float]) -> tuple[float, float]:
+    if given[0] >= given[1]:
+        raise ValueError("must be the least and the most, in this order")
+    return given
+
+
 class Rule(Part):
     """For the metrics that match the glob: which models are tried, at which windows; at all where that is None.
 
     Attributes:
         rate: whether they are counters, of which the rate a second is modelled and scored.
+        direction: of the deviations that matter.
+        floor: the smallest deviation that may score 1, in the metrics' unit.
+        range: the least and the most that a value may be; outside of it the score is above 1.
     """
 
     match: Text
     rate: Flag = False
+    direction: Literal["up", "down", "both"] = "both"
+    floor: Annotated[Number, Field(ge=0)] = 0.0
+    range: Annotated[tuple[Number, Number], AfterValidator(_rising)] | None = None
     windows: Windows | None = None
     candidates: Annotated[tuple[Candidate, ...], NotEmpty] = only(DEFAULT_ADAPTER)[0]
 

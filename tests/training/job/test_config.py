@@ -24,6 +24,7 @@ from myriad.models.windows import DEFAULT_WINDOWS, Window
 from myriad.training.job import candidate
 from myriad.training.job.config import JobFile, Rule
 from myriad.training.job.maintenance import Maintenance, left_out
+from myriad.training.plan import plan_for
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fleet.yaml"
 LEAST = "history: {files: [a.parquet]}\nstore: s3://b/p\n"
@@ -86,6 +87,15 @@ def test_the_first_rule_that_matches_a_metric_is_its(tmp_path: Path) -> None:
     )
     found = [job.rule(metric) for metric in ("cpu_util", "clock", "CPU_util", "mem")]
     assert [one and one.candidates[0].adapter for one in found] == ["ewma", "seasonal", None, None]
+
+
+def test_a_rule_says_which_deviations_matter(tmp_path: Path) -> None:
+    job = load(tmp_path, LEAST + "metrics: [{match: e*, direction: up, floor: 2, range: [0, 100]}, {match: '*'}]\n")
+    errors, other = plan_for(job, "errors"), plan_for(job, "cpu")
+    assert errors
+    assert other
+    assert (errors.direction, errors.floor, errors.range, errors.limits) == (1, 2.0, (0.0, 100.0), (1.0, 0.0, 100.0))
+    assert (other.direction, other.floor, other.limits) == (0, 0.0, None)
 
 
 def test_windows_are_put_in_order_shortest_first(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
-"""blend: a slow and a fast level over a daily profile; a value is odd that is far from both.
+"""blend: a slow and a fast level over a daily profile, and one of free days; a value is odd that is far from both.
 
     score of a level = |value - level - profile| / (threshold of the level * spread of the level)
     score            = sqrt(score of the slow level * score of the fast level) / threshold
+
+Where it says more of the last quarter of a history than one profile, free days - Saturday and Sunday, or Friday and
+Saturday - have one of their own. A window's value passes from the one into the other within the window.
 
 The slow level takes a quarter of a day to follow a shift, the fast one a few points. What an incident does is far from
 both; a shift that stays is soon near the fast one, and noise that returns to where it was is near the slow one. The
@@ -9,7 +12,7 @@ geometric mean is small where either is. The spread of the slow level grows and 
 and differs by the half hour where the values repeat themselves daily.
 """
 
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +20,7 @@ from numpy.typing import NDArray
 from myriad.kernels import predictors
 from myriad.kernels.deviations import mean_deviations
 from myriad.kernels.levels import SLOW_CLIP, two_levels
-from myriad.kernels.profiles import less_profile, period_means
+from myriad.kernels.profiles import less_lines, less_profile, period_means
 from myriad.kernels.quantiles import medians
 from myriad.models import calibration
 from myriad.models.arrays import Matrix, Vector
@@ -26,11 +29,17 @@ from myriad.models.points import Points, magnitudes
 from myriad.models.robust import MAD_TO_STD, MEAN_DEVIATION_TO_STD, nan_median
 from myriad.models.windows import usual_step
 
-DAY, BINS = 86400, 48
+DAY, QUARTER, BINS = 86400, 900, 48
 BIN = DAY // BINS
 MIN_POINTS = 30
 MIN_DAYS = 2
 """A profile needs this many days: a single one may be an exception."""
+MIN_WEEK_DAYS = 14
+"""Free days have a profile of their own where a history is so long."""
+FREE_DAYS = (0b0001100, 0b0000110)
+"""Saturday and Sunday, Friday and Saturday: bits of the days of the week, from Thursday on, the first of the epoch."""
+PASSING = (0, 900, 3600)
+"""Seconds after midnight in which a day passes into one of the other kind: as long as the window that values are of."""
 MAX_DAYS = 3660
 """Older points count as those of the first of these days."""
 SLOW_HALF_LIFE, SPREAD_HALF_LIFE = 21_600, 86_400
@@ -79,6 +88,9 @@ class Blend(Model):
         "spreads": Param("<f2", (BINS,), positive=True, digits=7),  # of a half hour, as multiples of the spread
         "fast_spread": Param("<f8", positive=True, digits=10),  # of errors from the fast level
         "uncertainty": Param("<f4", positive=True, digits=7),  # of the fast level before any value, in fast spreads
+        "free_profile": Param("<f2", (BINS,), digits=8),  # what that of a free day has beyond the profile
+        "free_days": Param("u1"),  # bits as in `FREE_DAYS`, 0 for none
+        "passing": Param("<f4", (2,)),  # seconds in which a day passes into one of the other kind, and those before it
         "slow_threshold": Param("<f4", positive=True, digits=10),  # the error that scores 1, in spreads
         "fast_threshold": Param("<f4", positive=True, digits=10),  # likewise, in fast spreads
     }
@@ -92,8 +104,8 @@ class Blend(Model):
         kept, refused = split_by_length(history, MIN_POINTS, "for two levels")
         points = history.take(kept)
         size, steps = magnitudes(points), usual_step(points)
-        profile = _profile(points, size) * _is_daily(points, size)[:, None]
-        values = less_profile(points.timestamps, points.values, points.offsets, size, profile, BIN)
+        profile = _shown(points, size)
+        values = profile.taken_from(points, size)
         center = medians(values, points.offsets)
         distance = np.abs(values - center[points.owner])
         overall = MEAN_DEVIATION_TO_STD * mean_deviations(values, points.offsets, center)
@@ -111,8 +123,11 @@ class Blend(Model):
             "alpha": alpha,
             "widening": 1 - 0.5 ** (steps / SPREAD_HALF_LIFE),
             "fast_level": state[:, 2] * size,
-            "profile": np.clip(profile / slow_spread[:, None], -MAX_EFFECT, MAX_EFFECT),
-            "spreads": _spreads(points, distance, np.asarray(profile.any(axis=1))),
+            "profile": np.clip(profile.usual / slow_spread[:, None], -MAX_EFFECT, MAX_EFFECT),
+            "free_profile": np.clip(profile.free / slow_spread[:, None], -MAX_EFFECT, MAX_EFFECT),
+            "free_days": profile.free_days,
+            "passing": profile.passing,
+            "spreads": _spreads(points, distance, np.asarray(profile.usual.any(axis=1))),
             "fast_spread": np.maximum(fast_spread * size, MIN_SPREAD),
             "uncertainty": np.clip(overall / fast_spread, 1, 1e4),
             "slow_threshold": np.ones(len(kept)),
@@ -124,9 +139,9 @@ class Blend(Model):
         """`slow_threshold` and `fast_threshold`, exceeded at the rate, and `spreads` as wide as what recurs daily."""
         arrays = {name: np.asarray(array, np.float64) for name, array in self.arrays.items()}
         spread, fast_spread = arrays["spread"], arrays["fast_spread"]
-        profile = arrays["profile"] * spread[:, None]
         times, offsets, ones = held_out.timestamps, held_out.offsets, np.ones(self.rows)
-        values = less_profile(times, held_out.values, offsets, ones, profile, BIN)
+        usual, free = (arrays[name] * spread[:, None] for name in ("profile", "free_profile"))
+        values = _Profile(usual, free, self.arrays["free_days"], arrays["passing"]).taken_from(held_out, ones)
         state = np.stack([arrays["level"], ones, arrays["fast_level"], ones], axis=1)
         slow, slow_width, fast, fast_width = two_levels(
             values, offsets, state, spread, arrays["alpha"], arrays["widening"], fast_spread,
@@ -147,30 +162,100 @@ class Blend(Model):
         return {name: self.params[name].cast(found[name]) for name in found}
 
 
-def _profile(points: Points, size: Vector) -> Matrix:
-    """How far the median over the days of each half hour's mean is from that of all points, in sizes, (series, 48).
+class _Profile(NamedTuple):
+    """What each half hour of the day adds, of each series.
 
-    0 where there are no points.
+    Attributes:
+        usual: (series, 48).
+        free: what is added to that on free days, (series, 48).
+        free_days: bits as in `FREE_DAYS`, u1 (series,).
+        passing: seconds after midnight in which the one becomes the other, and how many of these have passed at
+            midnight: a mean of a window contains a point of the new day then; (series, 2).
+    """
+
+    usual: Matrix
+    free: Matrix
+    free_days: NDArray[np.uint8]
+    passing: Vector
+
+    def taken_from(self, points: Points, size: Vector) -> Vector:
+        """The values without it, in sizes, (n,)."""
+        given = points.timestamps, points.values, points.offsets, size
+        if not self.free_days.any():
+            return less_profile(*given, self.usual, BIN)
+        starts, ends = (self._at(np.arange(0, 7 * DAY, QUARTER), later) for later in (0, QUARTER))
+        return less_lines(*given, starts, ends, QUARTER)
+
+    def _at(self, quarters: NDArray[np.int64], later: int) -> Matrix:
+        """What it is in each quarter of an hour of a week, some seconds after its start, (series, quarters)."""
+        day, (passing, lead) = quarters // DAY, self.passing.T[:, :, None]
+        is_free, was_free = (self.free_days[:, None] >> some % 7 & 1 for some in (day, day + 6))
+        passes = (is_free != was_free) & (quarters % DAY < passing)
+        share = np.divide(quarters % DAY + later + lead, passing, out=np.ones(passes.shape), where=passes)
+        share = np.where(~passes, is_free, np.where(is_free > 0, share, 1 - share))
+        low, second = np.divmod((quarters + later - BIN // 2) % DAY, BIN)
+        usual, free = (
+            some[:, low] + (some[:, (low + 1) % BINS] - some[:, low]) * (second / BIN)
+            for some in (self.usual, self.free)
+        )
+        return np.ascontiguousarray(usual + share * free)
+
+    def where(self, chosen: NDArray[np.bool_], other: Self) -> Self:
+        """That of the chosen series, and another's of the rest."""
+        rows = chosen[:, None]
+        return type(self)(
+            np.where(rows, self.usual, other.usual),
+            np.where(rows, self.free, other.free),
+            np.where(chosen, self.free_days, other.free_days),
+            np.where(rows, self.passing, other.passing),
+        )
+
+
+def _profile(points: Points, size: Vector, free_days: int, passing: int) -> _Profile:
+    """How far the median over the days of each half hour's mean is from that of all points, in sizes.
+
+    0 where there are no points. Half hours in which a kind of day passes into the other do not count for either.
     """
     by_day = period_means(points.timestamps, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
-    median = nan_median(by_day, 1)
-    return np.nan_to_num(median - (medians(points.values, points.offsets) / size)[:, None])
+    center = (medians(points.values, points.offsets) / size)[:, None]
+    if not free_days:
+        usual = np.nan_to_num(nan_median(by_day, 1) - center)
+        return _Profile(usual, np.zeros_like(usual), np.zeros(len(size), np.uint8), np.zeros((len(size), 2)))
+    last = points.timestamps[np.maximum(points.offsets[1:], 1) - 1] // DAY
+    day = last[:, None] - np.arange(by_day.shape[1])[::-1]
+    is_free, was_free = (free_days >> some % 7 & 1 > 0 for some in (day, day + 6))
+    passes = (is_free != was_free)[:, :, None] & (np.arange(BINS) * BIN < passing)
+    usual, free = (nan_median(np.where(some[:, :, None] & ~passes, by_day, np.nan), 1) for some in (~is_free, is_free))
+    return _Profile(
+        np.nan_to_num(usual - center),
+        np.nan_to_num(free - usual),
+        np.full(len(size), free_days, np.uint8),
+        np.stack([np.full(len(size), float(passing)), np.minimum(usual_step(points), passing)], axis=1),
+    )
 
 
-def _is_daily(points: Points, size: Vector) -> NDArray[np.bool_]:
-    """Whether a profile of the first part of each history is better than none in the last, bool (series,)."""
+def _shown(points: Points, size: Vector) -> _Profile:
+    """The profile of each history: that of its first part which is the best in the last, and none if none is better."""
     middle = calibration.first_after(points, 1 - JUDGED)
     first, last = points.between(points.offsets[:-1], middle), points.between(middle, points.offsets[1:])
-    profile, center = _profile(first, size), medians(first.values, first.offsets) / size
-    flat, daily = (
-        mean_deviations(
-            less_profile(last.timestamps, last.values, last.offsets, size, effects, BIN), last.offsets, center
-        )
-        for effects in (np.zeros_like(profile), profile)
-    )
     known = np.maximum(first.lengths, 1)
-    covered = first.timestamps[first.offsets[:-1] + known - 1] - first.timestamps[first.offsets[:-1]]
-    return np.asarray((covered >= MIN_DAYS * DAY - DAY // 2) & (daily <= (1 - GAIN) * flat) & (flat > 0))
+    days = (first.timestamps[first.offsets[:-1] + known - 1] - first.timestamps[first.offsets[:-1]]) / DAY + 0.5
+    center = medians(first.values, first.offsets) / size
+    nothing = np.zeros((len(size), BINS))
+    found = _Profile(nothing, nothing, np.zeros(len(size), np.uint8), np.zeros((len(size), 2)))
+    least = mean_deviations(found.taken_from(last, size), last.offsets, center)
+    daily = [(0, 0, MIN_DAYS)]
+    weekly = [(free_days, passing, MIN_WEEK_DAYS) for free_days in FREE_DAYS for passing in PASSING]
+    for free_days, passing, enough in [*daily, *weekly]:
+        if not (days >= enough).any():
+            continue
+        tried = _profile(first, size, free_days, passing)
+        error = mean_deviations(tried.taken_from(last, size), last.offsets, center)
+        better = (days >= enough) & (error <= (1 - GAIN) * least) & (least > 0)
+        if better.any():
+            whole = _profile(points, size, free_days, passing)
+            found, least = whole.where(better, found), np.where(better, error, least)
+    return found
 
 
 def _spreads(points: Points, distance: Vector, is_daily: NDArray[np.bool_]) -> Matrix:

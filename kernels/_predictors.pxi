@@ -11,7 +11,7 @@ cdef Py_ssize_t LOOKBACK = twins.LOOKBACK, PRIOR = twins.PRIOR
 cdef double WIDEST = twins.WIDEST
 
 cdef enum:
-    ARRAYS = 12
+    ARRAYS = 15
     QUARTER = 900
     WEEK = 604800
     MOST_CARRIED = 32
@@ -223,6 +223,45 @@ cdef inline double blend_width(const Rows* rows, Py_ssize_t row, long long start
     return (<const float*>rows.array[9])[row] * spread * half_float(spreads[start % 86400 // 1800])
 
 
+cdef inline double between_bins(const unsigned short* profile, long long time) noexcept nogil:
+    """A profile of 48 half hours at a time, linear between their middles."""
+    cdef long long since = (time + 85500) % 86400
+    cdef long long low = since // 1800
+    cdef double before = half_float(profile[low])
+    return before + (half_float(profile[low + 1 if low < 47 else 0]) - before) * (<double>(since - low * 1800) / 1800)
+
+
+cdef inline double share_of_free(
+    const Rows* rows, Py_ssize_t row, long long day, long long quarter, long long since
+) noexcept nogil:
+    """How much of the free days' profile there is in a quarter of an hour, some seconds after the start of a day."""
+    cdef unsigned char free_days = (<const unsigned char*>rows.array[12])[row]
+    cdef const float* passing = <const float*>rows.array[13] + 2 * row
+    cdef double share
+    cdef bint is_free = free_days >> (day % 7) & 1, was_free = free_days >> ((day + 6) % 7) & 1
+    if is_free == was_free or quarter >= passing[0]:
+        return is_free
+    share = (<double>since + passing[1]) / passing[0]
+    return share if is_free else 1 - share
+
+
+cdef inline void blend_effect(
+    const Rows* rows, Py_ssize_t row, long long start, double* at_start, double* slope
+) noexcept nogil:
+    """As `rhythm_effect`, where free days have a profile of their own."""
+    cdef const unsigned short* free = <const unsigned short*>rows.array[11] + row * 48
+    cdef long long day = start // 86400, since = start % 86400
+    cdef double spread, first, last
+    rhythm_effect(rows, row, start, at_start, slope)
+    if (<const unsigned char*>rows.array[12])[row] == 0:
+        return
+    spread = (<const double*>rows.array[1])[row]
+    first = share_of_free(rows, row, day, since, since) * between_bins(free, start) * spread
+    last = share_of_free(rows, row, day, since, since + QUARTER) * between_bins(free, start + QUARTER) * spread
+    at_start[0] = at_start[0] + first
+    slope[0] = slope[0] + (last - first) / QUARTER
+
+
 cdef void begin_blend(const Rows* rows, Py_ssize_t row, double* state) noexcept nogil:
     state[0], state[1] = (<const double*>rows.array[0])[row], 1.0
     state[2], state[3] = (<const double*>rows.array[4])[row], 1.0
@@ -255,7 +294,7 @@ cdef void predict_blend(
     for j in range(n):
         if not 0 <= times[j] - start < QUARTER or start < 0:
             start = times[j] // QUARTER * QUARTER
-            rhythm_effect(rows, row, start, &at_start, &slope)
+            blend_effect(rows, row, start, &at_start, &slope)
         effect[j] = at_start + slope * <double>(times[j] - start)
         without[j] = values[j] - effect[j]
     follow_blend(rows, row, state, without, n, expected, half, fast, fast_spreads)
@@ -282,7 +321,7 @@ cdef void blend_line(const Rows* rows, Py_ssize_t row, long long start, double* 
     cdef double nothing = 0.0, slow, slow_spread, fast, fast_spread, apart
     cdef double[4] state
     begin_blend(rows, row, state)
-    rhythm_effect(rows, row, start, &line[1], &line[2])
+    blend_effect(rows, row, start, &line[1], &line[2])
     follow_blend(rows, row, state, &nothing, 1, &slow, &slow_spread, &fast, &fast_spread)
     line[0] = 0.5 * (slow + fast)
     apart = 0.5 * (slow - fast)
@@ -394,5 +433,5 @@ cdef class Blend(Predictor):
     def __init__(self, arrays):
         self.bind(arrays, begin_blend, predict_blend, blend_line, (
             "level", "spread", "alpha", "widening", "fast_level", "profile", "spreads", "fast_spread", "uncertainty",
-            "slow_threshold", "fast_threshold",
+            "slow_threshold", "fast_threshold", "free_profile", "free_days", "passing",
         ))

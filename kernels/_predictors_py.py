@@ -20,6 +20,7 @@ Arrays = Mapping[str, NDArray[Any]]
 STD_TO_MEAN_DEVIATION = float(np.sqrt(2 / np.pi))
 QUARTER, BIN, HOUR, DAY = 900, 1800, 3600, 86400
 DAY_HOURS, WEEK_HOURS = 24, 168
+DAY_BINS = DAY // BIN
 CLIP = 4.0
 """Larger innovations of a level count as this many spreads."""
 RHYTHM_BOUNDS = (0.5, 30.0)
@@ -277,6 +278,29 @@ class Blend(Rhythm):
             width = np.where(deviation < WIDEST * edge * score, deviation / score, WIDEST * edge)
         counted = (deviation > 0) & (~is_first | (self._seen(values, offsets) > 0))
         return middle + effect, self._half_band(at, np.where(counted, width, edge))
+
+    def _effect(self, at: Integers, starts: Integers) -> tuple[Vector, Vector]:
+        at_start, slope = super()._effect(at, starts)
+        day, spread = starts // DAY, self._of("spread", at)
+        first, last = (
+            self._share_of_free(at, day, starts % DAY, time - day * DAY) * self._free(at, time) * spread
+            for time in (starts, starts + QUARTER)
+        )
+        return at_start + first, slope + (last - first) / QUARTER
+
+    def _free(self, at: Integers, times: Integers) -> Vector:
+        """The profile of free days at a time, linear between the middles of half hours."""
+        low, second = np.divmod((times - BIN // 2) % DAY, BIN)
+        before, after = (self._of("free_profile", (at, place)) for place in (low, (low + 1) % DAY_BINS))
+        return before + (after - before) * (second / BIN)
+
+    def _share_of_free(self, at: Integers, day: Integers, quarter: Integers, since: Integers) -> Vector:
+        """How much of the free days' profile there is in a quarter of an hour, some seconds after midnight."""
+        free_days, (passing, lead) = self._arrays["free_days"][at].astype(np.int64), self._of("passing", at).T
+        is_free, was_free = free_days >> day % 7 & 1, free_days >> (day + 6) % 7 & 1
+        passes = (is_free != was_free) & (quarter < passing)
+        share = np.divide(since + lead, passing, out=np.ones(len(at)), where=passes)
+        return np.where(~passes, is_free, np.where(is_free > 0, share, 1 - share))
 
     def _base(self, rows: Integers) -> Vector:
         return np.asarray(0.5 * (self._arrays["level"][rows] + self._arrays["fast_level"][rows]))

@@ -87,3 +87,32 @@ def less_profile(
                     rest[j] = values[j] / size - (before + rise * (times[j] - begins))
                     j += 1
     return rest_array
+
+
+def less_lines(
+    const long long[::1] times,
+    const double[::1] values,
+    const long long[::1] offsets,
+    const double[::1] sizes,
+    const double[:, ::1] starts,
+    const double[:, ::1] ends,
+    long long apart,
+):
+    cdef Py_ssize_t n = times.shape[0], series = offsets.shape[0] - 1, bins = starts.shape[1], i, j, low
+    cdef long long place, begins
+    rest_array = np.empty(n)
+    cdef double[::1] rest = rest_array
+    cdef double before, rise, size
+    with nogil:
+        for i in range(series):
+            size, j = sizes[i], offsets[i]
+            while j < offsets[i + 1]:
+                place = whole(times[j], apart)
+                begins = place * apart
+                low = place - whole(place, bins) * bins
+                before = starts[i, low]
+                rise = (ends[i, low] - before) / apart
+                while j < offsets[i + 1] and times[j] < begins + apart:
+                    rest[j] = values[j] / size - (before + rise * (times[j] - begins))
+                    j += 1
+    return rest_array

@@ -64,3 +64,24 @@ def less_profile(
     low = profile[owner, middle % profile.shape[1]]
     rise = (profile[owner, (middle + 1) % profile.shape[1]] - low) / apart
     return values / sizes[owner] - (low + rise * since)
+
+
+def less_lines(
+    times: Integers, values: Vector, offsets: Integers, sizes: Vector, starts: Matrix, ends: Matrix, apart: int
+) -> Vector:
+    """Values without what a periodic profile of lines has at their time, (n,): value / size - profile.
+
+    Args:
+        times: (n,).
+        values: (n,).
+        offsets: (series + 1,).
+        sizes: (series,).
+        starts: the profile at the start of each bin, (series, bins).
+        ends: just before its end, (series, bins); linear between.
+        apart: seconds of a bin.
+    """
+    owner = np.repeat(np.arange(len(sizes)), np.diff(offsets))
+    place, since = np.divmod(times, apart)
+    low = starts[owner, place % starts.shape[1]]
+    rise = (ends[owner, place % starts.shape[1]] - low) / apart
+    return values / sizes[owner] - (low + rise * since)

@@ -127,3 +127,39 @@ def test_a_metric_that_idled_is_followed_once_it_is_used() -> None:
     used = noisy(10, level=50, seed=2, until=END + 10 * DAY)
     score = predict(model, used).score
     assert np.median(score[-288:]) < 0.01 * np.median(score[:288])
+
+
+def weekly(days: int, free: tuple[int, ...], *, until: int = END, seed: int = 0) -> Points:
+    """A metric that is used on all days but those of the week, Monday being 0; sharp at midnight."""
+    times = np.arange(until - days * DAY, until, STEP)
+    is_used = ~np.isin((times // DAY + 3) % 7, free)
+    used = 130 + 30 * np.sin(2 * np.pi * times / DAY)
+    return Points.of((times, np.where(is_used, used, 22) + np.random.default_rng(seed).normal(size=len(times)) * 2))
+
+
+def over(points: Points, seconds: int) -> Points:
+    """The means of a window, at the points that have one."""
+    times, values = points.series(0)
+    count = seconds // STEP
+    means = np.convolve(values, np.full(count, 1 / count), "valid")
+    return Points.of((times[count - 1 :], means))
+
+
+@pytest.mark.parametrize("free", [(5, 6), (4, 5)])
+@pytest.mark.parametrize("window", [STEP, 900, 3600])
+def test_free_days_have_a_profile_of_their_own_and_windows_pass_into_them(free: tuple[int, ...], window: int) -> None:
+    model = trained("blend", over(weekly(35, free), window))
+    free_days = int(model.arrays["free_days"][0])
+    assert [day for day in range(7) if free_days >> (day - 3) % 7 & 1] == list(free)
+    later = over(weekly(14, free, until=END + 14 * DAY, seed=1), window)
+    assert (predict(model, later).score > 1).mean() < 0.005
+    times, values = later.series(0)
+    busy = later.with_values(np.where((times // DAY + 3) % 7 == free[0], values + 100, values))
+    assert predict(model, busy).score.max() > 2
+
+
+def test_a_history_without_weeks_or_of_few_days_has_no_free_days() -> None:
+    for points in (history(35, step=STEP), weekly(10, (5, 6))):
+        arrays = Blend.fit(points).model.arrays
+        assert not arrays["free_days"].any()
+        assert not arrays["free_profile"].any()

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import json
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -12,7 +13,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -38,6 +39,7 @@ from myriad.serving.problems import Problem
 from myriad.serving.settings import Settings
 from myriad.storage.local import LocalTier
 from myriad.storage.release import Manifest
+from myriad.storage.shard import DIRECTIONS, UNLIMITED
 from myriad.storage.signing import Trust
 from myriad.storage.url import open_store
 
@@ -70,6 +72,8 @@ class SeriesModels(BaseModel):
     history_to: int = Field(description="epoch seconds")
     history_points: int
     fitted_at: int = Field(description="epoch seconds")
+    direction: Literal["up", "down", "both"] = Field(description="of the deviations that matter")
+    range: tuple[float | None, float | None] = Field(description="the least and the most a value may be")
     windows: Mapping[str, WindowModel]
 
 
@@ -291,6 +295,7 @@ def _describe_models(manifest: Manifest, series: Series, place: Place) -> Series
             windows[str(window)] = WindowModel(
                 adapter=shard.adapters[code], threshold=threshold, floor=floor, bytes=model.row_bytes()
             )
+    limits = UNLIMITED if shard.limits is None else shard.limits[position].tolist()
     return SeriesModels(
         series=str(series.fallback(place.level)),
         fallback=place.level > 0,
@@ -301,6 +306,8 @@ def _describe_models(manifest: Manifest, series: Series, place: Place) -> Series
         history_to=int(shard.history[position, 1]),
         history_points=int(shard.points[position]),
         fitted_at=int(shard.fitted_at[position]),
+        direction=DIRECTIONS[int(limits[0])],
+        range=(None if math.isinf(limits[1]) else limits[1], None if math.isinf(limits[2]) else limits[2]),
         windows=windows,
     )
 

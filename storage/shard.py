@@ -27,7 +27,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -68,6 +68,7 @@ _INDEX: Mapping[str, str] = {
 HOST_COLUMNS = 2 + MOST_COMPONENTS
 _OPTIONAL: Mapping[str, tuple[str, int]] = {"host": ("<f4", HOST_COLUMNS), "limits": ("<f8", 3)}
 """The types and columns of arrays that a shard has where some series of it needs them."""
+DIRECTIONS: Mapping[int, Literal["up", "down", "both"]] = {1: "up", -1: "down", 0: "both"}
 UNLIMITED = (0.0, -np.inf, np.inf)
 """A row of limits."""
 _NOTHING: Mapping[str, Sequence[float]] = {"host": (0.0,) * HOST_COLUMNS, "limits": UNLIMITED}
@@ -212,8 +213,10 @@ class Shard:
             raise ArtifactCorrupt(self.name, "index/history has a history that ends before it begins")
         if self.host is not None and not np.isfinite(self.host).all():
             raise ArtifactCorrupt(self.name, "index/host has a value that is not finite")
-        if self.limits is not None and np.isnan(self.limits).any():
-            raise ArtifactCorrupt(self.name, "index/limits has a value that is no number")
+        if self.limits is not None and (
+            np.isnan(self.limits).any() or not np.isin(self.limits[:, 0], (-1, 0, 1)).all()
+        ):
+            raise ArtifactCorrupt(self.name, "index/limits has a value that is no number, or a direction that is none")
         for (window, code), model in self.models.items():
             where = f"{self.windows[window]}/{self.adapters[code]}"
             try:

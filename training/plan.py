@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from myriad.models import calibration
 from myriad.models.ensemble import DEFAULT_WEIGHTS
 from myriad.models.windows import DEFAULT_WINDOWS, MIN_COVERAGE, Window
-from myriad.storage.shard import UNLIMITED
+from myriad.storage.shard import DIRECTIONS, UNLIMITED
 from myriad.training.job.candidate import DEFAULT_ADAPTER, Candidate, only
 from myriad.training.job.config import JobFile
 
 ANY_VALUE = (-math.inf, math.inf)
-DIRECTIONS = {"up": 1, "down": -1, "both": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +69,7 @@ def plan_for(job: JobFile, metric: str) -> Plan | None:
     return replace(
         shared_plan(job),
         candidates=candidates,
-        direction=DIRECTIONS[rule.direction],
+        direction=next(sign for sign, name in DIRECTIONS.items() if name == rule.direction),
         floor=rule.floor,
         range=rule.range or ANY_VALUE,
     )

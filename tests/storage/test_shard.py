@@ -20,9 +20,11 @@ from myriad.models.names import Names
 from myriad.models.windows import Window
 from myriad.storage.artifact import pack, views
 from myriad.storage.shard import (
+    HOST_COLUMNS,
     LEAST_COMBINED,
     MOST_COMBINED,
     NO_MODEL,
+    UNLIMITED,
     Entries,
     Shard,
     concatenated,
@@ -334,3 +336,54 @@ def test_a_shard_written_by_the_first_version_of_the_format_is_read_for_ever() -
     assert shard.history.tolist() == [[1_767_484_800, 1_767_571_140]] * 2
     assert (shard.adapter[own].tolist(), shard.adapter[region].tolist()) == ([0, 1], [NO_MODEL, 1])
     np.testing.assert_allclose(golden_scores(shard), json.loads(GOLDEN_SCORES.read_text()), rtol=1e-9)
+
+
+LIMITS = np.array([[1, -np.inf, 100], [0, 0, np.inf], [-1, -np.inf, np.inf], [0, -np.inf, np.inf]])
+HOST = np.arange(4 * HOST_COLUMNS, dtype=np.float32).reshape(4, HOST_COLUMNS)
+
+
+def test_what_only_some_shards_have_comes_back_and_is_left_out_where_nothing_is_said() -> None:
+    shard = opened(pack_shard(dataclasses.replace(ENTRIES, limits=LIMITS, host=HOST)))
+    assert shard.limits is not None
+    assert shard.host is not None
+    for name, limits, host in zip(NAMES, LIMITS, HOST, strict=True):
+        (at,) = found(shard, [name])
+        assert (shard.limits[at].tolist(), shard.host[at].tolist()) == (limits.tolist(), host.tolist())
+    nothing = dataclasses.replace(ENTRIES, limits=np.tile(UNLIMITED, (4, 1)), host=np.zeros_like(HOST))
+    assert pack_shard(nothing) == pack_shard(ENTRIES)
+    plain = opened(pack_shard(ENTRIES))
+    assert plain.limits is plain.host is None
+
+
+def test_parts_that_say_something_are_joined_with_parts_that_do_not() -> None:
+    one = dataclasses.replace(ENTRIES.take(np.array([0, 1])), limits=LIMITS[:2])
+    both = concatenated([one, ENTRIES.take(np.array([2, 3]))])
+    assert both.limits is not None
+    assert both.limits.tolist() == [*LIMITS[:2].tolist(), list(UNLIMITED), list(UNLIMITED)]
+    assert both.host is None
+    again = entries_of(opened(pack_shard(both)))
+    assert again.limits is not None
+    assert sorted(again.limits.tolist()) == sorted(both.limits.tolist())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [("limits", np.nan, "no number"), ("host", np.inf, "not finite"), ("limits", 0.5, "a direction that is none")],
+)
+def test_a_value_that_none_can_have_is_refused(name: str, value: float, why: str) -> None:
+    array = {"limits": LIMITS, "host": HOST}[name].copy()
+    array[0, 0] = value
+    changed: dict[str, Any] = {name: array}
+    shard = opened(pack_shard(dataclasses.replace(ENTRIES, **changed)))
+    with pytest.raises(ArtifactCorrupt, match=f"index/{name} has .*{why}"):
+        shard.check()
+
+
+@pytest.mark.parametrize("name", ["limits", "host"])
+def test_an_array_of_another_shape_is_refused(name: str) -> None:
+    given: dict[str, Any] = {name: {"limits": LIMITS, "host": HOST}[name]}
+    raw = pack_shard(dataclasses.replace(ENTRIES, **given))
+    arrays, metadata = views("x", raw)
+    arrays[f"index/{name}"] = np.ascontiguousarray(arrays[f"index/{name}"][:, :2])
+    with pytest.raises(ArtifactCorrupt, match=f"index/{name} is float"):
+        opened(pack(arrays, metadata))

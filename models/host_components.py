@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 from myriad.kernels.levels import two_levels
 from myriad.models.arrays import Matrix, Vector
 from myriad.models.host_scores import distinct
+from myriad.models.points import Points
 
 SHARE = 0.9
 """Of the variance that the components have."""
 MOST_COMPONENTS = 16
+MOST_METRICS = 256
+"""A host of more has no components: they would take minutes."""
+CELLS_AT_ONCE = 1 << 20
+"""Slots times metrics that are looked at together: few points can span very many slots."""
 MOST_SPREADS = 8.0
 """A value counts as this many spreads from its center at most."""
 LEAST_SCALE = 1e-6
@@ -77,46 +82,60 @@ class HostComponents(NamedTuple):
         fraction, exponent = np.frexp(vectors)
         rounded = np.ldexp(np.round(np.ldexp(fraction, DIGITS)), exponent - DIGITS)
         fitted = fitted._replace(vectors=rounded)
-        means = fitted._averaged(values)
+        means = _averaged(fitted._residuals(values))
         if not len(means):
             return fitted
         settled = means[-(SETTLED // step + 1) :]
         return fitted._replace(level=float(_levels(settled, step, float(np.median(means)))[-1]))
 
-    def departures(self, values: Matrix, step: int) -> Vector:
-        """How far each slot departs, (slots,), from the values of the slots, (slots, m), in order of time."""
-        means = self._averaged(values)
+    def departures(self, timestamps: NDArray[np.int64], values: Vector, metric: NDArray[np.int64], step: int) -> Vector:
+        """How far each slot of `step` seconds that has a point departs, in order of time, (slots,).
+
+        Args:
+            timestamps: of the points of all metrics, epoch seconds, (n,).
+            values: (n,); NaN where there is none.
+            metric: of each, (n,).
+            step: seconds.
+        """
+        slots, slot = distinct(timestamps // step)
+        order = np.argsort(slot, kind="stable")
+        residuals, at_once = np.empty(len(slots)), max(CELLS_AT_ONCE // len(self.center), 1)
+        for first in range(0, len(slots), at_once):
+            end = min(first + at_once, len(slots))
+            some = order[slice(*np.searchsorted(slot, [first, end], sorter=order).tolist())]
+            cells = np.full((end - first, len(self.center)), np.nan)
+            cells[slot[some] - first, metric[some]] = values[some]
+            residuals[first:end] = self._residuals(cells)
+        means = _averaged(residuals)
         return np.maximum(means - _levels(means, step, self.level)[:-1], 0.0)
 
     def _standardised(self, values: Matrix) -> Matrix:
-        z = np.divide(values - self.center, self.scale, out=np.zeros_like(values), where=self.scale > 0)
+        with np.errstate(over="ignore"):  # what is infinite then is cut
+            z = np.divide(values - self.center, self.scale, out=np.zeros_like(values), where=self.scale > 0)
         return np.nan_to_num(np.clip(z, -MOST_SPREADS, MOST_SPREADS))
 
-    def _averaged(self, values: Matrix) -> Vector:
+    def _residuals(self, values: Matrix) -> Vector:
         z = self._standardised(values)
         rest = z - (z @ self.vectors) @ self.vectors.T
-        residuals = np.sqrt((rest * rest).sum(axis=1) / max(np.count_nonzero(self.scale), 1))
-        total, slots = np.concatenate([[0.0], np.cumsum(residuals)]), np.arange(1, len(residuals) + 1)
-        first = np.maximum(slots - AVERAGED, 0)
-        return np.asarray((total[slots] - total[first]) / (slots - first))
+        return np.asarray(np.sqrt((rest * rest).sum(axis=1) / max(np.count_nonzero(self.scale), 1)))
 
 
-def by_slot(
-    timestamps: NDArray[np.int64], values: Vector, metric: NDArray[np.int64], metrics: int, step: int
-) -> Matrix:
-    """The value of each metric in each slot of `step` seconds that has a point, (slots, metrics), NaN where none has.
+def by_slot(points: Points, step: int) -> Matrix:
+    """The value of each series in each slot of `step` seconds that has a point, (slots, series), NaN where none has.
 
-    Args:
-        timestamps: of the points of all metrics, epoch seconds, (n,).
-        values: (n,); of several in a slot the last counts.
-        metric: of each, (n,).
-        metrics: how many.
-        step: seconds.
+    Of several in a slot the last counts.
     """
-    slots, slot = distinct(timestamps // step)
-    found = np.full((len(slots), metrics), np.nan)
-    found[slot, metric] = values
+    slots, slot = distinct(points.timestamps // step)
+    found = np.full((len(slots), len(points)), np.nan)
+    found[slot, points.owner] = points.values
     return found
+
+
+def _averaged(residuals: Vector) -> Vector:
+    """The mean of each residual and those before it, `AVERAGED` at most, (n,)."""
+    total, slots = np.concatenate([[0.0], np.cumsum(residuals)]), np.arange(1, len(residuals) + 1)
+    first = np.maximum(slots - AVERAGED, 0)
+    return np.asarray((total[slots] - total[first]) / (slots - first))
 
 
 def _levels(means: Vector, step: int, first: float) -> Vector:

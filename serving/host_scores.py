@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from myriad.kernels.scoring import NO_MODEL
 from myriad.models.arrays import Vector
 from myriad.models.ensemble import COMBINES
-from myriad.models.host_components import HostComponents, by_slot
+from myriad.models.host_components import HostComponents
 from myriad.models.host_scores import host_key, slot_means, together
 from myriad.models.key import Series
 from myriad.models.names import Names
@@ -48,13 +48,14 @@ class _HostEntry(NamedTuple):
 
 
 def host_scores(
-    names: Names, points: Points, score: Vector, resolution: Resolution, shards: Mapping[int, Shard]
+    names: Names, points: Points, values: Vector, score: Vector, resolution: Resolution, shards: Mapping[int, Shard]
 ) -> list[HostScores]:
     """A score for each host, in the order in which the hosts first occur.
 
     Args:
         names: of the series.
         points: theirs.
+        values: of the points, or of the shortest window where means were posted; NaN where there is none, (n,).
         score: of all windows in their weighted combination, which is what a host's threshold was fitted to, (n,).
         resolution: where the series' models are.
         shards: those that could be opened, by position among the resolution's artifacts.
@@ -62,11 +63,12 @@ def host_scores(
     members: dict[Series, list[int]] = {}
     for i in range(len(names)):
         members.setdefault(host_key(names[i]), []).append(i)
-    return [_score_host(points, score, resolution, shards, *host) for host in members.items()]
+    return [_score_host(points, values, score, resolution, shards, *host) for host in members.items()]
 
 
 def _score_host(
     points: Points,
+    values: Vector,
     score: Vector,
     resolution: Resolution,
     shards: Mapping[int, Shard],
@@ -90,8 +92,9 @@ def _score_host(
         rows = shard.host[resolution.position[own]].astype(np.float64)
         components = HostComponents(rows[:, 0], rows[:, 1], rows[:, 2:], entry.level)
         metric = np.repeat(np.arange(len(own)), [span.stop - span.start for span in spans])
-        values = np.concatenate([points.values[span] for span in spans])
-        departures = components.departures(by_slot(timestamps, values, metric, len(own), entry.step), entry.step)
+        departures = components.departures(
+            timestamps, np.concatenate([values[span] for span in spans]), metric, entry.step
+        )
         joint = together(mean.scores, departures, entry.of_mean, entry.of_departure)
     found = np.where(enough, joint / entry.threshold, np.nan)
     status = Status.OK if np.isfinite(found).any() else Status.INSUFFICIENT_DATA

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from myriad.models import calibration
 from myriad.models.arrays import Vector
-from myriad.models.host_components import HostComponents, by_slot
+from myriad.models.host_components import MOST_METRICS, HostComponents, by_slot
 from myriad.models.host_scores import MIN_METRICS, distinct, host_key
 from myriad.models.key import ANY, Series
 from myriad.models.points import Points
@@ -35,7 +35,7 @@ class HostFit(NamedTuple):
 
 
 def fit_hosts(plan: Plan, series: Sequence[Series], history: Points) -> dict[Series, HostFit]:
-    """The components of each host of `MIN_METRICS` metrics or more, by the host's series.
+    """The components of each host of `MIN_METRICS` metrics or more, `MOST_METRICS` at most, by the host's series.
 
     Args:
         plan: what part of a history is held out.
@@ -50,18 +50,21 @@ def fit_hosts(plan: Plan, series: Sequence[Series], history: Points) -> dict[Ser
     fits = (
         (host, _fit(plan, [series[i] for i in some], history.take(np.array(some)), int(np.median(steps[some]))))
         for host, some in members.items()
-        if len(some) >= MIN_METRICS
+        if MIN_METRICS <= len(some) <= MOST_METRICS
     )
     return {host: fit for host, fit in fits if len(fit.slots) >= calibration.MIN_HOLDOUT}
 
 
 def _fit(plan: Plan, series: Sequence[Series], points: Points, step: int) -> HostFit:
-    values = by_slot(points.timestamps, points.values, points.owner, len(points), step)
+    values = by_slot(points, step)
     slots, _ = distinct(points.timestamps // step)
     held_out = int(np.ceil(len(slots) * (1 - plan.holdout)))
     early = values[:held_out]
     there = np.isfinite(early).any(axis=0)
     departures = np.empty(0)
     if there.all():
-        departures = HostComponents.fit(early, step).departures(values[held_out:], step)
+        late = points.timestamps // step >= (slots[held_out] if held_out < len(slots) else np.inf)
+        departures = HostComponents.fit(early, step).departures(
+            points.timestamps[late], points.values[late], points.owner[late], step
+        )
     return HostFit(series, HostComponents.fit(values, step), step, slots[len(slots) - len(departures) :], departures)

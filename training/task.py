@@ -108,7 +108,7 @@ def fit_shard(task: Task) -> ShardResult:
         counters += found.counters
         refused.append(_refusals(found.refused))
         fitted += _fitted(task, found)
-        hosts |= fit_hosts(shared, found.series, found.points)
+        hosts |= fit_hosts(shared, *_without_rates(task.job, found))
     fitted = with_host_thresholds(shared, fitted, hosts)
     for series, points in task.pooled:
         if plan := plan_for(task.job, series.metric):
@@ -148,6 +148,13 @@ def usable(job: JobFile, part: Partition) -> Usable:
     refused |= {(*names[good[i]],): "has no finite value" for i in np.flatnonzero(empty).tolist()}
     left = np.flatnonzero(~empty)
     return Usable([names[good[i]] for i in left.tolist()], points.take(left), refused, counters)
+
+
+def _without_rates(job: JobFile, found: Usable) -> tuple[list[Series], Points]:
+    """The series whose values are served as they are posted: counters have no part in a host's components."""
+    rules = [job.rule(one.metric) for one in found.series]
+    some = [i for i, rule in enumerate(rules) if rule and not rule.rate]
+    return [found.series[i] for i in some], found.points.take(some)
 
 
 def _batches(task: Task) -> Iterator[Usable]:

@@ -7,7 +7,10 @@ import pytest
 from myriad.models.calibration import DAY
 from myriad.models.host_components import HostComponents
 from myriad.models.key import Series
+from myriad.models.names import Names
 from myriad.models.points import Points
+from myriad.models.query import Query
+from myriad.models.windows import aggregate
 from myriad.serving.predictor import Predictor
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
@@ -121,3 +124,15 @@ def test_an_update_of_some_metrics_leaves_no_components_that_do_not_fit_together
 def test_more_metrics_of_noise_make_no_difference_to_who_has_components() -> None:
     noise = fit_hosts(PLAN, METRICS, history(10, series=len(METRICS), step=STEP))
     assert len(noise) == 2
+
+
+def test_posted_means_give_the_scores_that_their_points_would(whole: Entries) -> None:
+    store, later = MemoryStore(), telemetry(1, until=END + DAY, seed=1).take(np.arange(5))
+    publish(Releases(store), whole, PLAN, None, {})
+    names, steps = Names.of(METRICS[:5]), np.full(5, STEP)
+    means = dict(zip(PLAN.windows, aggregate(later, PLAN.windows, steps, PLAN.coverage), strict=True))
+    nothing = later.with_values(np.full(len(later.values), np.nan))
+    asked = Query(names, later, hosts=True), Query(names, nothing, values=means, hosts=True)
+    of_points, of_means = (Predictor.open(store).score(one).hosts[0].scores for one in asked)
+    assert np.allclose(of_points, of_means, equal_nan=True)
+    assert np.isfinite(of_points).any()

@@ -162,6 +162,21 @@ def test_of_a_counter_the_rate_is_fitted_across_its_restarts(tmp_path: Path, res
     assert arrays(raw_job, raw.artifact) != arrays(job, expected.artifact)
 
 
+def test_a_counter_has_no_part_in_its_hosts_components(tmp_path: Path) -> None:
+    """Its values are served as they are posted, and its history is of rates."""
+    gauges = [f"r/a/m{i}" for i in range(5)]
+    _, counters = rates_and_counter("r/a/requests_total")
+    rules = [{"match": "*_total", "rate": True}, {"match": "*"}]
+    result, job = done(tmp_path, pa.concat_tables([table(*gauges), counters]), metrics=rules)
+    assert result.artifact
+    artifact = Releases(open_store(job.store)).get_artifact(result.artifact)
+    shard = Shard("x", artifact, adapters.get)
+    assert shard.host is not None
+    scale = {str(shard.name_of(i)): float(shard.host[i, 1]) for i in range(len(shard))}
+    assert scale["r/a/requests_total"] == 0
+    assert min(scale[name] for name in gauges) > 0
+
+
 def test_series_that_look_like_counters_and_are_not_fitted_as_rates_are_told(tmp_path: Path) -> None:
     _, counters = rates_and_counter("r/a/requests_total", "r/b%2F1/requests_total", "r/a/errors", restarts=True)
     found, _ = done(tmp_path / "all", pa.concat_tables([counters, table("r/a/cpu")]))

@@ -102,6 +102,8 @@ class _Served:
         raise click.ClickException("the service did not get ready in 30 seconds")
 
     def wait(self) -> None:
+        # What a script starts in the background ignores interrupts; the demo ends with them all the same.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             self._process.wait()
         except KeyboardInterrupt:

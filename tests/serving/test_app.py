@@ -6,7 +6,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -256,15 +256,17 @@ def test_the_metrics_of_all_workers_are_summed(
     for _ in range(20):  # a connection each, so that both workers get some
         httpx.post(f"{server.client.base_url}/predict", json=body, trust_env=False).raise_for_status()
     httpx.post(f"{server.client.base_url}/predict", content=b"{", trust_env=False)
-    count = ("myriad_requests_total", "predict", "200")
+    count, refused = (("myriad_requests_total", "predict", code) for code in ("200", "400"))
     deadline = time.monotonic() + 10  # each worker hands its numbers over twice a second
-    while samples(httpx.get(f"{server.client.base_url}/metrics", trust_env=False).text).get(count) != 20:
+    seen: Mapping[tuple[str, ...], float] = {}
+    while (seen.get(count), seen.get(refused)) != (20, 1):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+        seen = samples(httpx.get(f"{server.client.base_url}/metrics", trust_env=False).text)
     for _ in range(3):  # whichever worker is asked
         seen = samples(httpx.get(f"{server.client.base_url}/metrics", trust_env=False).text)
         assert seen[count] == 20
-        assert seen["myriad_requests_total", "predict", "400"] == 1
+        assert seen[refused] == 1
         assert seen["myriad_errors_total", "malformed-json"] == 1
         assert seen["myriad_series_total", "ok"] == 20
         assert seen["myriad_series_total", "bad_series"] == 20

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from myriad.kernels import predictors
 from myriad.kernels.deviations import mean_deviations
 from myriad.kernels.levels import SLOW_CLIP, two_levels
-from myriad.kernels.profiles import less_lines, less_profile, period_means
+from myriad.kernels.profiles import less_profile, period_means
 from myriad.kernels.quantiles import medians
 from myriad.models import calibration
 from myriad.models.arrays import Matrix, Vector
@@ -35,7 +35,7 @@ MIN_POINTS = 30
 MIN_DAYS = 2
 """A profile needs this many days: a single one may be an exception."""
 MIN_WEEK_DAYS = 14
-"""Free days have a profile of their own where a history is so long."""
+"""Free days have a profile of their own only where the first part of a history has this many."""
 FREE_DAYS = (0b0001100, 0b0000110)
 """Saturday and Sunday, Friday and Saturday: bits of the days of the week, from Thursday on, the first of the epoch."""
 PASSING = (0, 900, 3600)
@@ -182,9 +182,9 @@ class _Profile(NamedTuple):
         """The values without it, in sizes, (n,)."""
         given = points.timestamps, points.values, points.offsets, size
         if not self.free_days.any():
-            return less_profile(*given, self.usual, BIN)
+            return less_profile(*given, self.usual, np.roll(self.usual, -1, axis=1), BIN, BIN // 2)
         starts, ends = (self._at(np.arange(0, 7 * DAY, QUARTER), later) for later in (0, QUARTER))
-        return less_lines(*given, starts, ends, QUARTER)
+        return less_profile(*given, starts, ends, QUARTER, 0)
 
     def _at(self, quarters: NDArray[np.int64], later: int) -> Matrix:
         """What it is in each quarter of an hour of a week, some seconds after its start, (series, quarters)."""
@@ -211,26 +211,48 @@ class _Profile(NamedTuple):
         )
 
 
-def _profile(points: Points, size: Vector, free_days: int, passing: int) -> _Profile:
+class _Days(NamedTuple):
+    """What histories are day by day, which all profiles are made of.
+
+    Attributes:
+        means: of each half hour, in sizes, (series, days, 48), NaN where there are no points.
+        center: the median of all points, in sizes, (series,).
+        number: of each day since the epoch, (series, days).
+        step: seconds between points, (series,).
+    """
+
+    means: NDArray[np.float64]
+    center: Vector
+    number: NDArray[np.int64]
+    step: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, points: Points, size: Vector) -> Self:
+        means = period_means(points.timestamps, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
+        last = points.timestamps[np.maximum(points.offsets[1:], 1) - 1] // DAY
+        number = last[:, None] - np.arange(means.shape[1])[::-1]
+        return cls(means, medians(points.values, points.offsets) / size, number, usual_step(points))
+
+
+def _profile(days: _Days, free_days: int, passing: int) -> _Profile:
     """How far the median over the days of each half hour's mean is from that of all points, in sizes.
 
     0 where there are no points. Half hours in which a kind of day passes into the other do not count for either.
     """
-    by_day = period_means(points.timestamps, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
-    center = (medians(points.values, points.offsets) / size)[:, None]
+    series, center = len(days.center), days.center[:, None]
     if not free_days:
-        usual = np.nan_to_num(nan_median(by_day, 1) - center)
-        return _Profile(usual, np.zeros_like(usual), np.zeros(len(size), np.uint8), np.zeros((len(size), 2)))
-    last = points.timestamps[np.maximum(points.offsets[1:], 1) - 1] // DAY
-    day = last[:, None] - np.arange(by_day.shape[1])[::-1]
-    is_free, was_free = (free_days >> some % 7 & 1 > 0 for some in (day, day + 6))
+        usual = np.nan_to_num(nan_median(days.means, 1) - center)
+        return _Profile(usual, np.zeros_like(usual), np.zeros(series, np.uint8), np.zeros((series, 2)))
+    is_free, was_free = (free_days >> some % 7 & 1 > 0 for some in (days.number, days.number + 6))
     passes = (is_free != was_free)[:, :, None] & (np.arange(BINS) * BIN < passing)
-    usual, free = (nan_median(np.where(some[:, :, None] & ~passes, by_day, np.nan), 1) for some in (~is_free, is_free))
+    usual, free = (
+        nan_median(np.where(some[:, :, None] & ~passes, days.means, np.nan), 1) for some in (~is_free, is_free)
+    )
     return _Profile(
         np.nan_to_num(usual - center),
         np.nan_to_num(free - usual),
-        np.full(len(size), free_days, np.uint8),
-        np.stack([np.full(len(size), float(passing)), np.minimum(usual_step(points), passing)], axis=1),
+        np.full(series, free_days, np.uint8),
+        np.stack([np.full(series, float(passing)), np.minimum(days.step, passing)], axis=1),
     )
 
 
@@ -239,22 +261,20 @@ def _shown(points: Points, size: Vector) -> _Profile:
     middle = calibration.first_after(points, 1 - JUDGED)
     first, last = points.between(points.offsets[:-1], middle), points.between(middle, points.offsets[1:])
     known = np.maximum(first.lengths, 1)
-    days = (first.timestamps[first.offsets[:-1] + known - 1] - first.timestamps[first.offsets[:-1]]) / DAY + 0.5
-    center = medians(first.values, first.offsets) / size
+    long = (first.timestamps[first.offsets[:-1] + known - 1] - first.timestamps[first.offsets[:-1]]) / DAY + 0.5
+    early, whole = _Days.of(first, size), _Days.of(points, size)
     nothing = np.zeros((len(size), BINS))
     found = _Profile(nothing, nothing, np.zeros(len(size), np.uint8), np.zeros((len(size), 2)))
-    least = mean_deviations(found.taken_from(last, size), last.offsets, center)
-    daily = [(0, 0, MIN_DAYS)]
+    least = mean_deviations(found.taken_from(last, size), last.offsets, early.center)
     weekly = [(free_days, passing, MIN_WEEK_DAYS) for free_days in FREE_DAYS for passing in PASSING]
-    for free_days, passing, enough in [*daily, *weekly]:
-        if not (days >= enough).any():
+    for free_days, passing, enough in [(0, 0, MIN_DAYS), *weekly]:
+        if not (long >= enough).any():
             continue
-        tried = _profile(first, size, free_days, passing)
-        error = mean_deviations(tried.taken_from(last, size), last.offsets, center)
-        better = (days >= enough) & (error <= (1 - GAIN) * least) & (least > 0)
+        error = mean_deviations(_profile(early, free_days, passing).taken_from(last, size), last.offsets, early.center)
+        better = (long >= enough) & (error <= (1 - GAIN) * least) & (least > 0)
         if better.any():
-            whole = _profile(points, size, free_days, passing)
-            found, least = whole.where(better, found), np.where(better, error, least)
+            found = _profile(whole, free_days, passing).where(better, found)
+            least = np.where(better, error, least)
     return found
 
 

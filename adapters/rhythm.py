@@ -70,7 +70,8 @@ class Rhythm(Model):
         size, steps = magnitudes(points), usual_step(points)
         profile = _profile(points, size)
         recent = points.latest(FIT_POINTS)
-        values = less_profile(recent.timestamps, recent.values, recent.offsets, size, profile, BIN)
+        ends = np.roll(profile, -1, axis=1)
+        values = less_profile(recent.timestamps, recent.values, recent.offsets, size, profile, ends, BIN, BIN // 2)
         level = _fitted_level(recent.with_values(values), steps)
         spread = np.maximum(level.error, ROUNDING)
         arrays = {

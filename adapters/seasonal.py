@@ -57,7 +57,9 @@ class Seasonal(Model):
         size = magnitudes(points)
         center, effects = _levels(_hourly(points, points.values, size))
         at = center[:, None] + _of_week(effects)
-        residual = less_profile(points.timestamps, points.values, points.offsets, size, at, HOUR)
+        residual = less_profile(
+            points.timestamps, points.values, points.offsets, size, at, np.roll(at, -1, axis=1), HOUR, HOUR // 2
+        )
         spread = _spreads(_hourly(points, np.abs(residual), np.ones(len(points))))
         # A profile far larger than its noise needs the digits of a float16 more than the noise does.
         unit = np.maximum(np.median(spread, axis=1), sum(np.ptp(effect, axis=1) for effect in effects) / 1000)

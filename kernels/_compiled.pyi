@@ -22,7 +22,6 @@ from myriad.kernels._predictors_py import Mad as Mad
 from myriad.kernels._predictors_py import Predictor as Predictor
 from myriad.kernels._predictors_py import Rhythm as Rhythm
 from myriad.kernels._predictors_py import Seasonal as Seasonal
-from myriad.kernels._profiles_py import less_lines as less_lines
 from myriad.kernels._profiles_py import less_profile as less_profile
 from myriad.kernels._profiles_py import period_means as period_means
 from myriad.kernels._quantiles_py import medians as medians

@@ -69,8 +69,7 @@ class Predictor:
         Raises:
             IndexError: there is no such row.
         """
-        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._arrays["threshold"]):
-            raise IndexError("there is no such row")
+        self._demand(rows)
         return self._begin(rows)
 
     def advance(
@@ -89,11 +88,14 @@ class Predictor:
             IndexError: there is no such row.
             ValueError: the state is of another number of series or of another predictor.
         """
-        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._arrays["threshold"]):
-            raise IndexError("there is no such row")
+        self._demand(rows)
         if state.shape != (len(rows), len(self.carried)):
             raise ValueError("the state is not that of these series")
         return self._predict(rows, state, np.repeat(rows, np.diff(offsets)), times, values, offsets)
+
+    def _demand(self, rows: Integers) -> None:
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._arrays["threshold"]):
+            raise IndexError("there is no such row")
 
     def _begin(self, rows: Integers) -> Matrix:
         return np.empty((len(rows), 0))

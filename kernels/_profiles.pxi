@@ -64,39 +64,10 @@ def less_profile(
     const double[::1] values,
     const long long[::1] offsets,
     const double[::1] sizes,
-    const double[:, ::1] profile,
-    long long apart,
-):
-    cdef Py_ssize_t n = times.shape[0], series = offsets.shape[0] - 1, bins = profile.shape[1], i, j, low, high
-    cdef long long half = apart // 2, since, begins, edge
-    rest_array = np.empty(n)
-    cdef double[::1] rest = rest_array
-    cdef double before, rise, size
-    with nogil:
-        for i in range(series):
-            size, j = sizes[i], offsets[i]
-            while j < offsets[i + 1]:
-                since = whole(times[j] - half, apart)
-                begins = since * apart + half
-                edge = begins + apart
-                low = since - whole(since, bins) * bins
-                high = low + 1 if low + 1 < bins else 0
-                before = profile[i, low]
-                rise = (profile[i, high] - before) / apart
-                while j < offsets[i + 1] and times[j] < edge:
-                    rest[j] = values[j] / size - (before + rise * (times[j] - begins))
-                    j += 1
-    return rest_array
-
-
-def less_lines(
-    const long long[::1] times,
-    const double[::1] values,
-    const long long[::1] offsets,
-    const double[::1] sizes,
     const double[:, ::1] starts,
     const double[:, ::1] ends,
     long long apart,
+    long long first,
 ):
     cdef Py_ssize_t n = times.shape[0], series = offsets.shape[0] - 1, bins = starts.shape[1], i, j, low
     cdef long long place, begins
@@ -107,8 +78,8 @@ def less_lines(
         for i in range(series):
             size, j = sizes[i], offsets[i]
             while j < offsets[i + 1]:
-                place = whole(times[j], apart)
-                begins = place * apart
+                place = whole(times[j] - first, apart)
+                begins = place * apart + first
                 low = place - whole(place, bins) * bins
                 before = starts[i, low]
                 rise = (ends[i, low] - before) / apart

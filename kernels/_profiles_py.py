@@ -47,29 +47,16 @@ def period_means(
 
 
 def less_profile(
-    times: Integers, values: Vector, offsets: Integers, sizes: Vector, profile: Matrix, apart: int
+    times: Integers,
+    values: Vector,
+    offsets: Integers,
+    sizes: Vector,
+    starts: Matrix,
+    ends: Matrix,
+    apart: int,
+    first: int,
 ) -> Vector:
     """Values without what a periodic profile has at their time, (n,): value / size - profile.
-
-    Args:
-        times: (n,).
-        values: (n,).
-        offsets: (series + 1,).
-        sizes: (series,).
-        profile: (series, bins), linear between the middles of the bins.
-        apart: seconds from the middle of a bin to the next.
-    """
-    owner = np.repeat(np.arange(len(sizes)), np.diff(offsets))
-    middle, since = np.divmod(times - apart // 2, apart)
-    low = profile[owner, middle % profile.shape[1]]
-    rise = (profile[owner, (middle + 1) % profile.shape[1]] - low) / apart
-    return values / sizes[owner] - (low + rise * since)
-
-
-def less_lines(
-    times: Integers, values: Vector, offsets: Integers, sizes: Vector, starts: Matrix, ends: Matrix, apart: int
-) -> Vector:
-    """Values without what a periodic profile of lines has at their time, (n,): value / size - profile.
 
     Args:
         times: (n,).
@@ -79,9 +66,10 @@ def less_lines(
         starts: the profile at the start of each bin, (series, bins).
         ends: just before its end, (series, bins); linear between.
         apart: seconds of a bin.
+        first: seconds after the epoch at which a first bin begins.
     """
     owner = np.repeat(np.arange(len(sizes)), np.diff(offsets))
-    place, since = np.divmod(times, apart)
+    place, since = np.divmod(times - first, apart)
     low = starts[owner, place % starts.shape[1]]
     rise = (ends[owner, place % starts.shape[1]] - low) / apart
     return values / sizes[owner] - (low + rise * since)

@@ -17,8 +17,10 @@ from myriad.models.host_scores import host_key, slot_means, together
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
+from myriad.models.query import Query
 from myriad.models.scores import HostScores
 from myriad.models.status import Status
+from myriad.models.windows import Window
 from myriad.serving.resolution import NOT_FOUND, Resolution
 from myriad.storage.shard import Shard
 
@@ -48,27 +50,28 @@ class _HostEntry(NamedTuple):
 
 
 def host_scores(
-    names: Names, points: Points, values: Vector, score: Vector, resolution: Resolution, shards: Mapping[int, Shard]
+    query: Query, shortest: Window, score: Vector, resolution: Resolution, shards: Mapping[int, Shard]
 ) -> list[HostScores]:
     """A score for each host, in the order in which the hosts first occur.
 
     Args:
-        names: of the series.
-        points: theirs.
-        values: of the points, or of the shortest window where means were posted; NaN where there is none, (n,).
+        query: the series and their points; where means were posted, those of the shortest window stand for the values.
+        shortest: window of the release.
         score: of all windows in their weighted combination, which is what a host's threshold was fitted to, (n,).
         resolution: where the series' models are.
         shards: those that could be opened, by position among the resolution's artifacts.
     """
+    names, points = query.names, query.points
+    if query.values is not None:
+        points = points.with_values(query.values.get(shortest, np.full(len(score), np.nan)))
     members: dict[Series, list[int]] = {}
     for i in range(len(names)):
         members.setdefault(host_key(names[i]), []).append(i)
-    return [_score_host(points, values, score, resolution, shards, *host) for host in members.items()]
+    return [_score_host(points, score, resolution, shards, *host) for host in members.items()]
 
 
 def _score_host(
     points: Points,
-    values: Vector,
     score: Vector,
     resolution: Resolution,
     shards: Mapping[int, Shard],
@@ -93,7 +96,7 @@ def _score_host(
         components = HostComponents(rows[:, 0], rows[:, 1], rows[:, 2:], entry.level)
         metric = np.repeat(np.arange(len(own)), [span.stop - span.start for span in spans])
         departures = components.departures(
-            timestamps, np.concatenate([values[span] for span in spans]), metric, entry.step
+            timestamps, np.concatenate([points.values[span] for span in spans]), metric, entry.step
         )
         joint = together(mean.scores, departures, entry.of_mean, entry.of_departure)
     found = np.where(enough, joint / entry.threshold, np.nan)

@@ -109,9 +109,7 @@ def score(manifest: Manifest, query: Query, get: Get, known_table: KnownTable | 
     status = _statuses(resolution, counts)
     adapters = tuple(manifest.adapters)
     used = _adapters(table, codes, list(shards.values()), adapters) if query.models else None
-    posted = _posted_means(query, windows) if query.hosts else None
-    values = query.points.values if posted is None else posted[0]
-    hosts = host_scores(query.names, query.points, values, block[0], resolution, shards) if query.hosts else ()
+    hosts = host_scores(query, windows.windows[0], block[0], resolution, shards) if query.hosts else ()
     reasons = _reasons(resolution) if resolution.failed else {}
     return Scores(
         manifest.id, windows.windows, block, counts, status, resolution.level, used, adapters, reasons,

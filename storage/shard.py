@@ -214,7 +214,7 @@ class Shard:
         if self.host is not None and not np.isfinite(self.host).all():
             raise ArtifactCorrupt(self.name, "index/host has a value that is not finite")
         if self.limits is not None and (
-            np.isnan(self.limits).any() or not np.isin(self.limits[:, 0], (-1, 0, 1)).all()
+            np.isnan(self.limits).any() or not np.isin(self.limits[:, 0], list(DIRECTIONS)).all()
         ):
             raise ArtifactCorrupt(self.name, "index/limits has a value that is no number, or a direction that is none")
         for (window, code), model in self.models.items():

@@ -46,25 +46,24 @@ def fit_hosts(plan: Plan, series: Sequence[Series], history: Points) -> dict[Ser
     for i, one in enumerate(series):
         if ANY not in one:
             members.setdefault(host_key(one), []).append(i)
-    steps = usual_step(history)
-    fits = (
-        (host, _fit(plan, [series[i] for i in some], history.take(np.array(some)), int(np.median(steps[some]))))
-        for host, some in members.items()
-        if MIN_METRICS <= len(some) <= MOST_METRICS
-    )
-    return {host: fit for host, fit in fits if len(fit.slots) >= calibration.MIN_HOLDOUT}
+    steps, found = usual_step(history), dict[Series, HostFit]()
+    for host, some in members.items():
+        if MIN_METRICS <= len(some) <= MOST_METRICS:
+            step = int(np.median(steps[some]))
+            if fit := _fit(plan, [series[i] for i in some], history.take(np.array(some)), step):
+                found[host] = fit
+    return found
 
 
-def _fit(plan: Plan, series: Sequence[Series], points: Points, step: int) -> HostFit:
+def _fit(plan: Plan, series: Sequence[Series], points: Points, step: int) -> HostFit | None:
+    """The components of these metrics; None where too little is held out, or a metric begins after the rest."""
     values = by_slot(points, step)
-    slots, _ = distinct(points.timestamps // step)
+    slots, slot = distinct(points.timestamps // step)
     held_out = int(np.ceil(len(slots) * (1 - plan.holdout)))
-    early = values[:held_out]
-    there = np.isfinite(early).any(axis=0)
-    departures = np.empty(0)
-    if there.all():
-        late = points.timestamps // step >= (slots[held_out] if held_out < len(slots) else np.inf)
-        departures = HostComponents.fit(early, step).departures(
-            points.timestamps[late], points.values[late], points.owner[late], step
-        )
-    return HostFit(series, HostComponents.fit(values, step), step, slots[len(slots) - len(departures) :], departures)
+    early, late = values[:held_out], slot >= held_out
+    if len(slots) - held_out < calibration.MIN_HOLDOUT or not np.isfinite(early).any(axis=0).all():
+        return None
+    departures = HostComponents.fit(early, step).departures(
+        points.timestamps[late], points.values[late], points.owner[late], step
+    )
+    return HostFit(series, HostComponents.fit(values, step), step, slots[held_out:], departures)

@@ -110,16 +110,14 @@ def _threshold(rate: float, host: Series, metrics: Sequence[_HeldOut], component
     if len(scores) < calibration.MIN_HOLDOUT:
         return None
     span = int(timestamps[0]), int(timestamps[-1])
-    of_mean = calibration.threshold(scores, rate)
-    if components is None:
-        return _Threshold(host, of_mean, 0.0, of_mean, step, span, len(scores))
-    of_mean = max(of_mean, LEAST_THRESHOLD)
-    of_departure = max(calibration.threshold(components.departures, rate), LEAST_THRESHOLD)
-    _, mine, theirs = np.intersect1d(timestamps // step, components.slots, assume_unique=True, return_indices=True)
-    if len(mine) < calibration.MIN_HOLDOUT:
-        return _Threshold(host, of_mean, 0.0, of_mean, step, span, len(scores))
-    joint = together(scores[mine], components.departures[theirs], of_mean, of_departure)
-    threshold = calibration.threshold(joint, rate)
+    of_mean, of_departure = max(calibration.threshold(scores, rate), LEAST_THRESHOLD), 0.0
+    threshold = of_mean
+    if components:
+        _, mine, theirs = np.intersect1d(timestamps // step, components.slots, assume_unique=True, return_indices=True)
+        if len(mine) >= calibration.MIN_HOLDOUT:
+            of_departure = max(calibration.threshold(components.departures, rate), LEAST_THRESHOLD)
+            joint = together(scores[mine], components.departures[theirs], of_mean, of_departure)
+            threshold = calibration.threshold(joint, rate)
     return _Threshold(host, threshold, of_departure, of_mean, step, span, len(scores))
 
 

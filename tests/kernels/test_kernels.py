@@ -318,8 +318,9 @@ def test_values_without_a_profile_are_those_of_the_twin(series: Ragged, seed: in
     sizes, times = positive(count, 0.1, 9), owned(values, offsets, seed)
     profile = np.random.default_rng(seed).normal(size=(count, bins))
     ends = positive(profile.size, -3, 3, 7).reshape(profile.shape)
-    same(*(module.less_lines(times, values, offsets, sizes, profile, ends, apart) for module in pair("profiles")))
-    same(*(module.less_profile(times, values, offsets, sizes, profile, apart) for module in pair("profiles")))
+    for first in (0, apart // 2):
+        given_ = (times, values, offsets, sizes, profile, ends, apart, first)
+        same(*(module.less_profile(*given_) for module in pair("profiles")))
 
 
 @settings(deadline=None)

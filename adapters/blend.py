@@ -3,6 +3,9 @@
     score of a level = |value - level - profile| / (threshold of the level * spread of the level)
     score            = sqrt(score of the slow level * score of the fast level) / threshold
 
+The score is at most three times that of the slow level: when a window no longer contains an outlier, its mean is back
+where it always was, however far the fast level has gone.
+
 Where it says more of the last quarter of a history than one profile, free days - Saturday and Sunday, or Friday and
 Saturday - have one of their own. A window's value passes from the one into the other within the window.
 
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 
 from myriad.kernels import predictors
 from myriad.kernels.deviations import mean_deviations
-from myriad.kernels.levels import SLOW_CLIP, two_levels
+from myriad.kernels.levels import FAST_SHARE, SLOW_CLIP, two_levels
 from myriad.kernels.profiles import less_profile, period_means
 from myriad.kernels.quantiles import medians
 from myriad.models import calibration
@@ -44,6 +47,8 @@ MAX_DAYS = 3660
 """Older points count as those of the first of these days."""
 SLOW_HALF_LIFE, SPREAD_HALF_LIFE = 21_600, 86_400
 """In seconds: of the slow level, and of the variance of its errors."""
+UNKNOWN_HALF_LIFE = 120
+"""Of that variance, in points, where the history did not move: it says nothing of how wide values are once they do."""
 JUDGED = 0.25
 """The share of a history, its last part, on which a profile has to be better than none."""
 GAIN = 0.02
@@ -56,6 +61,8 @@ SPREAD_BOUNDS = (0.6, 3.0)
 """Of the spread of a half hour, as multiples of that of the day."""
 LEAST_THRESHOLD = 2.0
 """Of a level, in spreads."""
+UNKNOWN_THRESHOLD = 4.0
+"""Of a level, where no held-out value was off it: that of a normal distribution."""
 MARGIN = 2.0
 """What recurs is seldom quite the same."""
 MOST_SPREADS = 1e4
@@ -117,11 +124,15 @@ class Blend(Model):
         errors, fast_errors = values - slow, values - fast
         slow_spread = _spread(errors, points, least)
         fast_spread = np.maximum(MAD_TO_STD * medians(np.abs(fast_errors), points.offsets), least)
+        is_unknown = overall < LEAST_SHARE  # errors from either level will be as wide once the values move
+        fast_spread = np.where(is_unknown, slow_spread / FAST_SHARE, fast_spread)
         arrays = {
             "level": state[:, 0] * size,
             "spread": np.maximum(slow_spread * size, MIN_SPREAD),
             "alpha": alpha,
-            "widening": 1 - 0.5 ** (steps / SPREAD_HALF_LIFE),
+            "widening": np.maximum(
+                1 - 0.5 ** (steps / SPREAD_HALF_LIFE), is_unknown * (1 - 0.5 ** (1 / UNKNOWN_HALF_LIFE))
+            ),
             "fast_level": state[:, 2] * size,
             "profile": np.clip(profile.usual / slow_spread[:, None], -MAX_EFFECT, MAX_EFFECT),
             "free_profile": np.clip(profile.free / slow_spread[:, None], -MAX_EFFECT, MAX_EFFECT),
@@ -305,4 +316,5 @@ def _spread(errors: Vector, points: Points, least: Vector) -> Vector:
 def _threshold(deviations: Vector, points: Points, rate: float) -> Vector:
     """The deviation that each series exceeds at the rate, (series,); 1 of a series without points."""
     found = calibration.thresholds(deviations, points.offsets, rate)
+    found = np.where(found > 0, found, UNKNOWN_THRESHOLD)
     return np.clip(np.where(points.lengths > 0, found, 1.0), LEAST_THRESHOLD, calibration.MAX_THRESHOLD)

@@ -60,7 +60,7 @@ def one_step(
 
 
 cdef double SLOW_CLIP = levels_twin.SLOW_CLIP, FAST = levels_twin.FAST
-cdef double FAST_SHARE = levels_twin.FAST_SHARE
+cdef double FAST_SHARE = levels_twin.FAST_SHARE, CHANGED = levels_twin.CHANGED, CHANGED_CLIP = levels_twin.CHANGED_CLIP
 cdef double LEAST_RATIO = levels_twin.LEAST_RATIO, MOST_RATIO = levels_twin.MOST_RATIO
 
 
@@ -80,8 +80,9 @@ cdef void follow_both(
         if values[j] == values[j]:
             error, limit = values[j] - level, SLOW_CLIP * root
             size = fabs(error) / spread
+            level = level + alpha * copysign((limit if size > limit else size) * spread, error)
+            limit = CHANGED_CLIP * root if ratio > CHANGED else limit
             size = limit if size > limit else size
-            level = level + alpha * copysign(size * spread, error)
             ratio = ratio + widening * (size * size - ratio)
             ratio = LEAST_RATIO if ratio < LEAST_RATIO else (MOST_RATIO if ratio > MOST_RATIO else ratio)
             quick = quick + gain * (values[j] - quick)

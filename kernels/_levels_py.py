@@ -11,8 +11,11 @@ SLOW_CLIP = 3.0
 """Larger errors from a slow level count as this many spreads."""
 LEAST_RATIO, MOST_RATIO = 0.25, 1e12
 """Of the variance of errors from a slow level, as multiples of the fitted one."""
-FAST_SHARE = 0.2
-"""The spread of errors from a fast level widens with that of the slow one, beyond five times, at this share of it."""
+CHANGED, CHANGED_CLIP = 200.0, 10.0
+"""A variance that has grown so many times over is no incident's: the series has changed. It follows faster then, as
+errors count with up to so many spreads."""
+FAST_SHARE = 0.4
+"""The spread of errors from a fast level widens with that of the slow one, beyond 2.5 times, at this share of it."""
 FAST = 0.3
 """The smoothing constant of a fast level."""
 MOST_CONSTANTS = 16
@@ -86,11 +89,11 @@ def two_levels(
     """The slow level and its spread, the fast level and its spread, before each value, (n,) each; NaN is a gap.
 
         slow     = slow + alpha * error                  the error within ±SLOW_CLIP * spread
-        variance = variance + widening * (min(|error|, SLOW_CLIP * spread)^2 - variance)     within its bounds
+        variance = variance + widening * (min(|error|, clip * spread)^2 - variance)     within its bounds
         fast     = fast + gain * (value - fast)          gain: 1, 1/2, 1/3, then FAST
 
-    So the first value of all replaces the fast level, of which the spread is `first_spreads` until then. The fast
-    spread is fast_spreads * max(FAST_SHARE * spread / spreads, 1).
+    The clip is SLOW_CLIP, or CHANGED_CLIP once variance / spreads^2 is above CHANGED. The first value of all replaces
+    the fast level, of which the spread is `first_spreads` until then. The fast spread is fast_spreads * max(FAST_SHARE * spread / spreads, 1).
 
     Args:
         values: (n,).
@@ -113,9 +116,11 @@ def two_levels(
             wider = fast_spreads * np.maximum(FAST_SHARE * root, 1.0)
             found[:, step] = level, spreads * root, quick, np.where(gain == 1, first_spreads, wider)
             known, error = ~np.isnan(value), value - level
-            size = np.minimum(np.abs(error) / spreads, SLOW_CLIP * root)
+            size = np.abs(error) / spreads
+            clipped = np.minimum(size, SLOW_CLIP * root)
+            level = np.where(known, level + alphas * np.copysign(clipped * spreads, error), level)
+            size = np.minimum(size, np.where(ratio > CHANGED, CHANGED_CLIP, SLOW_CLIP) * root)
             moved = ratio + widenings * (size * size - ratio)
-            level = np.where(known, level + alphas * np.copysign(size * spreads, error), level)
             ratio = np.where(known, np.minimum(np.maximum(moved, LEAST_RATIO), MOST_RATIO), ratio)
             quick = np.where(known, quick + gain * (value - quick), quick)
             gain = np.where(known, np.maximum(gain / (1 + gain), FAST), gain)

@@ -8,7 +8,7 @@ cdef double RHYTHM_LOW = twins.RHYTHM_BOUNDS[0], RHYTHM_HIGH = twins.RHYTHM_BOUN
 cdef double EWMA_LOW = twins.EWMA_BOUNDS[0], EWMA_HIGH = twins.EWMA_BOUNDS[1]
 cdef double EWMA_WIDENING = twins.EWMA_WIDENING
 cdef Py_ssize_t LOOKBACK = twins.LOOKBACK, PRIOR = twins.PRIOR
-cdef double WIDEST = twins.WIDEST
+cdef double WIDEST = twins.WIDEST, NEAR = twins.NEAR
 
 cdef enum:
     ARRAYS = 15
@@ -282,7 +282,7 @@ cdef void predict_blend(
     const Rows* rows, Py_ssize_t row, double* state, const long long* times, const double* values, Py_ssize_t n,
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
-    cdef double at_start = 0, slope = 0, slow_half, fast_half, apart, edge, score, deviation, width
+    cdef double at_start = 0, slope = 0, slow_half, fast_half, apart, edge, from_slow, score, deviation, width
     cdef double fast_threshold = (<const float*>rows.array[10])[row]
     cdef double* without = scratch
     cdef double* effect = scratch + n
@@ -306,7 +306,9 @@ cdef void predict_blend(
         width = edge
         if without[j] == without[j]:
             if not first:
-                score = sqrt(fabs(without[j] - expected[j]) / slow_half * (fabs(without[j] - fast[j]) / fast_half))
+                from_slow = fabs(without[j] - expected[j]) / slow_half
+                score = sqrt(from_slow * (fabs(without[j] - fast[j]) / fast_half))
+                score = NEAR * from_slow if score > NEAR * from_slow else score
                 deviation = fabs(without[j] - 0.5 * (expected[j] + fast[j]))
                 if deviation > 0:
                     width = WIDEST * edge

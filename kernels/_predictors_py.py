@@ -33,6 +33,8 @@ PRIOR = 3
 """The fitted centre counts as this many points more: at the start of a request there are no others."""
 WIDEST = 3.0
 """A blend's band is at most this many times as wide as where the product of its members' scores is 1."""
+NEAR = 3.0
+"""A blend's score is at most so many times that of its slow level: a value near that is not odd."""
 
 
 class Predictor:
@@ -275,7 +277,8 @@ class Blend(Rhythm):
         middle, apart = 0.5 * (slow + fast), 0.5 * (slow - fast)
         edge = np.sqrt(slow_half * fast_half + apart * apart)
         with np.errstate(invalid="ignore", divide="ignore"):
-            score = np.sqrt(np.abs(without - slow) / slow_half * (np.abs(without - fast) / fast_half))
+            from_slow = np.abs(without - slow) / slow_half
+            score = np.minimum(np.sqrt(from_slow * (np.abs(without - fast) / fast_half)), NEAR * from_slow)
             deviation = np.abs(without - middle)
             width = np.where(deviation < WIDEST * edge * score, deviation / score, WIDEST * edge)
         counted = (deviation > 0) & (~is_first | (self._seen(values, offsets) > 0))

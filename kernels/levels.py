@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from myriad.kernels import compiled
-from myriad.kernels._levels_py import FAST, MOST_CONSTANTS, SLOW_CLIP
+from myriad.kernels._levels_py import FAST, FAST_SHARE, MOST_CONSTANTS, SLOW_CLIP
 
 if TYPE_CHECKING or not compiled():
     from myriad.kernels._levels_py import clipped_errors, one_step, two_levels
 else:
     from myriad.kernels._compiled import clipped_errors, one_step, two_levels
 
-__all__ = ["FAST", "MOST_CONSTANTS", "SLOW_CLIP", "clipped_errors", "one_step", "two_levels"]
+__all__ = ["FAST", "FAST_SHARE", "MOST_CONSTANTS", "SLOW_CLIP", "clipped_errors", "one_step", "two_levels"]

@@ -26,6 +26,8 @@ from myriad.training.trial import fit_window, recorded
 
 LEAST_JOINT = 0.5
 """The least threshold of a weighted combination: windows that are all far from 1 are no incident, however rare."""
+MARGIN = 1.25
+"""What recurs daily is seldom quite the same."""
 POOLED_ADAPTER = "seasonal"
 """Several hosts' points taken together have a rhythm, but no level that could be followed."""
 
@@ -184,8 +186,8 @@ def _hold(
     lasting = held(joint, late.offsets)
     found = calibration.thresholds(lasting, late.offsets, plan.rate)
     usual = calibration.recurring(np.nan_to_num(lasting), late, calibration.DAY, plan.rate)[:, 0]
-    limit = np.maximum(np.maximum(found, usual), LEAST_JOINT)
-    factor = np.where(late.lengths >= calibration.MIN_HOLDOUT, limit, 1.0)
+    limit = np.maximum(np.where(usual > found, MARGIN * usual, found), LEAST_JOINT)
+    factor = np.where((late.lengths >= calibration.MIN_HOLDOUT) & (found > 0), limit, 1.0)
     least = np.fmax(_of_floors(plan, floors, "weighted"), LEAST_COMBINED)
     weighted[:] = np.clip(weighted * factor[:, None], least, MOST_COMBINED)
     return late.with_values(lasting / factor[late.owner])
@@ -216,7 +218,7 @@ def combined_thresholds(
         # The highest of scores calibrated on these same points looks calmer than it will be on others.
         min_ratio = 1.0 if how == "max" else calibration.MIN_HALVING_RATIO
         limits = calibration.of_quantiles(found[:, mode], counts, plan.rate, min_ratio)
-        limits = np.maximum(limits, _of_floors(plan, floors, how))
+        limits = np.maximum(np.where(limits > 0, limits, 1.0), _of_floors(plan, floors, how))
         for mask in subsets(w):
             members = [i for i in range(w) if mask >> i & 1]
             if len(members) > 1:

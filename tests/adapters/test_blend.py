@@ -121,12 +121,23 @@ def test_rare_counts_that_come_every_day_are_usual_and_many_at_once_are_not() ->
     assert predict(model, many).score[700] > 1
 
 
-def test_a_metric_that_idled_is_followed_once_it_is_used() -> None:
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_metric_that_idled_is_followed_within_two_days_of_use(noise: float) -> None:
     times = np.arange(END - 14 * DAY, END, STEP)
-    model = trained("blend", Points.of((times, np.full(len(times), 5.0))))
-    used = noisy(10, level=50, seed=2, until=END + 10 * DAY)
+    model = trained("blend", Points.of((times, 1 + noise * np.random.default_rng(1).normal(size=len(times)))))
+    used = noisy(4, level=5, seed=2, until=END + 4 * DAY)
     score = predict(model, used).score
-    assert np.median(score[-288:]) < 0.01 * np.median(score[:288])
+    assert (score[:12] > 1).all()
+    assert (score[2 * 288 :] > 1).mean() < 0.01
+
+
+def test_what_was_always_0_is_usual_again_once_the_window_with_the_outlier_is_over() -> None:
+    times, hour = np.arange(END - 14 * DAY, END, STEP), 3600 // STEP
+    model = trained("blend", Points.of((times, np.zeros(len(times)))))
+    mean_of_an_hour = np.where(np.arange(60) // hour == 2, 10 / hour, 0.0)
+    score = predict(model, Points.of((END + STEP * np.arange(60), mean_of_an_hour))).score
+    assert score[2 * hour] > 100
+    assert (score[3 * hour :] < 1).all()
 
 
 def weekly(days: int, free: tuple[int, ...], *, until: int = END, seed: int = 0) -> Points:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from myriad.kernels.scoring import NO_MODEL
-from myriad.models.calibration import EFFECT_SHARE
+from myriad.models.calibration import DAY, EFFECT_SHARE
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
@@ -163,6 +163,15 @@ def test_no_combination_of_windows_is_above_1_for_less_than_the_effect_floor(val
         small = Points.of((times, values + share * EFFECT_SHARE * abs(value)))
         for windows in ((WINDOW,), (LONGER,), (WINDOW, LONGER)):
             assert bool(np.nanmax(scored(entries, small, plan, windows).score) > 1) is above
+
+
+def test_a_job_of_every_night_is_usual_on_every_night() -> None:
+    times, rng = np.arange(END - 28 * DAY, END + 5 * DAY, 60), np.random.default_rng(3)
+    runs = (times - 6 * 3600) % DAY < 240
+    points = Points.of((times, np.where(runs, 88 + 2 * rng.normal(size=len(times)), 12 + 1.2 * rng.normal(size=len(times)))))
+    plan = Plan(windows=(Window(60), Window(900), Window(3600)))
+    past, new = points.where(times < END), points.where(times >= END)
+    assert np.nanmax(scored(fit(plan, [ONE], past).entries, new, plan, plan.windows).score) < 1
 
 
 @pytest.mark.parametrize(

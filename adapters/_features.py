@@ -15,9 +15,9 @@ LAGS = (1, 2, 3, 5, 10, 15, 30)
 DAY, WEEK = 86400, 7 * 86400
 
 
-def calendar(timestamps: NDArray[np.int64]) -> Matrix:
-    """Sine and cosine of the phase in the day and in the week at each time, (n, 4)."""
-    day, week = (2 * np.pi * (timestamps % period) / period for period in (DAY, WEEK))
+def calendar(local: NDArray[np.int64]) -> Matrix:
+    """Sine and cosine of the phase in the day and in the week at each local time, (n, 4)."""
+    day, week = (2 * np.pi * (local % period) / period for period in (DAY, WEEK))
     return np.stack([np.sin(day), np.cos(day), np.sin(week), np.cos(week)], axis=1)
 
 
@@ -44,4 +44,4 @@ def lagged(points: Points, lags: tuple[int, ...] = LAGS) -> Matrix:
 
 def features(points: Points, lags: tuple[int, ...] = LAGS) -> Matrix:
     """Lags and calendar of each point, (n, lags + 4); values should be scaled to be around 0."""
-    return np.concatenate([lagged(points, lags), calendar(points.timestamps)], axis=1)
+    return np.concatenate([lagged(points, lags), calendar(points.local)], axis=1)

@@ -28,15 +28,16 @@ K = TypeVar("K", bound=Model)
 
 
 def hourly_means(points: Points) -> tuple[int, Vector]:
-    """The first hour of a single series, in hours since the epoch, and the mean of each hour from there on.
+    """The first local hour of a single series, in hours since the epoch, and the mean of each hour from there on.
 
     Hours without points are interpolated linearly.
     """
-    hours = points.timestamps // HOUR
-    counts = np.bincount(hours - hours[0])
-    sums = np.bincount(hours - hours[0], points.values)
+    hours = points.local // HOUR
+    first = int(hours.min())
+    counts = np.bincount(hours - first)
+    sums = np.bincount(hours - first, points.values)
     filled = np.flatnonzero(counts)
-    return int(hours[0]), np.interp(np.arange(len(counts)), filled, sums[filled] / counts[filled])
+    return first, np.interp(np.arange(len(counts)), filled, sums[filled] / counts[filled])
 
 
 def fit_each(kind: type[K], history: Points, min_hours: int, row: Callable[[Points], Arrays]) -> Fit[K]:
@@ -67,13 +68,13 @@ def fit_each(kind: type[K], history: Points, min_hours: int, row: Callable[[Poin
 
 
 def _require_hours(points: Points, min_hours: int, name: str) -> None:
-    hours = len(np.unique(points.timestamps // HOUR))
+    hours = len(np.unique(points.local // HOUR))
     if hours < min_hours:
         raise HistoryUnusable(f"{hours} hours with points are too few for {name}; {min_hours} are needed")
 
 
 def step_of(observations: int, history: Points) -> tuple[int, int]:
-    """The time of the first step after the fitted observations, and the seconds between observations.
+    """The local time of the first step after the fitted observations, and the seconds between observations.
 
     Args:
         observations: how many the library's object was fitted to.
@@ -87,7 +88,7 @@ def step_of(observations: int, history: Points) -> tuple[int, int]:
         return (first + observations) * HOUR, HOUR
     if observations == len(history.values):
         step = int(np.median(np.diff(history.timestamps)))
-        return int(history.timestamps[-1]) + step, step
+        return int(history.local[-1]) + step, step
     raise NotReducible(
         f"it was fitted to {observations} observations, which are neither the {len(history.values)} points of the "
         f"history nor its {len(means)} hourly means; fit it to one of these"
@@ -115,24 +116,24 @@ def week_profile(cycle: Vector, first: int, step: int) -> Vector:
     return np.bincount(hours, np.resize(cycle, len(times))) / np.bincount(hours)
 
 
-def at_times(profile: NDArray[np.floating], rows: NDArray[np.int64], timestamps: NDArray[np.int64]) -> Vector:
+def at_times(profile: NDArray[np.floating], rows: NDArray[np.int64], local: NDArray[np.int64]) -> Vector:
     """The profile at each time, (n,), linear between the middles of the hours.
 
     Args:
         profile: (series, 24) or (series, 168).
         rows: the profile of each point, (n,).
-        timestamps: epoch seconds, (n,).
+        local: local times, seconds, (n,).
     """
     cycle = profile.shape[1]
-    hour, second = np.divmod(timestamps - HALF, HOUR)
+    hour, second = np.divmod(local - HALF, HOUR)
     before = profile[rows, hour % cycle].astype(np.float64)
     after = profile[rows, (hour + 1) % cycle].astype(np.float64)
     return before + (after - before) * (second / HOUR)
 
 
-def interpolated(first: int, hourly: Vector, timestamps: NDArray[np.int64]) -> Vector:
-    """Hourly values from hour `first` since the epoch on, at other times: linear between them, constant outside."""
-    return np.interp((timestamps - HALF) / HOUR - first, np.arange(len(hourly)), hourly)
+def interpolated(first: int, hourly: Vector, local: NDArray[np.int64]) -> Vector:
+    """Hourly values from local hour `first` on, at other local times: linear between them, constant outside."""
+    return np.interp((local - HALF) / HOUR - first, np.arange(len(hourly)), hourly)
 
 
 def residual_std(residuals: Vector) -> float:
@@ -142,8 +143,8 @@ def residual_std(residuals: Vector) -> float:
 
 def residual_std_by_hour(points: Points, residuals: Vector) -> Vector:
     """The spread of each hour of the day, (24,): a weighted mean of its own and the overall one."""
-    hours = points.timestamps // HOUR % DAY_HOURS
-    days = np.bincount(np.unique(points.timestamps // HOUR) % DAY_HOURS, minlength=DAY_HOURS)
+    hours = points.local // HOUR % DAY_HOURS
+    days = np.bincount(np.unique(points.local // HOUR) % DAY_HOURS, minlength=DAY_HOURS)
     own = [residual_std(residuals[hours == hour]) if days[hour] else 0.0 for hour in range(DAY_HOURS)]
     return (days * np.array(own) + SPREAD_PRIOR_DAYS * residual_std(residuals)) / (days + SPREAD_PRIOR_DAYS)
 

@@ -103,7 +103,7 @@ class OneStep(Model):
     def _one_step(self, rows: NDArray[np.int64], points: Points) -> tuple[Vector, Vector]:
         """Expected values and spreads, (n,)."""
         at = np.repeat(rows, points.lengths)
-        baseline, unit = baseline_at(self.arrays["usual"][at], points.timestamps), self.arrays["unit"][at]
+        baseline, unit = baseline_at(self.arrays["usual"][at], points.local), self.arrays["unit"][at]
         scaled = points.with_values(in_units(points.values, baseline, unit))
         predicted = _predicted(self.arrays, at, features(scaled).astype(np.float32))
         return baseline + unit * predicted, unit * self.arrays["spread"][at, lags_present(points)]
@@ -154,9 +154,9 @@ def check_columns(columns: int, kind: str) -> None:
         raise NotReducible(f"{kind} has {columns} features; fit it to those of `examples(history)`, {COLUMNS}")
 
 
-def baseline_at(coefficients: Matrix, timestamps: NDArray[np.int64]) -> Vector:
-    """The baseline at each time, (n,), from its coefficients for each point, (n, 5)."""
-    return coefficients[:, 0] + (coefficients[:, 1:] * calendar(timestamps)).sum(axis=1)
+def baseline_at(coefficients: Matrix, local: NDArray[np.int64]) -> Vector:
+    """The baseline at each local time, (n,), from its coefficients for each point, (n, 5)."""
+    return coefficients[:, 0] + (coefficients[:, 1:] * calendar(local)).sum(axis=1)
 
 
 def in_units(values: Vector, baseline: Vector, unit: Vector) -> Vector:
@@ -188,7 +188,7 @@ def fit_baseline(history: Points) -> tuple[Vector, float]:
     """The coefficients of one series' baseline, (5,), and its unit: the mean absolute deviation from the baseline."""
     size = float(magnitudes(history)[0])
     at = evenly_spaced(len(history.values), BASELINE_POINTS)
-    times, values = history.timestamps[at], history.values[at] / size
+    times, values = history.local[at], history.values[at] / size
     span = history.timestamps[-1] - history.timestamps[0]
     covered = np.repeat([span >= MIN_CYCLES * DAY, span >= MIN_CYCLES * WEEK], 2)
     center = float(np.median(values))
@@ -209,7 +209,7 @@ def _baseline_arrays(history: Points) -> Arrays:
 
 def _examples(history: Points, row: Arrays) -> Examples:
     """Features and targets of one series by the baseline in its row."""
-    baseline = baseline_at(np.broadcast_to(row["usual"], (len(history.values), 5)), history.timestamps)
+    baseline = baseline_at(np.broadcast_to(row["usual"], (len(history.values), 5)), history.local)
     scaled = history.with_values(in_units(history.values, baseline, row["unit"]))
     first = min(LAGS[-1], len(history.values) // 2)
     at = first + evenly_spaced(len(history.values) - first, FIT_POINTS)

@@ -138,14 +138,14 @@ def examples(history: Points, of_series: Scale, lags: tuple[int, ...] = LAGS) ->
     points = of_series.at(history.owner).scaled(history, FIT_CLIP)
     n = len(points.values)
     at = np.linspace(LAGS[-1], n - 1, min(MOST_EXAMPLES, n - LAGS[-1])).astype(np.int64)
-    return Examples(points.values[at], lagged(points, lags)[at], calendar(points.timestamps[at]), lags)
+    return Examples(points.values[at], lagged(points, lags)[at], calendar(points.local[at]), lags)
 
 
 def features_and_depth(points: Points, lags: tuple[int, ...] = LAGS) -> tuple[Matrix, Depth]:
     """The features, (n, lags + 4), and the depth, (n,), of each scaled point."""
     reach = _without_gap(points)
     before = truncated(lagged(points, lags), np.searchsorted(lags, reach, side="right"))
-    features = np.concatenate([before, calendar(points.timestamps)], axis=1)
+    features = np.concatenate([before, calendar(points.local)], axis=1)
     return features, np.searchsorted(LAGS, reach, side="right")
 
 

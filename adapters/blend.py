@@ -150,7 +150,7 @@ class Blend(Model):
         """`slow_threshold` and `fast_threshold`, exceeded at the rate, and `spreads` as wide as what recurs daily."""
         arrays = {name: np.asarray(array, np.float64) for name, array in self.arrays.items()}
         spread, fast_spread = arrays["spread"], arrays["fast_spread"]
-        times, offsets, ones = held_out.timestamps, held_out.offsets, np.ones(self.rows)
+        times, offsets, ones = held_out.local, held_out.offsets, np.ones(self.rows)
         usual, free = (arrays[name] * spread[:, None] for name in ("profile", "free_profile"))
         values = _Profile(usual, free, self.arrays["free_days"], arrays["passing"]).taken_from(held_out, ones)
         state = np.stack([arrays["level"], ones, arrays["fast_level"], ones], axis=1)
@@ -191,7 +191,7 @@ class _Profile(NamedTuple):
 
     def taken_from(self, points: Points, size: Vector) -> Vector:
         """The values without it, in sizes, (n,)."""
-        given = points.timestamps, points.values, points.offsets, size
+        given = points.local, points.values, points.offsets, size
         if not self.free_days.any():
             return less_profile(*given, self.usual, np.roll(self.usual, -1, axis=1), BIN, BIN // 2)
         starts, ends = (self._at(np.arange(0, 7 * DAY, QUARTER), later) for later in (0, QUARTER))
@@ -239,8 +239,8 @@ class _Days(NamedTuple):
 
     @classmethod
     def of(cls, points: Points, size: Vector) -> Self:
-        means = period_means(points.timestamps, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
-        last = points.timestamps[np.maximum(points.offsets[1:], 1) - 1] // DAY
+        means = period_means(points.local, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
+        last = np.maximum.reduceat(points.local, points.offsets[:-1]) // DAY
         number = last[:, None] - np.arange(means.shape[1])[::-1]
         return cls(means, medians(points.values, points.offsets) / size, number, usual_step(points))
 
@@ -295,7 +295,7 @@ def _spreads(points: Points, distance: Vector, is_daily: NDArray[np.bool_]) -> M
     The median over the days of the mean distance from the median, smoothed over three half hours.
     """
     by_day = period_means(
-        points.timestamps, distance, points.offsets, np.ones(len(points)), BIN, BINS, MAX_DAYS
+        points.local, distance, points.offsets, np.ones(len(points)), BIN, BINS, MAX_DAYS
     )  # fmt: skip
     width = nan_median(by_day, 1)
     usual = nan_median(width, 1)[:, None]

@@ -79,7 +79,7 @@ class HoltWinters(Model):
         "alpha": Param("<f4", positive=True, digits=10),  # the smoothing constant of an hour
         "trend": Param("<f4"),  # in units, the rise in the last hour
         "damping": Param("<f4", positive=True),  # the share of the trend that is left after an hour
-        "ended": Param("<i8"),  # the time of the level
+        "ended": Param("<i8"),  # the local time of the level
         "step": Param("<i4", positive=True),  # seconds between the history's points
     }
 
@@ -120,7 +120,7 @@ class HoltWinters(Model):
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """One-step predictions: of each point from those before it."""
         at = np.repeat(rows, points.lengths)
-        fixed = self._season_and_trend(at, points.timestamps)
+        fixed = self._season_and_trend(at, points.local)
         levels = points.with_values(points.values - fixed)
         level, spread = np.empty_like(fixed), np.empty_like(fixed)
         for first in range(0, len(rows), SERIES_AT_ONCE):
@@ -130,7 +130,7 @@ class HoltWinters(Model):
         return self.banded(points.values, fixed + level, self.half_band(at, spread))
 
     def _season_and_trend(self, at: NDArray[np.int64], times: NDArray[np.int64]) -> Vector:
-        """The season and the trend at each time, (n,), without the level."""
+        """The season and the trend at each local time, (n,), without the level."""
         row = {name: self.arrays[name][at].astype(np.float64) for name in ("unit", "trend", "damping")}
         trend = np.zeros(len(times))
         if row["trend"].any():
@@ -266,14 +266,14 @@ def _spreads(state: _State, history: Points) -> tuple[float, float]:
     levels = means - at_times(state.season[None, :], np.zeros(len(means), np.int64), hours)
     wander = residual_std(levels - np.median(levels))
     recent = history.where(np.arange(len(history.values)) >= len(history.values) - FIT_POINTS)
-    season = at_times(state.season[None, :], np.zeros(len(recent.values), np.int64), recent.timestamps)
+    season = at_times(state.season[None, :], np.zeros(len(recent.values), np.int64), recent.local)
     unseasonal = recent.values - season
     # The first is 0 for hourly series, whose points are the hourly means; the second is small for smooth series.
-    from_hours = residual_std(unseasonal - interpolated(first, levels, recent.timestamps))
+    from_hours = residual_std(unseasonal - interpolated(first, levels, recent.local))
     size = max(from_hours, residual_std(np.diff(unseasonal)))
     dynamics = _Dynamics.of(*(np.array([x]) for x in (state.alpha, _step(history), size, wander)))
-    start = interpolated(first, levels, recent.timestamps[zero])
-    growth = dynamics.growth * _elapsed(recent, recent.timestamps[zero].astype(np.float64))[:, None]
+    start = interpolated(first, levels, recent.local[zero])
+    growth = dynamics.growth * _elapsed(recent, recent.local[zero].astype(np.float64))[:, None]
     level, _ = _filter_each(unseasonal[:, None], growth, start, dynamics)
     errors = np.clip(unseasonal - level[:, 0], -CLIP * size, CLIP * size)
     return residual_std(errors), wander
@@ -324,11 +324,12 @@ def _filter_each(values: Matrix, growth: Matrix, start: Vector, dynamics: _Dynam
 
 
 def _elapsed(points: Points, since: Vector) -> Vector:
-    """Seconds since the point before, (n,), not negative; of the first point of series i since time `since[i]`."""
+    """Seconds since the point before, (n,), not negative; of the first of series i since local time `since[i]`."""
     before = np.empty(len(points.timestamps))
     before[1:] = points.timestamps[:-1]
     filled = points.lengths > 0
-    before[points.offsets[:-1][filled]] = since[filled]
+    first = points.offsets[:-1][filled]
+    before[first] = since[filled] + (points.timestamps - points.local)[first]
     return np.maximum(points.timestamps - before, 0.0)
 
 

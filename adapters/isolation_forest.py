@@ -109,7 +109,7 @@ class IsolationForest(Model):
     def _weighted(self, rows: NDArray[np.int64], points: Points) -> tuple[Vector, Vector]:
         """Expected values, and spreads divided by the relative forest score, (n,)."""
         at = np.repeat(rows, points.lengths)
-        baseline, unit = baseline_at(self.arrays["usual"][at], points.timestamps), self.arrays["unit"][at]
+        baseline, unit = baseline_at(self.arrays["usual"][at], points.local), self.arrays["unit"][at]
         scaled = in_units(points.values, baseline, unit)
         lags = lagged(points.with_values(scaled))
         level = _level(lags, self.arrays["nearest"][at])
@@ -134,9 +134,7 @@ class _Reference(NamedTuple):
 def _reference(history: Points) -> _Reference:
     baseline, unit = fit_baseline(history)
     n = len(history.values)
-    scaled = in_units(
-        history.values, baseline_at(np.broadcast_to(baseline, (n, 5)), history.timestamps), np.array(unit)
-    )
+    scaled = in_units(history.values, baseline_at(np.broadcast_to(baseline, (n, 5)), history.local), np.array(unit))
     first = min(LAGS[-1], n // 2)
     at = first + evenly_spaced(n - first, FIT_POINTS)
     lags, values = lagged(history.with_values(scaled))[at], scaled[at]

@@ -109,7 +109,7 @@ class Prophet(Model):
             "slope": float(np.nanmean(fitted.params["k"])) if fitted.growth == "linear" else 0.0,
             **changepoints,
             **_waves(fitted, effects),
-            **_holidays(fitted, effects, int(history.timestamps[-1]) // DAY),
+            **_holidays(fitted, effects, int(history.local.max()) // DAY),
             "spread": 1.0,
             "drift": drift,
         }
@@ -123,7 +123,7 @@ class Prophet(Model):
         """Prophet's prediction for each point's time."""
         at = np.repeat(rows, points.lengths)
         expected = self._expected(at, points)
-        later = np.clip(self._scaled(at, points.timestamps) - 1, 0, MOST_PERIODS)
+        later = np.clip(self._scaled(at, points.local) - 1, 0, MOST_PERIODS)
         spread = np.sqrt(self.arrays["spread"][at].astype(np.float64) ** 2 + self.arrays["drift"][at] * later**3)
         return self.banded(points.values, expected, self.half_band(at, self.arrays["unit"][at] * spread))
 
@@ -132,9 +132,9 @@ class Prophet(Model):
 
     def _expected(self, at: NDArray[np.int64], points: Points) -> Vector:
         unit = self.arrays["unit"][at]
-        trend = self.arrays["level"][at] + unit * self._rise(at, self._scaled(at, points.timestamps))
-        additive, multiplicative = self._seasons(at, points.timestamps)
-        self._add_holidays(at, points.timestamps // DAY, additive, multiplicative)
+        trend = self.arrays["level"][at] + unit * self._rise(at, self._scaled(at, points.local))
+        additive, multiplicative = self._seasons(at, points.local)
+        self._add_holidays(at, points.local // DAY, additive, multiplicative)
         return trend * (1 + multiplicative) + unit * additive
 
     def _rise(self, at: NDArray[np.int64], scaled: Vector) -> Vector:

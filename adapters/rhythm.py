@@ -71,7 +71,7 @@ class Rhythm(Model):
         profile = _profile(points, size)
         recent = points.latest(FIT_POINTS)
         ends = np.roll(profile, -1, axis=1)
-        values = less_profile(recent.timestamps, recent.values, recent.offsets, size, profile, ends, BIN, BIN // 2)
+        values = less_profile(recent.local, recent.values, recent.offsets, size, profile, ends, BIN, BIN // 2)
         level = _fitted_level(recent.with_values(values), steps)
         spread = np.maximum(level.error, ROUNDING)
         arrays = {
@@ -94,7 +94,7 @@ def _profile(points: Points, size: Vector) -> Matrix:
     (Breiman, "Better subset regression using the nonnegative garrote", 1995). A series whose days have nothing in
     common has a profile of zeros.
     """
-    by_day = period_means(points.timestamps, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
+    by_day = period_means(points.local, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
     by_day -= nan_median(by_day, 2)[:, :, None]
     usable = np.isfinite(by_day).sum(axis=2) >= BINS / 2
     by_day[~usable] = np.nan

@@ -82,7 +82,7 @@ def _scaled_for_fit(history: Points) -> Points:
 
 
 def _steps(points: Points, span: slice = slice(None)) -> Iterator[tuple[float, dict[str, float]]]:
-    times = calendar(points.timestamps[span]).tolist()
+    times = calendar(points.local[span]).tolist()
     for value, time in zip(points.values[span].tolist(), times, strict=True):
         yield value, {ONE: 1.0, **dict(zip(CALENDAR, time, strict=True))}
 

@@ -58,7 +58,7 @@ class Seasonal(Model):
         center, effects = _levels(_hourly(points, points.values, size))
         at = center[:, None] + _of_week(effects)
         residual = less_profile(
-            points.timestamps, points.values, points.offsets, size, at, np.roll(at, -1, axis=1), HOUR, HOUR // 2
+            points.local, points.values, points.offsets, size, at, np.roll(at, -1, axis=1), HOUR, HOUR // 2
         )
         spread = _spreads(_hourly(points, np.abs(residual), np.ones(len(points))))
         # A profile far larger than its noise needs the digits of a float16 more than the noise does.
@@ -78,7 +78,7 @@ class Seasonal(Model):
 
 def _hourly(points: Points, values: Vector, size: Vector) -> Matrix:
     """Means by hour, (series, weeks, 168), of values of each point over its series' size; NaN where there are none."""
-    return period_means(points.timestamps, values, points.offsets, size, HOUR, WEEK_HOURS, MAX_WEEKS)
+    return period_means(points.local, values, points.offsets, size, HOUR, WEEK_HOURS, MAX_WEEKS)
 
 
 def _levels(hourly: Matrix) -> tuple[Vector, Effects]:

@@ -57,7 +57,7 @@ class Statsforecast(Model):
     params: ClassVar = {
         "level": Param("<f8", digits=24),
         "unit": Param("<f8", positive=True, digits=24),
-        "start": Param("<i4"),  # the first hour of the table, from the epoch
+        "start": Param("<i4"),  # the first local hour of the table, from the epoch
         "mean": Param("<f2", (HOURS,)),  # in units, without the level
         "spread": Param("<f2", (HOURS,), positive=True, digits=7),  # in units
     }
@@ -101,9 +101,9 @@ class Statsforecast(Model):
         first, means = hourly_means(history)
         in_sample = _in_sample(model, len(means))
         mean, spread = _forecast(model)
-        residuals = history.values - interpolated(first, in_sample, history.timestamps)
+        residuals = history.values - interpolated(first, in_sample, history.local)
         # Many models need the first day to initialise their state.
-        noise = residual_std(residuals[history.timestamps >= (first + DAY_HOURS) * HOUR])
+        noise = residual_std(residuals[history.local >= (first + DAY_HOURS) * HOUR])
         spread = np.sqrt(np.maximum(spread**2 - spread[0] ** 2, 0) + noise**2)
         unit = unit_of(mean, float(np.median(spread)))
         level = float(np.median(mean))
@@ -119,7 +119,7 @@ class Statsforecast(Model):
     def predict(self, rows: NDArray[np.int64], points: Points) -> Prediction:
         """The forecast in the table at each point's time."""
         at = np.repeat(rows, points.lengths)
-        hour, second = np.divmod(points.timestamps - HALF, HOUR)
+        hour, second = np.divmod(points.local - HALF, HOUR)
         ahead = hour - self.arrays["start"][at]
         before, after = self._mean(at, ahead), self._mean(at, ahead + 1)
         unit = self.arrays["unit"][at]

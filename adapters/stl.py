@@ -96,8 +96,8 @@ class Stl(Model):
         profile = _last_week(season, after, step)
         times = after - step * np.arange(len(season), 0, -1) + (HALF if step == HOUR else 0)
         known = np.isfinite(trend)
-        expected = np.interp(history.timestamps, times[known], trend[known])
-        expected += np.interp(history.timestamps, times, season)
+        expected = np.interp(history.local, times[known], trend[known])
+        expected += np.interp(history.local, times, season)
         spread = residual_std_by_hour(history, history.values - expected)
         unit = unit_of(profile, float(np.median(spread)))
         day = DAY_HOURS * HOUR // step
@@ -113,8 +113,8 @@ class Stl(Model):
         """Level and season at each point's time, and the spread of its hour."""
         at = np.repeat(rows, points.lengths)
         unit = self.arrays["unit"][at]
-        season = at_times(self.arrays["season"], at, points.timestamps)
-        spread = unit * self.arrays["spread"][at, points.timestamps // HOUR % DAY_HOURS]
+        season = at_times(self.arrays["season"], at, points.local)
+        spread = unit * self.arrays["spread"][at, points.local // HOUR % DAY_HOURS]
         return self.banded(points.values, self.arrays["level"][at] + unit * season, self.half_band(at, spread))
 
 

@@ -38,6 +38,7 @@ def show_release(release: str | None, store: str, *, as_json: bool) -> None:
         "coverage": manifest.coverage,
         "adapters": ", ".join(f"{name} v{version}" for name, version in manifest.adapters.items()),
         "regions": ", ".join(f"{region} ({len(shards)} shards)" for region, shards in manifest.regions.items()),
+        "time_zones": ", ".join(f"{region} ({one.time_zone})" for region, one in (manifest.clocks or {}).items()),
         **{f"from_{name}": value for name, value in manifest.provenance.items()},
     }
     show({**_summary(manifest), **more}, as_json=as_json)

@@ -28,6 +28,17 @@ cdef inline bint stands_in_keys(const char* part, Py_ssize_t size) noexcept nogi
     return part[0] != b"." or size > 2 or part[size - 1] != b"."
 
 
+cdef void tell_local(
+    const long long* times, Py_ssize_t n, const long long[::1] changes, const long long[::1] shifts, long long* local
+) noexcept nogil:
+    """The local time of each of some rising times, not negative."""
+    cdef Py_ssize_t passed = 0, j
+    for j in range(n):
+        while passed < changes.shape[0] and changes[passed] <= times[j]:
+            passed += 1
+        local[j] = max(times[j] + shifts[passed], 0)
+
+
 cdef class Wanted:
     """The windows that a request asks for, as `ask` gives them."""
 
@@ -40,7 +51,7 @@ cdef class Wanted:
 
 
 cdef class Answers:
-    cdef dict regions, artifacts, opened, asks, texts
+    cdef dict regions, artifacts, opened, asks, texts, clocks
     cdef tuple windows
     cdef double coverage
     cdef object open_shard, ask, around, part_hash, quoted, is_counter
@@ -52,14 +63,14 @@ cdef class Answers:
     cdef Py_ssize_t number_bytes, text_bytes
 
     def __init__(self, regions, windows, coverage, opened, open_shard, ask, around, part_hash, quoted, is_counter,
-                 statuses, tallies):
+                 statuses, tallies, clocks=None):
         self.regions = {region: [one and one.hash for one in shards] for region, shards in regions.items()}
         self.artifacts = {one.hash: one for shards in regions.values() for one in shards if one}
         self.windows, self.coverage, self.opened, self.open_shard = windows, coverage, opened, open_shard
         self.ask, self.around, self.is_counter = ask, around, is_counter
         self.part_hash, self.quoted, self.any_hash = part_hash, quoted, part_hash("*")
         self.statuses, self.tallies = statuses, tallies
-        self.asks, self.texts = {}, {}
+        self.asks, self.texts, self.clocks = {}, {}, clocks or {}
 
     def __dealloc__(self):
         free(self.numbers)
@@ -76,7 +87,7 @@ cdef class Answers:
         cdef list names = [], kept = []
         if room < 1:
             return None
-        self.numbers = enough(self.numbers, &self.number_bytes, room * (6 + 4 * windows + SCRATCH) * sizeof(double))
+        self.numbers = enough(self.numbers, &self.number_bytes, room * (7 + 4 * windows + SCRATCH) * sizeof(double))
         times = <long long*>self.numbers
         if not read_one(p, p + PyBytes_GET_SIZE(body), room, &one, times, <double*>times + room):
             return None
@@ -98,7 +109,8 @@ cdef class Answers:
             return None
         if position >= 0:
             table = found
-        return self.scored(&one, &labels, table, position, level, times, room, stale, head)
+        clock = self.clocks.get(names[0], self.clocks.get("*")) if self.clocks else None
+        return self.scored(&one, &labels, table, position, level, clock, times, room, stale, head)
 
     cdef object place(self, list names, const Labels* labels, Py_ssize_t* position, int* level):
         """The table that has the models of a series, False where none has; None where a shard has to be opened."""
@@ -130,8 +142,8 @@ cdef class Answers:
         return False
 
     cdef bytes scored(
-        self, const One* one, const Labels* labels, Table table, Py_ssize_t position, int level, long long* times,
-        Py_ssize_t room, bint stale, bytes head,
+        self, const One* one, const Labels* labels, Table table, Py_ssize_t position, int level, tuple clock,
+        long long* times, Py_ssize_t room, bint stale, bytes head,
     ):
         """The answer, from where the models are."""
         cdef Py_ssize_t n = one.count, rows, i
@@ -148,7 +160,8 @@ cdef class Answers:
         cdef const Series* tables = NULL
         cdef Asked asked
         cdef double* values = <double*>times + room
-        cdef double* block = values + room
+        cdef long long* local = <long long*>(values + room)
+        cdef double* block = <double*>local + room
         if one.combine != NULL:
             while how < 3 and not is_key(one.combine, one.combine_size, HOWS[how], len(HOWS[how])):
                 how += 1
@@ -171,7 +184,10 @@ cdef class Answers:
         asked.windows, asked.weights = &wanted.seconds[0], &wanted.weights[0]
         asked.coverage, asked.how, asked.bands, asked.means = self.coverage, how, one.bands, NULL
         asked.n, asked.series, asked.table, asked.position = n, 1, &where, &place
-        asked.times, asked.values, asked.offsets = times, values, offsets
+        asked.times, asked.clock, asked.values, asked.offsets = times, times, values, offsets
+        if clock is not None:
+            tell_local(times, n, clock[0], clock[1], local)
+            asked.clock = local
         offsets[0], offsets[1] = 0, n
         memset(counts, 0, sizeof(counts))
         if table is not None:

@@ -36,6 +36,7 @@ class Answers:
         is_counter: Callable[[str], bool] | None,
         statuses: list[bytes],
         tallies: Integers,
+        clocks: Mapping[str, tuple[Integers, Integers]] | None = None,
     ) -> None:
         """The answers of a release.
 
@@ -55,6 +56,8 @@ class Answers:
                 none is.
             statuses: in JSON: with models of its own, with a fallback's, without models, and with too few points.
             tallies: int64, to which it adds: points, shards found open, and series with each status.
+            clocks: of regions, that of `*` of all that have none: when local time changes, rising, (changes,), and its
+                seconds beyond UTC, before and from each change on, (changes + 1,).
         """
 
     def answer(self, body: bytes, most: int, stale: bool, head: bytes | None = None) -> bytes | None:  # noqa: ARG002

@@ -371,8 +371,8 @@ cdef class Predictor:
                 found[i, j] = state[j]
         return found_array
 
-    def predict(self, rows, times, values, offsets):
-        return self.advance(rows, self.begin(rows), times, values, offsets)
+    def predict(self, rows, times, values, offsets, clock=None):
+        return self.advance(rows, self.begin(rows), times if clock is None else clock, values, offsets)
 
     def advance(
         self,

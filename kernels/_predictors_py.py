@@ -48,7 +48,9 @@ class Predictor:
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays
 
-    def predict(self, rows: Integers, times: Integers, values: Vector, offsets: Integers) -> tuple[Vector, Vector]:
+    def predict(
+        self, rows: Integers, times: Integers, values: Vector, offsets: Integers, clock: Integers | None = None
+    ) -> tuple[Vector, Vector]:
         """The expected value and half the band at each point, both (n,), of points before which there are none.
 
         Args:
@@ -56,11 +58,12 @@ class Predictor:
             times: rising within each series, epoch seconds, (n,).
             values: (n,), NaN where there is none.
             offsets: (series + 1,).
+            clock: the local times, seconds, not negative, (n,); the times where None.
 
         Raises:
             IndexError: there is no such row.
         """
-        return self.advance(rows, self.begin(rows), times, values, offsets)
+        return self.advance(rows, self.begin(rows), times if clock is None else clock, values, offsets)
 
     def begin(self, rows: Integers) -> Matrix:
         """What is carried before any point, (series, carried).
@@ -82,7 +85,7 @@ class Predictor:
         Args:
             rows: as for `predict`, as are the others.
             state: what is carried from the points before; moved behind the last, (series, carried).
-            times: see `predict`.
+            times: local ones, which may go back; not negative, (n,).
             values: see there.
             offsets: see there.
 

@@ -7,6 +7,14 @@ cdef inline long long whole(long long a, long long b) noexcept nogil:
     return quotient - 1 if a % b < 0 else quotient
 
 
+cdef inline (long long, long long) earliest_and_latest(const long long* times, Py_ssize_t n) noexcept nogil:
+    cdef long long earliest = times[0], latest = times[0]
+    cdef Py_ssize_t j
+    for j in range(n):
+        earliest, latest = min(earliest, times[j]), max(latest, times[j])
+    return earliest, latest
+
+
 def period_means(
     const long long[::1] times,
     const double[::1] values,
@@ -17,11 +25,15 @@ def period_means(
     Py_ssize_t most,
 ):
     cdef Py_ssize_t series = offsets.shape[0] - 1, periods = 1, i, j, first, end, k
-    cdef long long period = apart * bins, last, ago, place, edge
+    cdef long long period = apart * bins, last, ago, place, edge, earliest, latest
+    lasts_array = np.zeros(series, np.int64)
+    cdef long long[::1] lasts = lasts_array
     for i in range(series):
         first, end = offsets[i], offsets[i + 1]
         if first < end:
-            periods = max(periods, min(whole(times[end - 1], period) - whole(times[first], period) + 1, most))
+            earliest, latest = earliest_and_latest(&times[first], end - first)
+            lasts[i] = whole(latest, period)
+            periods = max(periods, min(lasts[i] - whole(earliest, period) + 1, most))
     means_array = np.zeros((series, periods, bins))
     count_array = np.zeros((series, periods, bins), np.int64)
     cdef double[:, :, ::1] means = means_array
@@ -34,17 +46,17 @@ def period_means(
             first, end, size = offsets[i], offsets[i + 1], sizes[i]
             if first == end:
                 continue
-            last, j = whole(times[end - 1], period), first
+            last, j = lasts[i], first
             while j < end:
                 place = whole(times[j], apart)
                 ago = min(last - whole(place, bins), periods - 1)
                 edge = (place + 1) * apart
                 place -= whole(place, bins) * bins
                 even, odd, k = 0.0, 0.0, j
-                while j + 1 < end and times[j + 1] < edge:
+                while j + 1 < end and edge - apart <= times[j] < edge and edge - apart <= times[j + 1] < edge:
                     even, odd = even + values[j], odd + values[j + 1]
                     j += 2
-                if j < end and times[j] < edge:
+                if j < end and edge - apart <= times[j] < edge:
                     even = even + values[j]
                     j += 1
                 means[i, periods - 1 - ago, place] += even + odd
@@ -83,7 +95,7 @@ def less_profile(
                 low = place - whole(place, bins) * bins
                 before = starts[i, low]
                 rise = (ends[i, low] - before) / apart
-                while j < offsets[i + 1] and times[j] < begins + apart:
+                while j < offsets[i + 1] and begins <= times[j] < begins + apart:
                     rest[j] = values[j] / size - (before + rise * (times[j] - begins))
                     j += 1
     return rest_array

@@ -1,6 +1,7 @@
 """Profiles: what repeats each day or week; the twin of `_profiles.pxi`.
 
-Series are ragged: series i owns `offsets[i]:offsets[i + 1]` of the times, which rise within each, and of the values.
+Series are ragged: series i owns `offsets[i]:offsets[i + 1]` of the times and of the values. Times are those of a clock,
+which may go back.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ def period_means(
 
     The values of a bin that follow each other are added up in two sums, every other value in each.
 
-    The last period of each series is that of its last point; there are as many as the longest series has, `most` at
+    The last period of each series is that of its latest time; there are as many as the longest series has, `most` at
     most. Older points count as those of the first.
 
     Args:
@@ -30,8 +31,8 @@ def period_means(
     lengths = np.diff(offsets)
     owner = np.repeat(np.arange(len(lengths)), lengths)
     period, place = np.divmod(times // apart, bins)
-    last = np.zeros(len(lengths), np.int64)
-    last[lengths > 0] = period[offsets[1:][lengths > 0] - 1]
+    last = np.full(len(lengths), np.iinfo(np.int64).min)
+    np.maximum.at(last, owner, period)
     ago = np.minimum(last[owner] - period, most - 1)
     periods = int(ago.max(initial=0)) + 1
     cell = (owner * periods + periods - 1 - ago) * bins + place

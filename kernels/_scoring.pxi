@@ -74,6 +74,7 @@ cdef struct Asked:
     const long long* table
     const long long* position
     const long long* times
+    const long long* clock  # the local times that rows predict at: those above where there are no others
     const double* values
     const long long* offsets
 
@@ -140,7 +141,7 @@ cdef void predict_series(
         if row >= rows.count:  # the file has been changed beneath its mapping
             continue
         rows.begin(rows, row, state)
-        rows.predict(rows, row, state, times, means, n, expected, half, scratch + 3 * n)
+        rows.predict(rows, row, state, asked.clock + first, means, n, expected, half, scratch + 3 * n)
         for j in range(n):
             score[j] = fabs(means[j] - expected[j]) / half[j]
         in_direction(limits, means, expected, score, n)
@@ -281,6 +282,7 @@ def score(
     int how,
     means,
     bint bands,
+    const long long[::1] clock=None,
 ):
     cdef Py_ssize_t n = times.shape[0], series = offsets.shape[0] - 1, i, count = columns.shape[0]
     cdef Table one
@@ -290,6 +292,8 @@ def score(
     cdef bint has_others = False
     if not 0 < count <= 16:
         raise ValueError("between 1 and 16 windows are scored")
+    if clock is not None and clock.shape[0] != n:
+        raise ValueError("there are not as many local times as points")
     block_array = np.empty((1 + count * (4 if bands else 2), n))
     count_array, code_array = np.zeros((series, count), np.int64), np.empty((series, count), np.uint8)
     if series == 0:
@@ -309,6 +313,7 @@ def score(
     asked.columns, asked.windows, asked.weights, asked.means = &columns[0], &windows[0], &weights[0], NULL
     asked.table, asked.position, asked.offsets = &table[0], &position[0], &offsets[0]
     asked.times, asked.values, asked.series = &times[0] if n else NULL, &values[0] if n else NULL, series
+    asked.clock = &clock[0] if n and clock is not None else asked.times
     if means is not None:
         given = means
         asked.means = &given[0, 0] if n else NULL
@@ -328,7 +333,8 @@ def score(
         free(room)
         if has_others:
             of_series = (np.asarray(table), np.asarray(position), np.asarray(times), np.asarray(offsets))
-            _ask_others(tables, *of_series, np.asarray(columns).tolist(), block_array)
+            local = None if clock is None else np.asarray(clock)
+            _ask_others(tables, *of_series, local, np.asarray(columns).tolist(), block_array)
         if n > SMALL:
             with nogil:
                 combine_all(&asked, &block[0, 0], &counts[0, 0])
@@ -446,7 +452,7 @@ def score_first(
     return block_array, count_array
 
 
-def _ask_others(tables, table, position, times, offsets, columns, block):
+def _ask_others(tables, table, position, times, offsets, clock, columns, block):
     """Have what is not compiled predict its series, whose means stand in place of their scores."""
     cdef Table here
     for t, here in enumerate(tables):
@@ -460,8 +466,8 @@ def _ask_others(tables, table, position, times, offsets, columns, block):
                     mine = members[codes == code]
                     rows = here.row[position[mine], column].astype(np.int64)
                     scoring_twin._predict_group(
-                        here.predictors[column, code], rows, mine, times, block[1 + k].copy(), offsets, k, block,
-                        len(columns), None if here.limits is None else here.limits[position[mine], 0],
+                        here.predictors[column, code], rows, mine, times, clock, block[1 + k].copy(), offsets, k,
+                        block, len(columns), None if here.limits is None else here.limits[position[mine], 0],
                     )
 
 

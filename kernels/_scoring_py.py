@@ -19,7 +19,9 @@ OUTSIDE_SCORE = 2.0
 class Predicts(Protocol):
     """What predicts: a predictor of the kernels, or any model."""
 
-    def predict(self, rows: Integers, times: Integers, values: Vector, offsets: Integers) -> tuple[Vector, Vector]:
+    def predict(
+        self, rows: Integers, times: Integers, values: Vector, offsets: Integers, clock: Integers | None = None
+    ) -> tuple[Vector, Vector]:
         """The expected value and half the band at each point."""
 
 
@@ -66,6 +68,7 @@ def score(
     how: int,
     means: Matrix | None,
     bands: bool,
+    clock: Integers | None = None,
 ) -> tuple[Matrix, NDArray[np.int64], NDArray[np.uint8]]:
     """The scores of the points of some series.
 
@@ -90,6 +93,8 @@ def score(
         how: 0 for the weighted power mean of the windows' scores, 1 for the smallest, 2 for the largest.
         means: of the windows at each point, where they are known already, (windows, n).
         bands: whether the bands are wanted.
+        clock: the local times, which tell the time of day and the day of the week, seconds, not negative, (n,); the
+            times where None.
 
     Returns:
         Rows of n: the score, each window's score, each window's expected value, and with bands each window's lower and
@@ -113,7 +118,7 @@ def score(
                 mine = members[codes == code]
                 rows = here.row[position[mine], column].astype(np.int64)
                 _predict_group(
-                    here.predictors[column, code], rows, mine, times, means[k], offsets, k, block, count,
+                    here.predictors[column, code], rows, mine, times, clock, means[k], offsets, k, block, count,
                     None if here.limits is None else here.limits[position[mine], 0],
                 )  # fmt: skip
     present = ~np.isnan(by_window)
@@ -227,6 +232,7 @@ def _predict_group(
     rows: Integers,
     members: Integers,
     times: Integers,
+    clock: Integers | None,
     means: Vector,
     offsets: Integers,
     k: int,
@@ -241,6 +247,7 @@ def _predict_group(
         rows: of each member, (members,).
         members: positions of the series, rising, (members,).
         times: of all series, (n,).
+        clock: their local times, see `score`.
         means: of the window at each point, (n,).
         offsets: of all series.
         k: position of the window among those asked for.
@@ -251,7 +258,8 @@ def _predict_group(
     starts, lengths = offsets[members], offsets[members + 1] - offsets[members]
     of_members = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     place = np.arange(of_members[-1]) + np.repeat(starts - of_members[:-1], lengths)
-    expected, half = predictor.predict(rows, times[place], means[place], of_members)
+    local = None if clock is None else clock[place]
+    expected, half = predictor.predict(rows, times[place], means[place], of_members, local)
     signs = np.zeros(len(place)) if directions is None else np.repeat(directions, lengths)
     score = np.abs(means[place] - expected) / half
     score[signs * (means[place] - expected) < 0] = 0

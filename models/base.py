@@ -220,7 +220,7 @@ class Model(ABC):
             rows: int64 (series,).
             points: tidied; values may be NaN.
         """
-        expected, half_band = self._bound.predict(rows, points.timestamps, points.values, points.offsets)
+        expected, half_band = self._bound.predict(rows, points.local, points.values, points.offsets)
         return self.banded(points.values, expected, half_band)
 
     @property
@@ -246,7 +246,7 @@ class Model(ABC):
             state: what is carried from the points before, moved behind the last of these; float64 (series, carried).
             points: tidied; values may be NaN.
         """
-        expected, half_band = self._bound.advance(rows, state, points.timestamps, points.values, points.offsets)
+        expected, half_band = self._bound.advance(rows, state, points.local, points.values, points.offsets)
         return self.banded(points.values, expected, half_band)
 
     @functools.cached_property
@@ -351,8 +351,13 @@ class _Predictor:
         self._model = model
 
     def predict(
-        self, rows: NDArray[np.int64], times: NDArray[np.int64], values: Vector, offsets: NDArray[np.int64]
+        self,
+        rows: NDArray[np.int64],
+        times: NDArray[np.int64],
+        values: Vector,
+        offsets: NDArray[np.int64],
+        clock: NDArray[np.int64] | None = None,
     ) -> tuple[Vector, Vector]:
         """The expected value and half the band at each point."""
-        prediction = self._model.predict(rows, Points(times, values, offsets))
+        prediction = self._model.predict(rows, Points(times, values, offsets, clock))
         return prediction.expected, prediction.half_band

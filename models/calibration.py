@@ -133,17 +133,19 @@ def recurring(deviations: Vector, points: Points, apart: int, rate: float) -> Ma
         apart: seconds of a bin, a whole share of a day.
         rate: false alarms a point.
     """
-    bins, cells = DAY // apart, points.timestamps // apart
+    bins, cells = DAY // apart, points.local // apart
     found = np.zeros((len(points), bins))
     if not len(cells):
         return found
-    first = cells[np.minimum(points.offsets[:-1], len(cells) - 1)] // bins
     begins = np.flatnonzero(np.diff(points.owner * (1 << 40) + cells, prepend=-1))  # of runs in the same bin
     day, place = np.divmod(cells[begins], bins)
     owner = points.owner[begins]
+    first = np.full(len(points), np.iinfo(np.int64).max)
+    np.minimum.at(first, owner, day)
     since = day - first[owner]
-    by_day = np.full((len(points), int(since.max()) + 1, bins), np.nan)
-    by_day[owner, since, place] = np.maximum.reduceat(deviations, begins)
+    days = int(since.max()) + 1
+    by_day = np.full((len(points), days, bins), np.nan)
+    np.fmax.at(by_day.reshape(-1), (owner * days + since) * bins + place, np.maximum.reduceat(deviations, begins))
     rare = rate * points.lengths / np.maximum(np.bincount(owner, minlength=len(points)), 1) < OFTEN
     known = (np.isfinite(by_day).sum(axis=1) >= LEAST_DAYS) & rare[:, None]
     ranked = np.sort(by_day, axis=1)  # days without points come last

@@ -1,7 +1,7 @@
 """Points: the datapoints of many series in three flat arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, Self
 
@@ -35,11 +35,13 @@ class Points:
         timestamps: int64 (n,), epoch seconds, UTC.
         values: float64 (n,); NaN where a window has no value.
         offsets: int64 (series + 1,), from 0 to n.
+        clock: local times, seconds, int64 (n,), which in a series may go back; None where they are the timestamps.
     """
 
     timestamps: NDArray[np.int64]
     values: Vector
     offsets: NDArray[np.int64]
+    clock: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, *series: tuple[ArrayLike, ArrayLike]) -> Self:
@@ -55,6 +57,11 @@ class Points:
     def __len__(self) -> int:
         """How many series."""
         return len(self.offsets) - 1
+
+    @property
+    def local(self) -> NDArray[np.int64]:
+        """What tells the time of day and the day of the week of each point, seconds, int64 (n,)."""
+        return self.timestamps if self.clock is None else self.clock
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -90,7 +97,10 @@ class Points:
 
     def _copied(self, first: NDArray[np.int64], end: NDArray[np.int64]) -> "Points":
         times, values = np.ascontiguousarray(self.timestamps), np.ascontiguousarray(self.values)
-        return Points(*spans.copied(times, values, first, end - first))
+        found = Points(*spans.copied(times, values, first, end - first))
+        if self.clock is None:
+            return found
+        return found.with_clock(spans.copied(np.ascontiguousarray(self.clock), values, first, end - first)[0])
 
     def spans(self, series: NDArray[np.int64]) -> NDArray[np.int64]:
         """The positions of the points of these series, int64 (their points,)."""
@@ -102,17 +112,25 @@ class Points:
             return other
         times = np.concatenate([self.timestamps, other.timestamps])
         values = np.concatenate([self.values, other.values])
-        return Points(times, values, np.append(self.offsets, self.offsets[-1] + other.offsets[1:]))
+        joined = Points(times, values, np.append(self.offsets, self.offsets[-1] + other.offsets[1:]))
+        if self.clock is None and other.clock is None:
+            return joined
+        return joined.with_clock(np.concatenate([self.local, other.local]))
 
     def where(self, keep: NDArray[np.bool_]) -> "Points":
         """Only the points at which `keep`, bool (n,), is true; the series stay, some perhaps empty."""
         if keep.all():
             return self
-        return Points(*spans.where(self.timestamps, self.values, self.offsets, keep.view(np.uint8)))
+        found = Points(*spans.where(self.timestamps, self.values, self.offsets, keep.view(np.uint8)))
+        return found if self.clock is None else found.with_clock(self.clock[keep])
+
+    def with_clock(self, clock: NDArray[np.int64] | None) -> "Points":
+        """The same points with other local times."""
+        return replace(self, clock=clock)
 
     def with_values(self, values: Vector) -> "Points":
         """The same timestamps with other values."""
-        changed = Points(self.timestamps, values, self.offsets)
+        changed = Points(self.timestamps, values, self.offsets, self.clock)
         if "owner" in self.__dict__:
             changed.__dict__["owner"] = self.owner
         return changed
@@ -143,7 +161,8 @@ class Points:
         times, owner = self.timestamps[order], owner[order]
         last = np.ones(len(times), bool)
         last[:-1] = (times[1:] != times[:-1]) | (owner[1:] != owner[:-1])
-        tidy = Points(times, self.values[order], self.offsets).where(last)
+        clock = None if self.clock is None else self.clock[order]
+        tidy = Points(times, self.values[order], self.offsets, clock).where(last)
         place = np.empty(len(order), np.int64)
         place[order] = np.cumsum(last) - last
         return Tidied(tidy, self.lengths - tidy.lengths, place)

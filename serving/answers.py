@@ -43,7 +43,9 @@ def answers_of(manifest: Manifest, cache: ShardCache, tallies: NDArray[np.int64]
     ) -> tuple[list[bytes], list[bytes]]:
         return around(manifest.id, windows, codes, adapters, rows, scored, manifest.coverage, fallback=fallback)
 
+    clocks = {region: (one.clock.changes, one.clock.shifts) for region, one in (manifest.clocks or {}).items()}
     return Answers(
         manifest.regions, manifest.parsed_windows, manifest.coverage, cache.lately, cache.get_open, ask, texts,
         part_hash, quoted, manifest.is_counter if manifest.rates else None, list(map(status_text, COUNTED)), tallies,
+        clocks,
     )  # fmt: skip

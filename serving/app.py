@@ -74,6 +74,7 @@ class SeriesModels(BaseModel):
     fitted_at: int = Field(description="epoch seconds")
     direction: Literal["up", "down", "both"] = Field(description="of the deviations that matter")
     range: tuple[float | None, float | None] = Field(description="the least and the most a value may be")
+    time_zone: str = Field(description="that tells the time of day and the day of the week")
     windows: Mapping[str, WindowModel]
 
 
@@ -308,6 +309,7 @@ def _describe_models(manifest: Manifest, series: Series, place: Place) -> Series
         fitted_at=int(shard.fitted_at[position]),
         direction=DIRECTIONS[int(limits[0])],
         range=(None if math.isinf(limits[1]) else limits[1], None if math.isinf(limits[2]) else limits[2]),
+        time_zone=clock.time_zone if (clock := manifest.clock_of(series.region)) else "UTC",
         windows=windows,
     )
 

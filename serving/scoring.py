@@ -20,6 +20,7 @@ from myriad.models.query import Query
 from myriad.models.scores import Scores
 from myriad.models.windows import Window, aggregate
 from myriad.serving.host_scores import host_scores
+from myriad.serving.local_time import local_times
 from myriad.serving.resolution import NOT_FOUND, Get, KnownTable, Lines, Resolution, other_windows, resolve
 from myriad.storage.release import Manifest
 from myriad.storage.shard import Shard
@@ -133,7 +134,7 @@ def _scored(
     return kernel.score(
         tables, table, position, times, values, points.offsets,
         windows.columns, windows.seconds, windows.weights, manifest.coverage, COMBINES.index(query.combine), means,
-        query.bands,
+        query.bands, local_times(manifest, query.names, points),
     )  # fmt: skip
 
 
@@ -151,7 +152,7 @@ def _lines(
     is_tick = len(points.timestamps) == len(points) > 0 and (points.lengths == 1).all()
     if not (known and is_tick) or query.models or resolution.failed:
         return None
-    if manifest.rates and query.values is None:
+    if manifest.clocks or (manifest.rates and query.values is None):
         return None
     start = int(points.timestamps.min()) // kernel.QUARTER * kernel.QUARTER
     if int(points.timestamps.max()) >= start + kernel.QUARTER:

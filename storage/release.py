@@ -19,10 +19,11 @@ import msgspec
 
 from myriad.models.ensemble import MAX_WINDOWS
 from myriad.models.errors import ArtifactCorrupt, Conflict, FleetShrinks, NoRelease, NotFound, Untrusted
-from myriad.models.key import shard_of
+from myriad.models.key import ANY, shard_of
 from myriad.models.windows import Window
 from myriad.storage.artifact import MAX_COMPRESSED, content_hash, decompress
 from myriad.storage.base import ObjectStore, Stored
+from myriad.storage.clocks import RegionClock
 from myriad.storage.pruning import PruningMark
 from myriad.storage.signing import MAX_SIGNATURE, Signer, Trust
 
@@ -51,7 +52,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A release: windows and weights in the same order, and for each region an artifact (or none) a shard.
 
     `rates` says by globs of metrics, of which the first that matches decides, which are counters that are scored as
-    rates; where none matches, none are.
+    rates; where none matches, none are. `clocks` are those of regions; that of `*` is of all regions that have none.
     """
 
     format: int = FORMAT
@@ -65,6 +66,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     regions: Mapping[str, tuple[Artifact | None, ...]]
     provenance: Mapping[str, str]
     rates: Mapping[str, bool] = {}
+    clocks: Mapping[str, RegionClock] | msgspec.UnsetType = msgspec.UNSET
 
     @cached_property
     def parsed_windows(self) -> tuple[Window, ...]:
@@ -89,6 +91,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 known.clear()
             known[metric] = next((rate for glob, rate in self.rates.items() if fnmatchcase(metric, glob)), False)
         return known[metric]
+
+    def clock_of(self, region: str) -> RegionClock | None:
+        """What tells local time in a region; None where that is UTC."""
+        return self.clocks.get(region, self.clocks.get(ANY)) if self.clocks else None
 
     def artifact(self, region: str, host_hash: int) -> Artifact | None:
         """The artifact that would hold the models of a host, whose hash is `Series.host_hash`."""
@@ -343,6 +349,8 @@ def _nonsense(manifest: Manifest, release: str) -> str:
         return f"rate is {manifest.rate:g} and coverage {manifest.coverage:g}: both are shares"
     if any(min(a.bytes, a.raw_bytes, a.series, a.models) < 0 for a in manifest.artifacts):
         return "an artifact has less than nothing in it"
+    if bad := [region for region, clock in (manifest.clocks or {}).items() if not clock.is_one]:
+        return f"the clock of {bad[0][:100]} is none"
     return ""
 
 

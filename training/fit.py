@@ -99,6 +99,7 @@ def fit_pooled(plan: Plan, series: Series, history: Points) -> Fitted:
     values = aggregate(some, plan.windows, steps, plan.coverage)
     order = np.argsort(some.timestamps, kind="stable")
     pool = Points.of((some.timestamps[order], some.values[order]))
+    pool = pool if some.clock is None else pool.with_clock(some.clock[order])
     plan = replace(plan, candidates=only(*[POOLED_ADAPTER] * len(plan.windows)))
     step = np.array([np.median(steps)], np.int64)
     return _fit_values(plan, [series], pool, np.ascontiguousarray(values[:, order]), step)

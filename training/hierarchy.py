@@ -20,9 +20,10 @@ WEEK = 7 * 86400
 
 
 class Reference(NamedTuple):
-    """The history of one series that stands for its metric, around 0 in units of its own spread."""
+    """The history of one series that stands for its metric, around 0 in units of its own spread; see `Points`."""
 
     timestamps: NDArray[np.int64]
+    local: NDArray[np.int64]
     values: NDArray[np.float64]
 
 
@@ -45,7 +46,8 @@ def references(pooled: Mapping[Series, Points]) -> dict[tuple[str, str], Referen
         times, values = members.series(longest)
         if len(times) and times[-1] - times[0] >= SHORT_SECONDS:
             center, spread = _center_and_spread(values)
-            found[series.region, series.metric] = Reference(times, (values - center) / spread)
+            local = members.local[members.offsets[longest] : members.offsets[longest + 1]]
+            found[series.region, series.metric] = Reference(times, local, (values - center) / spread)
     return found
 
 
@@ -54,24 +56,29 @@ def backfilled(
 ) -> tuple[Points, NDArray[np.int64]]:
     """Short histories with a reference's put before them, at their own level and spread; and how much was, (series,).
 
-    So what is fitted to them shrinks toward what is usual of the metric, the more the shorter they are.
+    So what is fitted to them shrinks toward what is usual of the metric, the more the shorter they are. What was at
+    a local time of the reference is put to the same local time.
     """
-    parts, borrowed = [], np.zeros(len(series), np.int64)
+    parts, clocks, borrowed = [], [], np.zeros(len(series), np.int64)
     for i, one in enumerate(series):
         times, values = history.series(i)
+        local = history.local[history.offsets[i] : history.offsets[i + 1]]
         reference = given.get((one.region, one.metric)) or given.get((ANY, one.metric))
         if reference and len(times) >= LEAST_POINTS and times[-1] - times[0] < SHORT_SECONDS:
-            before, then = _before(int(times[0]), reference), _at_level(values, reference)
-            borrowed[i] = len(before)
-            times, values = np.append(before, times), np.append(then[: len(before)], values)
+            earlier, then = _earlier(int(times[0]), reference), _at_level(values, reference)
+            borrowed[i] = len(then)
+            times, values = np.append(reference.timestamps - earlier, times), np.append(then, values)
+            local = np.append(reference.local - earlier, local)
         parts.append((times, values))
-    return (Points.of(*parts), borrowed) if borrowed.any() else (history, borrowed)
+        clocks.append(local)
+    if not borrowed.any():
+        return history, borrowed
+    return Points.of(*parts).with_clock(np.concatenate(clocks)), borrowed
 
 
-def _before(first: int, reference: Reference) -> NDArray[np.int64]:
-    """The reference's times, whole weeks earlier, so that they end before the first of a series."""
-    weeks = max(0, -((first - int(reference.timestamps[-1]) - 1) // WEEK))
-    return reference.timestamps - weeks * WEEK
+def _earlier(first: int, reference: Reference) -> int:
+    """By how many seconds, whole weeks, a reference has to be moved to end before the first point of a series."""
+    return max(0, -((first - int(reference.timestamps[-1]) - 1) // WEEK)) * WEEK
 
 
 def _at_level(values: NDArray[np.float64], reference: Reference) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from myriad import adapters
@@ -13,6 +14,7 @@ from myriad.models.errors import InvalidPoints
 from myriad.models.host_scores import host_key
 from myriad.models.key import Series, shard_of
 from myriad.storage.artifact import compress
+from myriad.storage.clocks import RegionClock
 from myriad.storage.release import Artifact, Head, Manifest, Releases, new_release_id
 from myriad.storage.shard import NO_MODEL, Entries, Shard, concatenated, entries_of, pack_shard
 from myriad.training.plan import Plan
@@ -55,7 +57,8 @@ def publish(
     for region, members in by_region(entries).items():
         kept[region] = put_region(releases, entries.take(members), kept.get(region))
     names = {*entries.adapters, *(base.adapters if base else ())}
-    return commit(releases, kept, plan, sorted(names), over, provenance, rates=base.rates if base else None)
+    rates, clocks = (base.rates, base.clocks) if base else (None, UNSET)
+    return commit(releases, kept, plan, sorted(names), over, provenance, rates=rates, clocks=clocks)
 
 
 def put_region(
@@ -115,6 +118,7 @@ def commit(
     provenance: Mapping[str, str],
     release: str = "",
     rates: Mapping[str, bool] | None = None,
+    clocks: Mapping[str, RegionClock] | UnsetType = UNSET,
 ) -> Manifest:
     """Make artifacts that have been written the current release.
 
@@ -127,6 +131,7 @@ def commit(
         provenance: what to say of where the release came from.
         release: its id; one of its own where none is given.
         rates: which metrics are counters, see `Manifest`.
+        clocks: of regions, see there.
 
     Raises:
         Conflict: another release became current since, or some of the artifacts were pruned meanwhile.
@@ -142,6 +147,7 @@ def commit(
         regions=dict(regions),
         provenance=dict(provenance),
         rates=dict(rates or {}),
+        clocks=clocks or UNSET,
     )
     releases.publish(manifest, over)
     return manifest

@@ -2,20 +2,22 @@
 
 import importlib.util
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from myriad import adapters
 from myriad.formats.left_out import LeftOut
 from myriad.models import calibration
 from myriad.models.errors import Gated, HistoryUnusable, InvalidJob
-from myriad.models.key import Series, shard_of
+from myriad.models.key import ANY, Series, shard_of
 from myriad.models.points import Points
+from myriad.storage.clocks import RegionClock
 from myriad.storage.release import Artifact, Head, Manifest, Releases, new_release_id
 from myriad.storage.signing import Signer
 from myriad.storage.url import open_store
@@ -104,6 +106,11 @@ def run(
         same_calibration(base, shared_plan(job))
         if dict(base.rates) != job.rates:
             raise InvalidJob(f"release {base.id} has other counters (rate: true); what is kept of it cannot stay")
+        for region in (*base.regions, ANY):
+            zones = [one.time_zone if one else "none" for one in (base.clock_of(region), job.clock(region))]
+            if zones[0] != zones[1]:
+                why = f"release {base.id} has the time zone {zones[0]} in region {region}, the job {zones[1]}"
+                raise InvalidJob(f"{why}; what is kept of it cannot stay")
     kept, sharding = Progress(directory, job, base.id if base else ""), Sharding(job, base)
     parts, left_out = kept.partitions(lambda empty: partitions(job.history, sharding.part, empty))
     tasks = {(task.region, task.shard): task for task in _tasks(job, parts, sharding, base)}
@@ -250,7 +257,19 @@ def _publish(
         raise Gated("; ".join(failures))
     records.write(releases, release, fitted)
     artifacts = {name: tuple(shards) for name, shards in sorted(regions.items())}
-    return commit(releases, artifacts, plan, names, over, _provenance(job), release, job.rates), fitted
+    clocks = _clocks(job, artifacts, fitted)
+    return commit(releases, artifacts, plan, names, over, _provenance(job), release, job.rates, clocks), fitted
+
+
+def _clocks(job: JobFile, regions: Iterable[str], fitted: pa.Table) -> dict[str, RegionClock]:
+    """The clocks of regions from the start of their history on, without those that are that of `*`."""
+    first = pc.min(fitted["history_from"]).as_py() or 0
+    found = {region: one for region in (ANY, *regions) if (one := job.clock(region))}
+    return {
+        region: RegionClock.of(one.time_zone, one.clock.since(first))
+        for region, one in found.items()
+        if region == ANY or one != found.get(ANY)
+    }
 
 
 def _provenance(job: JobFile) -> dict[str, str]:

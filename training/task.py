@@ -85,7 +85,8 @@ class Usable(NamedTuple):
 
     Attributes:
         series: that can be fitted.
-        points: of these, in order of time, without wild samples, and rates in place of counters.
+        points: of these, in order of time, without wild samples, rates in place of counters, with local times where
+            their region has a clock.
         refused: what is wrong with others.
         counters: the series that look like counters and are not modelled as rates.
     """
@@ -147,7 +148,10 @@ def usable(job: JobFile, part: Partition) -> Usable:
     empty = points.lengths == 0
     refused |= {(*names[good[i]],): "has no finite value" for i in np.flatnonzero(empty).tolist()}
     left = np.flatnonzero(~empty)
-    return Usable([names[good[i]] for i in left.tolist()], points.take(left), refused, counters)
+    points = points.take(left)
+    if one := job.clock(part.region):
+        points = points.with_clock(one.clock.local(points.timestamps))
+    return Usable([names[good[i]] for i in left.tolist()], points, refused, counters)
 
 
 def _without_rates(job: JobFile, found: Usable) -> tuple[list[Series], Points]:

@@ -1,9 +1,9 @@
 """The job file: what `myriad train fleet.yaml` reads, fits and publishes, and where it stops."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -22,9 +22,11 @@ from myriad.formats.left_out import DEFAULT_SHARE
 from myriad.models.calibration import DEFAULT_RATE, HOLDOUT
 from myriad.models.ensemble import DEFAULT_WEIGHTS, MAX_WINDOWS
 from myriad.models.errors import InvalidJob
-from myriad.models.key import telemetry_label
+from myriad.models.key import ANY, telemetry_label
 from myriad.models.windows import MIN_COVERAGE, Window
+from myriad.storage.clocks import RegionClock
 from myriad.training.job.candidate import DEFAULT_ADAPTER, Candidate, only
+from myriad.training.job.clocks import FreeDays, FreeDaysByRegion, HolidaysByRegion, ZoneByRegion, clock
 from myriad.training.job.document import Document
 from myriad.training.job.fields import (
     Duration,
@@ -43,7 +45,9 @@ from myriad.training.job.fields import (
 )
 from myriad.training.job.maintenance import Maintenance, calendar
 
+T = TypeVar("T")
 ENV_PREFIX = "MYRIAD_"
+DEFAULT_FREE_DAYS: FreeDays = "saturday-sunday"
 Level = Literal["region", "global"]
 Weight = Annotated[Number, Field(gt=0)]
 
@@ -235,6 +239,9 @@ class JobFile(Part):
         metrics: the first rule that matches a metric is its.
         windows: of the release, each with its weight, shortest first.
         coverage: the least share of a window's points.
+        time_zone: of a region, by globs of its name; UTC where none matches.
+        holidays: of a region likewise: local days since the epoch that are free.
+        free_days: of each week in a region likewise; Saturday and Sunday where none matches.
         shards: of a region, by globs of its name; as many as its size asks for where none matches.
         workers: processes; one a core where None.
     """
@@ -248,6 +255,9 @@ class JobFile(Part):
     selection: Selection = Selection()
     fallback: tuple[Level, ...] = ()
     maintenance: tuple[Maintenance, ...] = ()
+    time_zone: ZoneByRegion = Field(default_factory=dict)
+    holidays: HolidaysByRegion = Field(default_factory=dict)
+    free_days: FreeDaysByRegion = Field(default_factory=dict)
     store: Url
     shards: Annotated[dict[Text, Annotated[Whole, Field(ge=1)]], BeforeValidator(_shards)] = Field(default_factory=dict)
     engine: Literal["local", "ray"] = "local"
@@ -290,6 +300,11 @@ class JobFile(Part):
         """How many shards a region is to have; None where the file does not say."""
         return next((count for glob, count in self.shards.items() if fnmatchcase(region, glob)), None)
 
+    def clock(self, region: str) -> RegionClock | None:
+        """What tells local time in a region, that of `*` in one that is not known; None where that is UTC."""
+        zone, holidays = _of_region(self.time_zone, region), _of_region(self.holidays, region)
+        return clock(zone, holidays or (), _of_region(self.free_days, region) or DEFAULT_FREE_DAYS)
+
     @field_validator("windows", mode="wrap")
     @classmethod
     def _different(cls, given: Any, validated: ValidatorFunctionWrapHandler) -> dict[Window, float]:
@@ -318,3 +333,10 @@ class JobFile(Part):
             if other := [window for some in several for window in some if window not in self.windows]:
                 raise wrong(f"{other[0]} is none of the release's windows", "metrics", i, "windows")
         return self
+
+
+def _of_region(given: Mapping[str, T], region: str) -> T | None:
+    """What is given for a region by the first glob that matches it; for `*` by that very glob."""
+    return next(
+        (one for glob, one in given.items() if glob == region or (region != ANY and fnmatchcase(region, glob))), None
+    )

@@ -32,12 +32,19 @@ def hourly_means(points: Points) -> tuple[int, Vector]:
 
     Hours without points are interpolated linearly.
     """
-    hours = points.local // HOUR
+    hours = _in_order(points) // HOUR
     first = int(hours.min())
     counts = np.bincount(hours - first)
     sums = np.bincount(hours - first, points.values)
     filled = np.flatnonzero(counts)
     return first, np.interp(np.arange(len(counts)), filled, sums[filled] / counts[filled])
+
+
+def _in_order(points: Points) -> NDArray[np.int64]:
+    """Local times without the whole days by which holidays are shifted: in a row of hours each day is there once."""
+    shift = points.local - points.timestamps
+    days = np.round((shift - np.median(shift)) / (DAY_HOURS * HOUR)).astype(np.int64)
+    return points.local - DAY_HOURS * HOUR * days
 
 
 def fit_each(kind: type[K], history: Points, min_hours: int, row: Callable[[Points], Arrays]) -> Fit[K]:
@@ -68,7 +75,7 @@ def fit_each(kind: type[K], history: Points, min_hours: int, row: Callable[[Poin
 
 
 def _require_hours(points: Points, min_hours: int, name: str) -> None:
-    hours = len(np.unique(points.local // HOUR))
+    hours = len(np.unique(_in_order(points) // HOUR))
     if hours < min_hours:
         raise HistoryUnusable(f"{hours} hours with points are too few for {name}; {min_hours} are needed")
 
@@ -88,7 +95,7 @@ def step_of(observations: int, history: Points) -> tuple[int, int]:
         return (first + observations) * HOUR, HOUR
     if observations == len(history.values):
         step = int(np.median(np.diff(history.timestamps)))
-        return int(history.local[-1]) + step, step
+        return int(_in_order(history)[-1]) + step, step
     raise NotReducible(
         f"it was fitted to {observations} observations, which are neither the {len(history.values)} points of the "
         f"history nor its {len(means)} hourly means; fit it to one of these"

@@ -24,7 +24,8 @@ def local_times(manifest: Manifest, names: Names, points: Points) -> NDArray[np.
     of_points = np.repeat(np.array([number[one] for one in of_regions], np.int64)[names.codes[0]], points.lengths)
     order, offsets = by_number(of_points, len(number))
     local = points.timestamps.copy()
-    for one, mine in zip(number, np.split(order, offsets[1:-1]), strict=True):
+    for one, i in number.items():
         if one is not None:
+            mine = order[offsets[i] : offsets[i + 1]]
             local[mine] = one.clock.local(points.timestamps[mine])
     return local

@@ -82,10 +82,16 @@ class Constant:
     """What is not compiled: expects 1 with half a band of the row."""
 
     def predict(
-        self, rows: NDArray[np.int64], times: NDArray[np.int64], values: NDArray[np.float64], offsets: NDArray[np.int64]
+        self,
+        rows: NDArray[np.int64],
+        times: NDArray[np.int64],
+        values: NDArray[np.float64],
+        offsets: NDArray[np.int64],
+        clock: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         assert len(times) == len(values) == offsets[-1]
-        return np.ones(len(values)), np.repeat(rows, np.diff(offsets)).astype(np.float64) + 1
+        hours = np.zeros(len(times)) if clock is None else (clock - times) / 3600
+        return np.ones(len(values)) + hours, np.repeat(rows, np.diff(offsets)).astype(np.float64) + 1
 
 
 def tables(module: Any, kinds: Mapping[str, Any], seed: int, *, limited: bool = False) -> list[Any]:
@@ -115,6 +121,14 @@ def tables(module: Any, kinds: Mapping[str, Any], seed: int, *, limited: bool = 
     return made
 
 
+def told_by_a_clock(times: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Local times that go forward and back by hours and days."""
+    rng = np.random.default_rng(seed)
+    changes = np.sort(rng.integers(0, times.max(initial=0) + 2, 5))
+    shifts = rng.choice([0, 3600, -3600, 86_400, -3 * 86_400], 6)
+    return np.maximum(times + shifts[np.searchsorted(changes, times)], 0)
+
+
 def limits_of(rng: np.random.Generator) -> NDArray[np.float64]:
     """Directions and ranges of nine series."""
     ranges = rng.choice([-np.inf, -1, 0.5], 9), rng.choice([1, 3, np.inf], 9)
@@ -129,10 +143,18 @@ def limits_of(rng: np.random.Generator) -> NDArray[np.float64]:
     bands=st.booleans(),
     given_means=st.booleans(),
     limited=st.booleans(),
+    clocked=st.booleans(),
     columns=st.sampled_from([(0, 1, 2), (0, 2), (1,)]),
 )
 def test_scores_are_those_of_the_twin(
-    lengths: list[int], seed: int, how: int, bands: bool, given_means: bool, limited: bool, columns: tuple[int, ...]
+    lengths: list[int],
+    seed: int,
+    how: int,
+    bands: bool,
+    given_means: bool,
+    limited: bool,
+    clocked: bool,
+    columns: tuple[int, ...],
 ) -> None:
     compiled, predictors, scoring = modules()
     times, values, offsets = points(lengths, seed)
@@ -142,7 +164,8 @@ def test_scores_are_those_of_the_twin(
     means = rng.normal(size=(len(columns), len(values))) if given_means else None
     if means is not None:
         means[rng.random(means.shape) < 0.2] = np.nan
-    asked = (chosen, windows[chosen], weights[chosen], 0.5, how, means, bands)
+    clock = told_by_a_clock(times, seed) if clocked else None
+    asked = (chosen, windows[chosen], weights[chosen], 0.5, how, means, bands, clock)
     results = []
     for module, kinds in ((compiled, compiled), (scoring, predictors)):
         of_kind = {name: getattr(kinds, name.title()) for name in KINDS}
@@ -152,6 +175,34 @@ def test_scores_are_those_of_the_twin(
     same(block, twin_block)
     assert counts.tolist() == twin_counts.tolist()
     assert codes.tolist() == twin_codes.tolist()
+
+
+def test_windows_keep_the_points_times_and_models_are_asked_at_the_clocks() -> None:
+    """A clock that goes back between points does not bring them closer; it changes what is expected of them alone."""
+    for module in (modules()[0], modules()[2]):
+        kind = adapters.get("seasonal")
+        arrays = {name: np.zeros((1, *param.shape), param.dtype) for name, param in kind.params.items()}
+        arrays |= {"unit": np.ones(1), "spread": np.ones((1, 24), "<f2"), "threshold": np.ones(1, "<f4")}
+        arrays |= {"hour": np.arange(24, dtype="<f2")[None], "floor": np.ones(1)}
+        predictor = (module if hasattr(module, "Seasonal") else modules()[1]).Seasonal(arrays)
+        ones = np.ones((1, 3, 2), np.float16)
+        codes, row, step = np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.uint32), np.full(1, 60, np.uint32)
+        table = module.Table(codes, row, step, ones, {(0, 0): predictor})
+        zero, times, values = np.zeros(1, np.int64), np.array([5400, 9000]), np.array([10.0, 20.0])
+        given_ = ([table], zero, zero, times, values, np.array([0, 2]), zero, np.array([60]), np.ones(1), 0.5, 0, None)
+        plain, _, _ = module.score(*given_, False)
+        clocked, _, _ = module.score(*given_, False, times + np.array([3600, 0]))
+        assert plain[2].tolist() == [1, 2]
+        assert clocked[2].tolist() == [2, 2]
+        assert clocked[1].tolist() == [8, 18]
+
+
+def test_a_clock_of_other_points_is_refused() -> None:
+    compiled, _, _ = modules()
+    none, zero = np.empty(0, np.int64), np.zeros(1, np.int64)
+    asked = (zero, np.array([60]), np.ones(1), 0.5, 0, None, False)
+    with pytest.raises(ValueError, match="not as many local times"):
+        compiled.score([], none, none, none, np.empty(0), zero, *asked, np.ones(2, np.int64))
 
 
 def test_a_row_beyond_a_model_is_no_model_rather_than_memory_of_others() -> None:

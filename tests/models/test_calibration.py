@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myriad.models.calibration import (
+    DAY,
     EFFECT_SHARE,
     EXPECTED_BEYOND,
     HOLDOUT,
@@ -11,6 +12,7 @@ from myriad.models.calibration import (
     TAIL,
     effect_floor,
     held_out,
+    recurring,
     threshold,
 )
 from myriad.models.points import Points
@@ -88,3 +90,23 @@ def test_the_floor_is_a_hundredth_of_the_largest_value_of_each_series() -> None:
 
 def test_a_series_of_nothing_but_zeros_has_the_smallest_floor() -> None:
     assert effect_floor(Points.of(([1, 2], [0.0, 0.0]), ([], []))).tolist() == [MIN_EFFECT] * 2
+
+
+def test_what_recurs_does_so_at_a_local_time() -> None:
+    """At 9:00 by a clock that is put forward by an hour after seven days."""
+    times = np.arange(0, 14 * DAY, 1800)
+    local = times + 3600 * (times >= 7 * DAY)
+    deviations = np.where(local % DAY == 9 * 3600, 5.0, 1.0)
+    points = Points.of((times, deviations))
+    found, unclocked = (recurring(deviations, one, 1800, 1e-4)[0] for one in (points.with_clock(local), points))
+    assert np.flatnonzero(found == 5).tolist() == [18]
+    assert not (unclocked == 5).any()
+
+
+def test_a_clock_that_goes_back_by_days_leaves_what_recurs_as_it_is() -> None:
+    times = np.arange(0, 14 * DAY, 1800)
+    deviations = np.where(times % DAY == 9 * 3600, 5.0, 1.0)
+    back = times - 3 * DAY * (times // DAY == 4) - DAY * (times // DAY == 0)
+    points = Points.of((times, deviations), (times, deviations)).with_clock(np.concatenate([back, times]))
+    by_clock, plain = recurring(np.concatenate([deviations] * 2), points, 1800, 1e-4)
+    assert by_clock.tolist() == plain.tolist()

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -144,3 +146,35 @@ def test_points_without_wild_ones_are_some_of_them_in_their_order(posted: Posted
 def test_ranges_follow_one_another(spans: list[tuple[int, int]]) -> None:
     starts, lengths = np.array(spans, np.int64).reshape(-1, 2).T
     assert ranges(starts, lengths).tolist() == [i for start, n in spans for i in range(start, start + n)]
+
+
+@given(POSTED, st.data())
+def test_points_carry_their_clock_along(posted: Posted, data: st.DataObject) -> None:
+    """Its local times are made of timestamps and values, so that each is still known whatever became of the points."""
+
+    def clocked(some: Points) -> Points:
+        return some.with_clock(some.timestamps * 1000 + (np.abs(some.values) % 1000).astype(np.int64))
+
+    some = points(posted)
+    keep = np.array(data.draw(st.lists(st.booleans(), min_size=len(some.values), max_size=len(some.values))), bool)
+    chosen = data.draw(st.lists(st.integers(0, len(some) - 1), max_size=6)) if len(some) else []
+    middle = some.offsets[:-1] + some.lengths // 2
+    changes: list[Callable[[Points], Points]] = [
+        lambda one: one.take(chosen),
+        lambda one: one.where(keep),
+        lambda one: one.latest(3),
+        lambda one: one.between(one.offsets[:-1], middle),
+        lambda one: one.concatenated(one),
+        lambda one: one.tidied().points,
+    ]
+    for change in changes:
+        changed = change(clocked(some))
+        assert changed.local.tolist() == clocked(change(some)).local.tolist()
+        assert listed(changed) == listed(change(some))
+
+
+def test_points_without_a_clock_have_local_times_that_are_their_timestamps() -> None:
+    some = points([[(1, 10), (2, 20)]])
+    assert some.local is some.timestamps
+    assert some.concatenated(some.with_clock(some.timestamps + 5)).local.tolist() == [1, 2, 6, 7]
+    assert some.with_clock(some.timestamps + 5).with_values(np.zeros(2)).local.tolist() == [6, 7]

@@ -17,6 +17,7 @@ from myriad.models.key import Series
 from myriad.serving.predict import PredictEndpoint
 from myriad.serving.predictor import Predictor
 from myriad.serving.settings import Settings
+from myriad.storage.clocks import RegionClock
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
 from myriad.storage.shard import Entries, concatenated
@@ -109,6 +110,23 @@ def test_few_and_many_points_are_answered_alike(served: tuple[Predictor, Predict
         assert answer == in_general(predictor, body)
         assert (b'"stale":true' in answer) == stale
     predictor.stale = False
+
+
+@pytest.mark.parametrize("name", ["r/a/cpu", "q/a/cpu", str(ODD)])
+@pytest.mark.parametrize("regions", [("r",), ("*",), ("r", "*"), ("q",)])
+def test_local_times_are_those_of_the_general_way(name: str, regions: tuple[str, ...]) -> None:
+    """By clocks that change three times among the posted points, forward and back, and by none in other regions."""
+    predictor, _ = serving(*(fitted(one, seed=seed) for seed, one in enumerate(EVERYBODY)))
+    body = body_of(Series.parse(name), 500)
+    unclocked, first = in_general(predictor, body), int(history(500 / 1440, seed=3).timestamps[0])
+    changes = tuple((first + 3600 * hour, shift) for hour, shift in ((0, 0), (3, 30_600), (6, -86_400)))
+    clocks = {region: RegionClock("x", 7200 * (1 + i), changes) for i, region in enumerate(regions)}
+    current = predictor.current
+    assert current
+    predictor.current = replace(current, manifest=structs.replace(current.manifest, clocks=clocks))
+    answer = PredictEndpoint(predictor, SETTINGS).answer_at_once(body)
+    assert answer == in_general(predictor, body)
+    assert (answer == unclocked) == (regions in (("r",), ("q",)) and not name.startswith(regions[0] + "/"))
 
 
 def test_a_head_comes_before_the_answer_with_its_length(served: tuple[Predictor, PredictEndpoint]) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import PlainValidator, ValidationInfo
+from pydantic import BeforeValidator, ValidationInfo
 
 from myriad.formats.columns.timestamps import time_zone
 from myriad.models.clock import FREE_DAYS, Clock
@@ -31,7 +31,7 @@ T = TypeVar("T")
 FreeDays = Literal["saturday-sunday", "friday-saturday"]
 
 
-def by_region(read: Callable[[Any, ValidationInfo, tuple[str, ...]], T]) -> PlainValidator:
+def by_region(read: Callable[[Any, ValidationInfo, tuple[str, ...]], T]) -> BeforeValidator:
     """A field that is one value for all regions, or a mapping of globs of regions to values."""
 
     def read_all(given: Any, info: ValidationInfo) -> dict[str, T]:
@@ -39,7 +39,7 @@ def by_region(read: Callable[[Any, ValidationInfo, tuple[str, ...]], T]) -> Plai
             return {"*": read(given, info, ())}
         return {glob: read(one, info, (glob,)) for glob, one in given.items()}
 
-    return PlainValidator(read_all)
+    return BeforeValidator(read_all)
 
 
 def _zone(given: Any, _: ValidationInfo, place: tuple[str, ...]) -> str:
@@ -52,9 +52,10 @@ def _zone(given: Any, _: ValidationInfo, place: tuple[str, ...]) -> str:
 
 
 def _free(given: Any, _: ValidationInfo, place: tuple[str, ...]) -> FreeDays:
-    if given not in FREE_DAYS:
-        raise wrong(f"must be {' or '.join(FREE_DAYS)}", *place)
-    return given
+    named: tuple[FreeDays, ...] = get_args(FreeDays)
+    if given not in named:
+        raise wrong(f"must be {' or '.join(named)}", *place)
+    return named[named.index(given)]
 
 
 def _holidays(given: Any, info: ValidationInfo, place: tuple[str, ...]) -> tuple[int, ...]:

@@ -90,7 +90,8 @@ def check_a_score_is_above_1_exactly_outside_the_band(kind: type[Model]) -> None
 
 
 def check_fitting_and_predicting_leave_their_inputs_alone(kind: type[Model]) -> None:
-    past, points, rows = sample(), fresh(), np.arange(3)
+    past, points = (some.with_clock(some.timestamps + DAY) for some in (sample(), fresh()))
+    rows = np.arange(3)
     before = [array.copy() for array in (*astuple(past), *astuple(points), rows)]
     fitted(kind, past).predict(rows, points)
     for array, copy in zip((*astuple(past), *astuple(points), rows), before, strict=True):

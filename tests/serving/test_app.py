@@ -166,7 +166,7 @@ def test_the_models_of_a_series_can_be_looked_at(published: Published, service: 
         "1h": "seasonal",
     }
     assert (known["step_seconds"], known["history_points"]) == (60, 10 * 24 * 60)
-    assert (known["direction"], known["range"]) == ("both", [None, None])
+    assert (known["direction"], known["range"], known["time_zone"]) == ("both", [None, None], "UTC")
     assert all(model["threshold"] > 0 and model["floor"] > 0 for model in known["windows"].values())
 
 

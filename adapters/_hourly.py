@@ -42,9 +42,11 @@ def hourly_means(points: Points) -> tuple[int, Vector]:
 
 def _in_order(points: Points) -> NDArray[np.int64]:
     """Local times without the whole days by which holidays are shifted: in a row of hours each day is there once."""
-    shift = points.local - points.timestamps
+    if points.clock is None or not len(points.clock):
+        return points.local
+    shift = points.clock - points.timestamps
     days = np.round((shift - np.median(shift)) / (DAY_HOURS * HOUR)).astype(np.int64)
-    return points.local - DAY_HOURS * HOUR * days
+    return points.clock - DAY_HOURS * HOUR * days
 
 
 def fit_each(kind: type[K], history: Points, min_hours: int, row: Callable[[Points], Arrays]) -> Fit[K]:

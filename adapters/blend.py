@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.kernels import predictors
-from myriad.kernels.deviations import mean_deviations
-from myriad.kernels.levels import FAST_SHARE, SLOW_CLIP, two_levels
-from myriad.kernels.profiles import less_profile, period_means
+from myriad.kernels.deviations import around_medians, mean_deviations
+from myriad.kernels.levels import FAST_SHARE, fitted_levels, level_deviations
+from myriad.kernels.profiles import less_profile, period_maxima, period_means
 from myriad.kernels.quantiles import medians
 from myriad.models import calibration
 from myriad.models.arrays import Matrix, Vector
@@ -113,17 +113,13 @@ class Blend(Model):
         size, steps = magnitudes(points), usual_step(points)
         profile = _shown(points, size)
         values = profile.taken_from(points, size)
-        center = medians(values, points.offsets)
-        distance = np.abs(values - center[points.owner])
-        overall = MEAN_DEVIATION_TO_STD * mean_deviations(values, points.offsets, center)
+        distance, center, mean, median = around_medians(values, points.offsets)
+        overall = MEAN_DEVIATION_TO_STD * mean
         least = np.maximum(LEAST_SPREAD * overall, LEAST_SHARE)
-        limit = np.maximum(MAD_TO_STD * medians(distance, points.offsets), least)
+        limit = np.maximum(MAD_TO_STD * median, least)
         alpha = 1 - 0.5 ** (steps / SLOW_HALF_LIFE)
         state = np.stack([center, np.ones(len(alpha)), center, np.ones(len(alpha))], axis=1)
-        slow, _, fast, _ = two_levels(values, points.offsets, state, limit, alpha, np.zeros(len(alpha)), limit, limit)
-        errors, fast_errors = values - slow, values - fast
-        slow_spread = _spread(errors, points, least)
-        fast_spread = np.maximum(MAD_TO_STD * medians(np.abs(fast_errors), points.offsets), least)
+        slow_spread, fast_spread = fitted_levels(values, points.offsets, state, limit, alpha, least, MAD_TO_STD)
         is_unknown = overall < LEAST_SHARE  # errors from either level will be as wide once the values move
         fast_spread = np.where(is_unknown, slow_spread / FAST_SHARE, fast_spread)
         arrays = {
@@ -154,17 +150,16 @@ class Blend(Model):
         usual, free = (arrays[name] * spread[:, None] for name in ("profile", "free_profile"))
         values = _Profile(usual, free, self.arrays["free_days"], arrays["passing"]).taken_from(held_out, ones)
         state = np.stack([arrays["level"], ones, arrays["fast_level"], ones], axis=1)
-        slow, slow_width, fast, fast_width = two_levels(
-            values, offsets, state, spread, arrays["alpha"], arrays["widening"], fast_spread,
-            fast_spread * arrays["uncertainty"],
+        errors = level_deviations(
+            times, values, offsets, state, spread, arrays["alpha"], arrays["widening"], fast_spread,
+            fast_spread * arrays["uncertainty"], arrays["spreads"], BIN,
         )  # fmt: skip
-        slow_width = slow_width * arrays["spreads"][held_out.owner, times % DAY // BIN]
-        errors = [np.abs(values - slow) / slow_width, np.abs(values - fast) / fast_width]
         slow_threshold, fast_threshold = (_threshold(error, held_out, rate) for error in errors)
-        products = errors[0] * errors[1] / (slow_threshold * fast_threshold)[held_out.owner]
-        daily = np.maximum(MARGIN * calibration.recurring(products, held_out, BIN, rate), 1.0)
-        rest = products / daily[held_out.owner, times % DAY // BIN]
-        anywhere = np.sqrt(np.maximum(MARGIN * calibration.recurring(rest, held_out, DAY, rate)[:, 0], 1.0))
+        by_day = period_maxima(times, errors[0] * errors[1], offsets, BIN, BINS, MAX_DAYS)
+        by_day /= (slow_threshold * fast_threshold)[:, None, None]
+        daily = np.maximum(MARGIN * calibration.recurring(by_day, held_out, rate), 1.0)
+        by_day = np.fmax.reduce(by_day / daily[:, None], axis=2, keepdims=True)
+        anywhere = np.sqrt(np.maximum(MARGIN * calibration.recurring(by_day, held_out, rate)[:, 0], 1.0))
         found = {
             "slow_threshold": slow_threshold * anywhere,
             "fast_threshold": fast_threshold * anywhere,
@@ -302,15 +297,6 @@ def _spreads(points: Points, distance: Vector, is_daily: NDArray[np.bool_]) -> M
     ratio = np.divide(width, usual, out=np.ones_like(width), where=(usual > 0) & np.isfinite(width))
     smooth = (np.roll(ratio, 1, axis=1) + ratio + np.roll(ratio, -1, axis=1)) / 3
     return np.where(is_daily[:, None], np.clip(smooth, *SPREAD_BOUNDS), 1.0)
-
-
-def _spread(errors: Vector, points: Points, least: Vector) -> Vector:
-    """The root of the mean square of the errors, cut off at `SLOW_CLIP` robust spreads, (series,)."""
-    size = np.abs(errors)
-    limit = SLOW_CLIP * np.maximum(MAD_TO_STD * medians(size, points.offsets), least)
-    squares = np.minimum(size, limit[points.owner]) ** 2
-    mean = np.bincount(points.owner, squares, len(points)) / np.maximum(points.lengths, 1)
-    return np.asarray(np.maximum(np.sqrt(mean), least))
 
 
 def _threshold(deviations: Vector, points: Points, rate: float) -> Vector:

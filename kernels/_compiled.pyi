@@ -2,6 +2,7 @@
 from myriad.kernels._alerting_py import tired as tired
 from myriad.kernels._answers_py import Answers as Answers
 from myriad.kernels._bodies_py import one_series as one_series
+from myriad.kernels._deviations_py import around_medians as around_medians
 from myriad.kernels._deviations_py import mean_deviations as mean_deviations
 from myriad.kernels._deviations_py import mean_steps as mean_steps
 from myriad.kernels._deviations_py import moves as moves
@@ -14,6 +15,8 @@ from myriad.kernels._groups_py import placed as placed
 from myriad.kernels._json_text_py import columns as columns
 from myriad.kernels._json_text_py import written as written
 from myriad.kernels._levels_py import clipped_errors as clipped_errors
+from myriad.kernels._levels_py import fitted_levels as fitted_levels
+from myriad.kernels._levels_py import level_deviations as level_deviations
 from myriad.kernels._levels_py import one_step as one_step
 from myriad.kernels._levels_py import two_levels as two_levels
 from myriad.kernels._predictors_py import Blend as Blend
@@ -23,6 +26,7 @@ from myriad.kernels._predictors_py import Predictor as Predictor
 from myriad.kernels._predictors_py import Rhythm as Rhythm
 from myriad.kernels._predictors_py import Seasonal as Seasonal
 from myriad.kernels._profiles_py import less_profile as less_profile
+from myriad.kernels._profiles_py import period_maxima as period_maxima
 from myriad.kernels._profiles_py import period_means as period_means
 from myriad.kernels._quantiles_py import medians as medians
 from myriad.kernels._quantiles_py import quantiles as quantiles

@@ -15,6 +15,27 @@ def mean_deviations(const double[::1] values, const long long[::1] offsets, cons
     return means_array
 
 
+def around_medians(const double[::1] values, const long long[::1] offsets):
+    cdef Py_ssize_t series = offsets.shape[0] - 1, i, j, first, n
+    distance_array, found_array = np.empty(values.shape[0]), np.full((3, series), np.nan)
+    cdef double[::1] distances = distance_array
+    cdef double[:, ::1] found = found_array
+    cdef double total, center
+    cdef double* a = scratch(offsets)
+    with nogil:
+        for i in range(series):
+            first, n = offsets[i], offsets[i + 1] - offsets[i]
+            if n == 0:
+                continue
+            total, center = 0.0, median_among(&values[first], n, a)
+            for j in range(first, first + n):
+                distances[j] = fabs(values[j] - center)
+                total += distances[j]
+            found[0, i], found[1, i], found[2, i] = center, total / n, median_among(&distances[first], n, a)
+    free(a)
+    return distance_array, *found_array
+
+
 def mean_steps(const double[::1] values, const long long[::1] offsets):
     cdef Py_ssize_t series = offsets.shape[0] - 1, i, j
     means_array = np.empty(series)

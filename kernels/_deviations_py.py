@@ -22,6 +22,25 @@ def mean_deviations(values: Vector, offsets: Integers, centers: Vector) -> Vecto
     return _sums(owner, np.abs(values - centers[owner]), offsets) / np.maximum(np.diff(offsets), 1)
 
 
+def around_medians(values: Vector, offsets: Integers) -> tuple[Vector, Vector, Vector, Vector]:
+    """How far each value is from the median of its series, (n,); the medians, and the means and medians of these.
+
+    The last three are (series,), NaN where there is no value.
+
+    Args:
+        values: finite, (n,).
+        offsets: (series + 1,).
+    """
+    centers = medians(values, offsets)
+    distances, empty = np.abs(values - centers[_owner(offsets)]), np.diff(offsets) == 0
+    return (
+        distances,
+        centers,
+        np.where(empty, np.nan, mean_deviations(values, offsets, centers)),
+        medians(distances, offsets),
+    )
+
+
 def mean_steps(values: Vector, offsets: Integers) -> Vector:
     """The mean distance between a value and the next, (series,); 0 where there is none.
 

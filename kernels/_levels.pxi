@@ -118,6 +118,115 @@ def two_levels(
     return tuple(found_array)
 
 
+cdef void follow_fitted(
+    const double* values, Py_ssize_t n, double* state, double limit, double alpha, double* slow, double* fast
+) noexcept nogil:
+    """The absolute errors of both levels, of which the slow one has a fixed spread; the state is moved."""
+    cdef double level = state[0], quick = state[2], gain = state[3], error
+    cdef Py_ssize_t j
+    for j in range(n):
+        error = values[j] - level
+        slow[j], fast[j] = fabs(error), fabs(values[j] - quick)
+        error = limit if error > limit else error
+        error = -limit if error < -limit else error
+        level = level + alpha * error
+        quick = quick + gain * (values[j] - quick)
+        if gain > FAST:
+            gain = gain / (1 + gain)
+            gain = FAST if gain < FAST else gain
+    state[0], state[2], state[3] = level, quick, gain
+
+
+cdef double clipped_square(const double* sizes, Py_ssize_t n, double limit) noexcept nogil:
+    """The root of the mean square, larger ones counting as the limit."""
+    cdef double even = 0.0, odd = 0.0, one, other
+    cdef Py_ssize_t j
+    for j in range(0, n - 1, 2):
+        one = limit if sizes[j] > limit else sizes[j]
+        other = limit if sizes[j + 1] > limit else sizes[j + 1]
+        even, odd = even + one * one, odd + other * other
+    if n % 2:
+        one = limit if sizes[n - 1] > limit else sizes[n - 1]
+        even = even + one * one
+    return sqrt((even + odd) / n)
+
+
+def fitted_levels(
+    const double[::1] values,
+    const long long[::1] offsets,
+    double[:, ::1] state,
+    const double[::1] spreads,
+    const double[::1] alphas,
+    const double[::1] least,
+    double scale,
+):
+    cdef Py_ssize_t series = offsets.shape[0] - 1, i, first, n
+    slow_array, fast_array = np.array(least), np.array(least)
+    cdef double[::1] slow_spreads = slow_array, fast_spreads = fast_array
+    cdef double* room
+    cdef double* slow
+    cdef double* fast
+    if state.shape[0] != series or state.shape[1] != 4:
+        raise ValueError("the state is not that of these series")
+    room = scratch(offsets, 3)
+    with nogil:
+        for i in range(series):
+            first, n = offsets[i], offsets[i + 1] - offsets[i]
+            if n == 0:
+                continue
+            slow, fast = room + n, room + 2 * n
+            follow_fitted(&values[first], n, &state[i, 0], SLOW_CLIP * spreads[i], alphas[i], slow, fast)
+            fast_spreads[i] = fmax(scale * median_among(fast, n, room), least[i])
+            slow_spreads[i] = fmax(scale * median_among(slow, n, room), least[i])
+            slow_spreads[i] = fmax(clipped_square(slow, n, SLOW_CLIP * slow_spreads[i]), least[i])
+    free(room)
+    return slow_array, fast_array
+
+
+def level_deviations(
+    const long long[::1] times,
+    const double[::1] values,
+    const long long[::1] offsets,
+    double[:, ::1] state,
+    const double[::1] spreads,
+    const double[::1] alphas,
+    const double[::1] widenings,
+    const double[::1] fast_spreads,
+    const double[::1] first_spreads,
+    const double[:, ::1] widths,
+    long long apart,
+):
+    cdef Py_ssize_t n = values.shape[0], series = offsets.shape[0] - 1, bins = widths.shape[1], i, j, first, size
+    cdef long long place, edge
+    cdef double width
+    slow_array, fast_array = np.empty(n), np.empty(n)
+    cdef double[::1] slow_found = slow_array, fast_found = fast_array
+    cdef double* slow
+    if state.shape[0] != series or state.shape[1] != 4:
+        raise ValueError("the state is not that of these series")
+    slow = scratch(offsets, 4)
+    with nogil:
+        for i in range(series):
+            first, size = offsets[i], offsets[i + 1] - offsets[i]
+            if size == 0:
+                continue
+            follow_both(
+                &values[first], size, &state[i, 0], spreads[i], alphas[i], widenings[i], fast_spreads[i],
+                first_spreads[i], slow, slow + size, slow + 2 * size, slow + 3 * size,
+            )
+            j = 0
+            while j < size:
+                place = whole(times[first + j], apart)
+                edge = (place + 1) * apart
+                width = widths[i, place - whole(place, bins) * bins]
+                while j < size and edge - apart <= times[first + j] < edge:
+                    slow_found[first + j] = fabs(values[first + j] - slow[j]) / (slow[size + j] * width)
+                    fast_found[first + j] = fabs(values[first + j] - slow[2 * size + j]) / slow[3 * size + j]
+                    j += 1
+    free(slow)
+    return slow_array, fast_array
+
+
 def clipped_errors(
     const double[::1] values,
     const long long[::1] offsets,

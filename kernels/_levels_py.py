@@ -5,6 +5,7 @@ Series are ragged: series i owns `offsets[i]:offsets[i + 1]` of the values.
 
 import numpy as np
 
+from myriad.kernels._quantiles_py import medians
 from myriad.kernels.arrays import Integers, Matrix, Vector
 
 SLOW_CLIP = 3.0
@@ -127,6 +128,78 @@ def two_levels(
     state[:] = np.stack([level, ratio, quick, gain], axis=1)
     slow_levels, slow_spreads, fast_levels, spreads_of_fast = (each.T[inside] for each in found)
     return slow_levels, slow_spreads, fast_levels, spreads_of_fast
+
+
+def fitted_levels(
+    values: Vector, offsets: Integers, state: Matrix, spreads: Vector, alphas: Vector, least: Vector, scale: float
+) -> tuple[Vector, Vector]:
+    """The spreads of errors from both levels of `two_levels`, where that of the slow one stays as it is, (series,).
+
+        slow = root of the mean square of the errors         within SLOW_CLIP * max(scale * median |error|, least)
+        fast = scale * median |error|
+
+    Neither is below `least`.
+
+    Args:
+        values: finite, (n,).
+        offsets: (series + 1,).
+        state: as for `two_levels`, and moved likewise.
+        spreads: that errors from the slow level are clipped by, (series,), as are all vectors below.
+        alphas: of the slow level.
+        least: see above.
+        scale: see above.
+    """
+    matrix, inside = _padded(values, offsets)
+    found = np.empty((2, *matrix.shape))
+    (level, _, quick, gain), limit = state.T.copy(), SLOW_CLIP * spreads
+    for step, value in enumerate(matrix):
+        known, error = ~np.isnan(value), value - level
+        found[:, step] = np.abs(error), np.abs(value - quick)
+        level = np.where(known, level + alphas * np.minimum(np.maximum(error, -limit), limit), level)
+        quick = np.where(known, quick + gain * (value - quick), quick)
+        gain = np.where(known, np.maximum(gain / (1 + gain), FAST), gain)
+    state[:] = np.stack([level, state[:, 1], quick, gain], axis=1)
+    slow, fast = (each.T[inside] for each in found)
+    owner, lengths = np.repeat(np.arange(len(least)), np.diff(offsets)), np.diff(offsets)
+    slow_scale, fast_scale = (np.fmax(scale * medians(each, offsets), least) for each in (slow, fast))
+    squares = np.bincount(owner, np.minimum(slow, SLOW_CLIP * slow_scale[owner]) ** 2, len(least))
+    return np.maximum(np.sqrt(squares / np.maximum(lengths, 1)), least), fast_scale
+
+
+def level_deviations(
+    times: Integers,
+    values: Vector,
+    offsets: Integers,
+    state: Matrix,
+    spreads: Vector,
+    alphas: Vector,
+    widenings: Vector,
+    fast_spreads: Vector,
+    first_spreads: Vector,
+    widths: Matrix,
+    apart: int,
+) -> tuple[Vector, Vector]:
+    """How far values are from the slow and from the fast level, in the spreads of each, (n,) both.
+
+    Args:
+        times: epoch seconds, rising in each series, (n,).
+        values: the others up to `first_spreads` as for `two_levels`.
+        offsets: likewise.
+        state: likewise.
+        spreads: likewise.
+        alphas: likewise.
+        widenings: likewise.
+        fast_spreads: likewise.
+        first_spreads: likewise.
+        widths: what the spread of the slow level is multiplied by in each bin of a period, (series, bins).
+        apart: seconds of a bin; a period begins where the time is a multiple of all its bins.
+    """
+    slow, slow_spreads, fast, spreads_of_fast = two_levels(
+        values, offsets, state, spreads, alphas, widenings, fast_spreads, first_spreads
+    )
+    owner = np.repeat(np.arange(len(spreads)), np.diff(offsets))
+    width = widths[owner, times // apart % widths.shape[1]]
+    return np.abs(values - slow) / (slow_spreads * width), np.abs(values - fast) / spreads_of_fast
 
 
 def clipped_errors(

@@ -7,12 +7,21 @@ cdef inline long long whole(long long a, long long b) noexcept nogil:
     return quotient - 1 if a % b < 0 else quotient
 
 
-cdef inline (long long, long long) earliest_and_latest(const long long* times, Py_ssize_t n) noexcept nogil:
-    cdef long long earliest = times[0], latest = times[0]
-    cdef Py_ssize_t j
-    for j in range(n):
-        earliest, latest = min(earliest, times[j]), max(latest, times[j])
-    return earliest, latest
+cdef Py_ssize_t last_periods(
+    const long long[::1] times, const long long[::1] offsets, long long period, Py_ssize_t most, long long[::1] lasts
+) noexcept nogil:
+    """The last period of each series, and how many the series has that has the most of them, one at least."""
+    cdef Py_ssize_t periods = 1, i, j
+    cdef long long earliest, latest
+    for i in range(offsets.shape[0] - 1):
+        if offsets[i] == offsets[i + 1]:
+            continue
+        earliest = latest = times[offsets[i]]
+        for j in range(offsets[i], offsets[i + 1]):
+            earliest, latest = min(earliest, times[j]), max(latest, times[j])
+        lasts[i] = whole(latest, period)
+        periods = max(periods, min(lasts[i] - whole(earliest, period) + 1, most))
+    return periods
 
 
 def period_means(
@@ -24,16 +33,11 @@ def period_means(
     Py_ssize_t bins,
     Py_ssize_t most,
 ):
-    cdef Py_ssize_t series = offsets.shape[0] - 1, periods = 1, i, j, first, end, k
-    cdef long long period = apart * bins, last, ago, place, edge, earliest, latest
+    cdef Py_ssize_t series = offsets.shape[0] - 1, periods, i, j, first, end, k
+    cdef long long period = apart * bins, last, ago, place, edge
     lasts_array = np.zeros(series, np.int64)
     cdef long long[::1] lasts = lasts_array
-    for i in range(series):
-        first, end = offsets[i], offsets[i + 1]
-        if first < end:
-            earliest, latest = earliest_and_latest(&times[first], end - first)
-            lasts[i] = whole(latest, period)
-            periods = max(periods, min(lasts[i] - whole(earliest, period) + 1, most))
+    periods = last_periods(times, offsets, period, most, lasts)
     means_array = np.zeros((series, periods, bins))
     count_array = np.zeros((series, periods, bins), np.int64)
     cdef double[:, :, ::1] means = means_array
@@ -69,6 +73,39 @@ def period_means(
                 for k in range(periods * bins):
                     (&means[i, 0, 0])[k] = NAN
     return means_array
+
+
+def period_maxima(
+    const long long[::1] times,
+    const double[::1] values,
+    const long long[::1] offsets,
+    long long apart,
+    Py_ssize_t bins,
+    Py_ssize_t most,
+):
+    cdef Py_ssize_t series = offsets.shape[0] - 1, periods, i, j, ago
+    cdef long long place, edge
+    lasts_array = np.zeros(series, np.int64)
+    cdef long long[::1] lasts = lasts_array
+    periods = last_periods(times, offsets, apart * bins, most, lasts)
+    maxima_array = np.full((series, periods, bins), np.nan)
+    cdef double[:, :, ::1] maxima = maxima_array
+    cdef double* found
+    cdef double largest
+    with nogil:
+        for i in range(series):
+            j = offsets[i]
+            while j < offsets[i + 1]:
+                place = whole(times[j], apart)
+                edge, ago = (place + 1) * apart, min(lasts[i] - whole(place, bins), periods - 1)
+                found = &maxima[i, periods - 1 - ago, place - whole(place, bins) * bins]
+                largest = found[0]
+                while j < offsets[i + 1] and edge - apart <= times[j] < edge:
+                    if not values[j] <= largest and values[j] == values[j]:
+                        largest = values[j]
+                    j += 1
+                found[0] = largest
+    return maxima_array
 
 
 def less_profile(

@@ -30,12 +30,7 @@ def period_means(
     """
     lengths = np.diff(offsets)
     owner = np.repeat(np.arange(len(lengths)), lengths)
-    period, place = np.divmod(times // apart, bins)
-    last = np.full(len(lengths), np.iinfo(np.int64).min)
-    np.maximum.at(last, owner, period)
-    ago = np.minimum(last[owner] - period, most - 1)
-    periods = int(ago.max(initial=0)) + 1
-    cell = (owner * periods + periods - 1 - ago) * bins + place
+    cell, periods = _cells(times, offsets, apart, bins, most)
     begins = np.flatnonzero(np.diff(owner * (1 << 40) + times // apart, prepend=-1))  # of runs in the same bin
     run = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(cell)))
     odd = (np.arange(len(cell)) - begins[run]) % 2
@@ -45,6 +40,35 @@ def period_means(
     counts = np.bincount(cell, minlength=count)
     means = np.divide(sums, counts, out=np.full(count, np.nan), where=counts > 0)
     return means.reshape(len(lengths), periods, bins) / sizes[:, None, None]
+
+
+def period_maxima(times: Integers, values: Vector, offsets: Integers, apart: int, bins: int, most: int) -> Matrix:
+    """The largest value in the bins of each period, (series, periods, bins), NaN where there are none.
+
+    Args:
+        times: (n,).
+        values: (n,); NaN is left out.
+        offsets: as for `period_means`, as are all below.
+        apart: likewise.
+        bins: likewise.
+        most: likewise.
+    """
+    cell, periods = _cells(times, offsets, apart, bins, most)
+    maxima = np.full((len(offsets) - 1) * periods * bins, np.nan)
+    np.fmax.at(maxima, cell, values)
+    return maxima.reshape(-1, periods, bins)
+
+
+def _cells(times: Integers, offsets: Integers, apart: int, bins: int, most: int) -> tuple[Integers, int]:
+    """Which bin of all periods of all series each point is in, (n,), and how many periods each series has."""
+    lengths = np.diff(offsets)
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    period, place = np.divmod(times // apart, bins)
+    last = np.full(len(lengths), np.iinfo(np.int64).min)
+    np.maximum.at(last, owner, period)
+    ago = np.minimum(last[owner] - period, most - 1)
+    periods = int(ago.max(initial=0)) + 1
+    return (owner * periods + periods - 1 - ago) * bins + place, periods
 
 
 def less_profile(

@@ -35,6 +35,8 @@ EFFECT_SHARE = 0.01
 """No deviation below this share of the history's usual largest |value| scores 1: rounding and idling do not alert."""
 
 DAY = 86_400
+MOST_DAYS = 3660
+"""Older points count as those of the first of these days."""
 LEAST_DAYS = 3
 """On fewer days nothing recurs."""
 SELDOM = 0.25
@@ -120,7 +122,7 @@ def threshold(deviations: Vector, rate: float, min_ratio: float = MIN_HALVING_RA
     return float(thresholds(deviations, np.array([0, len(deviations)]), rate, min_ratio)[0])
 
 
-def recurring(deviations: Vector, points: Points, apart: int, rate: float) -> Matrix:
+def recurring(by_day: NDArray[np.float64], points: Points, rate: float) -> Matrix:
     """The deviation that each bin of the day reaches on three quarters of the days, (series, bins); 0 of few days.
 
     What happens on most days is usual, however rare a share of the points it is: a job of a few minutes a night. What
@@ -128,31 +130,18 @@ def recurring(deviations: Vector, points: Points, apart: int, rate: float) -> Ma
     expected beyond the threshold on most days.
 
     Args:
-        deviations: not negative, (n,).
+        by_day: the largest deviation in each bin of each day, not negative, (series, days, bins); NaN where there is
+            none.
         points: that they are of.
-        apart: seconds of a bin, a whole share of a day.
         rate: false alarms a point.
     """
-    bins, cells = DAY // apart, points.local // apart
-    found = np.zeros((len(points), bins))
-    if not len(cells):
-        return found
-    begins = np.flatnonzero(np.diff(points.owner * (1 << 40) + cells, prepend=-1))  # of runs in the same bin
-    day, place = np.divmod(cells[begins], bins)
-    owner = points.owner[begins]
-    first = np.full(len(points), np.iinfo(np.int64).max)
-    np.minimum.at(first, owner, day)
-    since = day - first[owner]
-    days = int(since.max()) + 1
-    by_day = np.full((len(points), days, bins), np.nan)
-    np.fmax.at(by_day.reshape(-1), (owner * days + since) * bins + place, np.maximum.reduceat(deviations, begins))
-    rare = rate * points.lengths / np.maximum(np.bincount(owner, minlength=len(points)), 1) < OFTEN
-    known = (np.isfinite(by_day).sum(axis=1) >= LEAST_DAYS) & rare[:, None]
+    there = np.isfinite(by_day)
+    days, cells = there.sum(axis=1), there.sum(axis=(1, 2))
+    rare = rate * points.lengths / np.maximum(cells, 1) < OFTEN
     ranked = np.sort(by_day, axis=1)  # days without points come last
-    there = np.isfinite(by_day).sum(axis=1)
-    usual = np.take_along_axis(ranked, (SELDOM * (there - 1)).astype(np.int64).clip(min=0)[:, None, :], axis=1)[:, 0]
-    found[known] = usual[known]
-    return found
+    place = (SELDOM * (days - 1)).astype(np.int64).clip(min=0)
+    usual = np.take_along_axis(ranked, place[:, None, :], axis=1)[:, 0]
+    return np.where((days >= LEAST_DAYS) & rare[:, None], usual, 0.0)
 
 
 def held_out(points: Points, share: float = HOLDOUT) -> NDArray[np.bool_]:

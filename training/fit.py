@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from myriad.kernels.profiles import period_maxima
 from myriad.kernels.tails import joint_quantiles, joint_scores
 from myriad.kernels.windows import held
 from myriad.models import calibration
@@ -186,7 +187,8 @@ def _hold(
     joint = joint_scores(scores, late.offsets, np.array(plan.weights, np.float64), weighted.astype(np.float64))
     lasting = held(joint, late.offsets)
     found = calibration.thresholds(lasting, late.offsets, plan.rate)
-    usual = calibration.recurring(np.nan_to_num(lasting), late, calibration.DAY, plan.rate)[:, 0]
+    by_day = period_maxima(late.local, lasting, late.offsets, calibration.DAY, 1, calibration.MOST_DAYS)
+    usual = calibration.recurring(by_day, late, plan.rate)[:, 0]
     limit = np.maximum(np.where(usual > found, MARGIN * usual, found), LEAST_JOINT)
     factor = np.where((late.lengths >= calibration.MIN_HOLDOUT) & (found > 0), limit, 1.0)
     least = np.fmax(_of_floors(plan, floors, "weighted"), LEAST_COMBINED)

@@ -98,6 +98,41 @@ def test_two_levels_are_those_of_the_twin(series: Ragged) -> None:
 
 
 @settings(deadline=None)
+@given(ragged(VALUE))
+def test_levels_are_fitted_as_by_the_twin(series: Ragged) -> None:
+    values, offsets = series
+    count = len(offsets) - 1
+    limits, alphas, least = (positive(count, 0.001, 0.9, seed) for seed in range(3))
+    begun = np.tile([0.5, 1.0, 0.2, 1.0], (count, 1))
+    states = [begun.copy(), begun.copy()]
+    results = [
+        module.fitted_levels(values, offsets, state, limits, alphas, least, 1.5)
+        for module, state in zip(pair("levels"), states, strict=True)
+    ]
+    for one, other in zip(*results, strict=True):
+        same(one, other)
+    same(*states)
+
+
+@settings(deadline=None)
+@given(ragged(st.one_of(VALUE, GAP)), st.integers(0, 99))
+def test_deviations_from_levels_are_those_of_the_twin(series: Ragged, seed: int) -> None:
+    values, offsets = series
+    count = len(offsets) - 1
+    spreads, alphas, widenings, first = (positive(count, 0.001, 0.9, seed) for seed in range(4))
+    times, widths = owned(values, offsets, seed), positive(count * 48, 0.5, 3, seed).reshape(count, 48)
+    results = [
+        module.level_deviations(
+            times, values, offsets, np.tile([0.5, 1.0, 0.2, 1.0], (count, 1)), spreads, alphas, widenings, spreads,
+            first, widths, 1800,
+        )
+        for module in pair("levels")
+    ]  # fmt: skip
+    for one, other in zip(*results, strict=True):
+        same(one, other)
+
+
+@settings(deadline=None)
 @given(ragged(st.one_of(st.floats(0, 1e6), GAP)))
 def test_held_scores_are_those_of_the_twin(series: Ragged) -> None:
     same(*(module.held(*series) for module in pair("windows")))
@@ -318,6 +353,16 @@ def test_means_of_periods_are_those_of_the_twin(series: Ragged, seed: int, perio
 
 
 @settings(deadline=None)
+@given(
+    ragged(st.one_of(VALUE, GAP)), st.integers(0, 99), st.sampled_from([(1800, 48, 3660), (86400, 1, 9), (60, 7, 1)])
+)
+def test_maxima_of_periods_are_those_of_the_twin(series: Ragged, seed: int, period: tuple[int, int, int]) -> None:
+    values, offsets = series
+    fast, twin = (module.period_maxima(owned(values, offsets, seed), *series, *period) for module in pair("profiles"))
+    np.testing.assert_array_equal(fast, twin)
+
+
+@settings(deadline=None)
 @given(ragged(st.one_of(VALUE, GAP)), st.integers(0, 99), st.sampled_from([(1800, 48), (3600, 168), (7, 3)]))
 def test_values_without_a_profile_are_those_of_the_twin(series: Ragged, seed: int, period: tuple[int, int]) -> None:
     values, offsets = series
@@ -379,6 +424,7 @@ def test_deviations_are_those_of_the_twin(series: Ragged) -> None:
         fast, twin = (getattr(module, name)(*given_) for module in pair("deviations"))
         np.testing.assert_array_equal(fast, twin)
     several: list[tuple[str, tuple[Any, ...]]] = [
+        ("around_medians", (values, offsets)),
         ("strayed", (values, expected, offsets, centers, 100.0)),
         ("scored", (distance, gappy, offsets, limits, floors)),
     ]

@@ -80,9 +80,12 @@ cdef void follow_both(
         if values[j] == values[j]:
             error, limit = values[j] - level, SLOW_CLIP * root
             size = fabs(error) / spread
-            level = level + alpha * copysign((limit if size > limit else size) * spread, error)
-            limit = CHANGED_CLIP * root if ratio > CHANGED else limit
-            size = limit if size > limit else size
+            if size > limit:  # seldom: the level need not wait for the root
+                error = copysign(limit * spread, error)
+                if ratio > CHANGED:
+                    limit = CHANGED_CLIP * root
+                size = limit if size > limit else size
+            level = level + alpha * error
             ratio = ratio + widening * (size * size - ratio)
             ratio = LEAST_RATIO if ratio < LEAST_RATIO else (MOST_RATIO if ratio > MOST_RATIO else ratio)
             quick = quick + gain * (values[j] - quick)

@@ -117,11 +117,11 @@ def two_levels(
             wider = fast_spreads * np.maximum(FAST_SHARE * root, 1.0)
             found[:, step] = level, spreads * root, quick, np.where(gain == 1, first_spreads, wider)
             known, error = ~np.isnan(value), value - level
-            size = np.abs(error) / spreads
-            clipped = np.minimum(size, SLOW_CLIP * root)
-            level = np.where(known, level + alphas * np.copysign(clipped * spreads, error), level)
-            size = np.minimum(size, np.where(ratio > CHANGED, CHANGED_CLIP, SLOW_CLIP) * root)
+            size, limit = np.abs(error) / spreads, SLOW_CLIP * root
+            error = np.where(size > limit, np.copysign(limit * spreads, error), error)
+            size = np.minimum(size, np.where(ratio > CHANGED, CHANGED_CLIP * root, limit))
             moved = ratio + widenings * (size * size - ratio)
+            level = np.where(known, level + alphas * error, level)
             ratio = np.where(known, np.minimum(np.maximum(moved, LEAST_RATIO), MOST_RATIO), ratio)
             quick = np.where(known, quick + gain * (value - quick), quick)
             gain = np.where(known, np.maximum(gain / (1 + gain), FAST), gain)

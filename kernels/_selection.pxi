@@ -8,6 +8,46 @@ cdef enum:
     LARGER_SAMPLE = 256
 
 
+cdef extern from *:
+    """
+    typedef double myriad_pair __attribute__((vector_size(16), aligned(8)));
+    typedef long long myriad_counts __attribute__((vector_size(16)));
+
+    /* Two values at a time, and no branch that depends on one. */
+    static Py_ssize_t myriad_between(
+        const double *values, Py_ssize_t size, double low, double high, double *into, Py_ssize_t *below, Py_ssize_t *there
+    ) {
+        const myriad_pair lows = {low, low}, highs = {high, high};
+        myriad_counts smaller = {0, 0}, known = {0, 0};
+        Py_ssize_t i = 0, n = 0;
+        for (; i + 1 < size; i += 2) {
+            const myriad_pair value = *(const myriad_pair *)(values + i);
+            const myriad_counts inside = (value >= lows) & (value <= highs);
+            smaller -= value < lows;
+            known -= value == value;
+            into[n] = value[0];
+            n -= inside[0];
+            into[n] = value[1];
+            n -= inside[1];
+        }
+        *below = smaller[0] + smaller[1];
+        *there = known[0] + known[1];
+        for (; i < size; i++) {
+            const double value = values[i];
+            into[n] = value;
+            n += value >= low && value <= high;
+            *below += value < low;
+            *there += value == value;
+        }
+        return n;
+    }
+    """
+    # Copy the values from `low` to `high`, maybe over themselves, and say how many; count those below, and all not NaN.
+    Py_ssize_t between "myriad_between"(
+        const double*, Py_ssize_t, double, double, double*, Py_ssize_t*, Py_ssize_t*
+    ) noexcept nogil
+
+
 cdef double pivot_near(double* a, Py_ssize_t low, Py_ssize_t high, Py_ssize_t k, unsigned long long* seed) noexcept nogil:
     """A value that is about the k-th smallest of a[low:high + 1]: that of a sample, or any of few."""
     cdef double[SAMPLE] some
@@ -67,15 +107,6 @@ cdef double smallest(double* a, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
     return least
 
 
-cdef double median_of(double* a, Py_ssize_t n) noexcept nogil:
-    """The median of n values, none NaN, which are put into another order."""
-    cdef Py_ssize_t k = (n - 1) // 2
-    if n == 0:
-        return NAN
-    select(a, 0, n - 1, k)
-    return (a[k] + (a[k] if n % 2 else smallest(a, k + 1, n - 1))) / 2
-
-
 cdef Py_ssize_t sampled(const double* values, Py_ssize_t size, double* some) noexcept nogil:
     """Some of the values, `LARGER_SAMPLE` at most, none NaN; how many these are."""
     cdef Py_ssize_t i, n = 0
@@ -104,56 +135,45 @@ cdef double surely_below(const double* values, Py_ssize_t size, Py_ssize_t wante
     return some[n - above]
 
 
-cdef double median_among(const double* values, Py_ssize_t size, double* a) noexcept nogil:
-    """The median of what is not NaN; most of what is surely below or above it is dropped in one pass."""
+cdef bint bounds_near(const double* values, Py_ssize_t size, double share, double* low, double* high) noexcept nogil:
+    """Values between which that one most likely is which such a share of them is below; whether there are any."""
     cdef double[LARGER_SAMPLE] some
-    cdef double value, low, high
-    cdef Py_ssize_t i, k, n, below = 0, there = 0, margin
-    if size >= MANY_VALUES:
-        n = sampled(values, size, some)
-        margin = <Py_ssize_t>(1.5 * sqrt(n)) + 2  # three standard deviations of the middle's place in the sample
-        if n > 4 * margin:
-            select(some, 0, n - 1, n // 2 - margin)
-            low = some[n // 2 - margin]
-            select(some, n // 2 - margin, n - 1, n // 2 + margin)
-            high, n = some[n // 2 + margin], 0
-            for i in range(size):
-                value = values[i]
-                a[n] = value
-                n += (value >= low) & (value <= high)
-                below += value < low
-                there += value == value
-            k = (there - 1) // 2 - below
-            if k >= 0 and k + 1 < n:
-                select(a, 0, n - 1, k)
-                return (a[k] + (a[k] if there % 2 else smallest(a, k + 1, n - 1))) / 2
-    n = 0
-    for i in range(size):
-        a[n] = values[i]
-        n += values[i] == values[i]
-    return median_of(a, n)
+    cdef Py_ssize_t n = sampled(values, size, some) if size >= MANY_VALUES else 0
+    cdef Py_ssize_t place = <Py_ssize_t>(share * n), margin = <Py_ssize_t>(1.5 * sqrt(n)) + 2  # three deviations of it
+    if place < margin or place + margin >= n:
+        return False
+    select(some, 0, n - 1, place - margin)
+    select(some, place - margin, n - 1, place + margin)
+    low[0], high[0] = some[place - margin], some[place + margin]
+    return True
+
+
+cdef double median_among(const double* values, Py_ssize_t size, double* a) noexcept nogil:
+    """The median of what is not NaN; most of what is surely below or above it is dropped, and of the rest once more."""
+    cdef double low = 0, high = 0
+    cdef Py_ssize_t k = -1, n = 0, below = 0, there = 0, known = 0
+    if bounds_near(values, size, 0.5, &low, &high):
+        n = between(values, size, low, high, a, &below, &there)
+        k = (there - 1) // 2 - below
+        if 0 <= k < n and bounds_near(a, n, <double>k / n, &low, &high):
+            n = between(a, n, low, high, a, &below, &known)
+            k -= below
+    if k < 0 or k + 1 >= n:  # few values, or the sample was not like the rest
+        n = between(values, size, -INFINITY, INFINITY, a, &below, &there)
+        k = (n - 1) // 2
+    if n == 0:
+        return NAN
+    select(a, 0, n - 1, k)
+    return (a[k] + (a[k] if there % 2 else smallest(a, k + 1, n - 1))) / 2
 
 
 cdef Py_ssize_t largest(
     const double* values, Py_ssize_t size, Py_ssize_t wanted, double* into, Py_ssize_t* count
 ) noexcept nogil:
-    """Copy the largest values, at least `wanted` if there are; say how many, and count those that are not NaN.
-
-    What is surely below is dropped in a pass without a branch that depends on a value.
-    """
-    cdef double value, bound = surely_below(values, size, wanted)
-    cdef Py_ssize_t i, n = 0, there = 0
-    for i in range(size):
-        value = values[i]
-        into[n] = value
-        n += value >= bound
-        there += value == value
-    if n < wanted and n < there:  # the sample was not like the rest
-        n = 0
-        for i in range(size):
-            into[n] = values[i]
-            n += values[i] == values[i]
-    count[0] = there
+    """Copy the largest values, at least `wanted` if there are; say how many, and count those that are not NaN."""
+    cdef Py_ssize_t below, n = between(values, size, surely_below(values, size, wanted), INFINITY, into, &below, count)
+    if n < wanted and n < count[0]:  # the sample was not like the rest
+        n = between(values, size, -INFINITY, INFINITY, into, &below, count)
     return n
 
 

@@ -3,6 +3,7 @@
 
 cdef enum:
     SAMPLE = 8
+    SHORT = 16  # so few values are sorted
     FEW = 100
     MANY_VALUES = 800
     LARGER_SAMPLE = 256
@@ -77,6 +78,14 @@ cdef void select(double* a, Py_ssize_t low, Py_ssize_t high, Py_ssize_t k) noexc
     cdef unsigned long long seed = 88172645463325252
     cdef double pivot, value
     while low < high:
+        if high - low < SHORT:
+            for i in range(low + 1, high + 1):
+                value, less = a[i], i
+                while less > low and a[less - 1] > value:
+                    a[less] = a[less - 1]
+                    less -= 1
+                a[less] = value
+            return
         pivot = pivot_near(a, low, high, k, &seed)
         less = low
         for i in range(low, high + 1):

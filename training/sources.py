@@ -210,12 +210,14 @@ class _Files:
 
     def _append(self, region: str, shard: int, names: Names, points: Points) -> None:
         offsets = pa.array(points.offsets, pa.int32())
-        lists = (pa.ListArray.from_arrays(offsets, pa.array(one)) for one in (points.timestamps, points.values))
+        lists = [
+            pa.ListArray.from_arrays(offsets, pa.array(getattr(points, name)), type=RUNS.field(name).type)
+            for name in ("timestamps", "values")
+        ]
         labels = [_coded(parts, codes) for parts, codes in zip(names.parts, names.codes, strict=True)]
-        runs = [one.cast(field.type) for one, field in zip((*labels, *lists), RUNS, strict=True)]
         path, count = self.written.get((region, shard), (self._directory / f"{len(self.written):06}.arrows", 0))
         with path.open("ab" if count else "wb") as file, pa.ipc.new_stream(file, RUNS) as stream:
-            stream.write_batch(pa.RecordBatch.from_arrays(runs, schema=RUNS))
+            stream.write_batch(pa.RecordBatch.from_arrays([*labels, *lists], schema=RUNS))
         self.written[region, shard] = path, count + len(points.timestamps)
 
 
@@ -249,9 +251,9 @@ def _parts_and_codes(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int
 
 def _coded(parts: Sequence[str], codes: NDArray[np.int64]) -> pa.Array:
     """Labels, with no more in their dictionary than they need."""
-    used, short = np.unique(codes, return_inverse=True)
-    texts = pa.array([parts[i] for i in used.tolist()], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(short, pa.int32()), texts)
+    place: dict[int, int] = {}
+    short = [place.setdefault(code, len(place)) for code in codes.tolist()]
+    return pa.DictionaryArray.from_arrays(pa.array(short, pa.int32()), pa.array([parts[i] for i in place], pa.string()))
 
 
 def _since(times: Any, since: int) -> Any:

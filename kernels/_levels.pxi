@@ -140,7 +140,7 @@ cdef void follow_fitted(
     state[0], state[2], state[3] = level, quick, gain
 
 
-cdef double clipped_square(const double* sizes, Py_ssize_t n, double limit) noexcept nogil:
+cdef double root_mean_square(const double* sizes, Py_ssize_t n, double limit) noexcept nogil:
     """The root of the mean square, larger ones counting as the limit."""
     cdef double even = 0.0, odd = 0.0, one, other
     cdef Py_ssize_t j
@@ -181,7 +181,7 @@ def fitted_levels(
             follow_fitted(&values[first], n, &state[i, 0], SLOW_CLIP * spreads[i], alphas[i], slow, fast)
             fast_spreads[i] = fmax(scale * median_among(fast, n, room), least[i])
             slow_spreads[i] = fmax(scale * median_among(slow, n, room), least[i])
-            slow_spreads[i] = fmax(clipped_square(slow, n, SLOW_CLIP * slow_spreads[i]), least[i])
+            slow_spreads[i] = fmax(root_mean_square(slow, n, SLOW_CLIP * slow_spreads[i]), least[i])
     free(room)
     return slow_array, fast_array
 

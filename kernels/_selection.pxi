@@ -11,7 +11,7 @@ cdef enum:
 
 cdef extern from *:
     """
-    typedef double myriad_pair __attribute__((vector_size(16), aligned(8)));
+    typedef double myriad_pair __attribute__((vector_size(16), aligned(8), may_alias));
     typedef long long myriad_counts __attribute__((vector_size(16)));
 
     /* Two values at a time, and no branch that depends on one. */

@@ -96,8 +96,8 @@ def predict(
         for scored in _written(_scored(parts, options, processes), aside):
             score = np.asarray(scored["score"])
             total["points"] += scored.num_rows
-            total["scored"] += int(np.isfinite(score).sum())
-            above += int((score > 1).sum())
+            total["scored"] += int(np.count_nonzero(np.isfinite(score)))
+            above += int(np.count_nonzero(score > 1))
             counted = scored["status"].combine_chunks().value_counts().to_pylist()
             statuses.update({entry["values"]: entry["counts"] for entry in counted})
             bar.update(scored.num_rows)
@@ -240,13 +240,11 @@ def _scorer(store: str, windows: list[str] | None, combine: Combine) -> Score:
     predictor = Predictor.open(store)
 
     def score(part: Part) -> pa.Table:
-        table = part.table
-        scores = predictor.predict_table(table, windows, combine, part.known)
-        times = table["timestamp"].cast(pa.timestamp("s")).cast(pa.timestamp("s", "UTC"))
-        table = table.set_column(table.column_names.index("timestamp"), "timestamp", times)
-        for name in scores.column_names:
-            table = table.append_column(name, scores[name])
-        return table.slice(part.back)
+        scores = predictor.predict_table(part.table, windows, combine, part.known)
+        columns = {name: table[name].slice(part.back) for table in (part.table, scores) for name in table.column_names}
+        columns["timestamp"] = columns["timestamp"].cast(pa.timestamp("s")).cast(pa.timestamp("s", "UTC"))
+        # No cell is null, which formats need not look for where it is said.
+        return pa.table(columns, pa.schema([pa.field(name, columns[name].type, nullable=False) for name in columns]))
 
     return score
 

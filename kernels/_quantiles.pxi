@@ -67,6 +67,29 @@ def usual_largest(
     return found_array
 
 
+cdef extern from *:
+    """
+    #if defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute)
+    #if __has_attribute(target_clones)
+    #define MYRIAD_WIDE __attribute__((target_clones("avx2", "default")))
+    #endif
+    #endif
+    #ifndef MYRIAD_WIDE
+    #define MYRIAD_WIDE
+    #endif
+
+    MYRIAD_WIDE static void myriad_replace(const double *restrict old, double *restrict into, double out, double in) {
+        for (int k = 0; k < 64; k++) {
+            double last = old[k - 1], here = old[k], next = old[k + 1];
+            double low = last < out ? last : here, high = here < out ? here : next;
+            low = in > low ? in : low;
+            into[k] = low < high ? low : high;
+        }
+    }
+    """
+    void replace "myriad_replace"(const double* old, double* into, double out, double in_) noexcept nogil
+
+
 cdef void roll_medians(
     const double* values, Py_ssize_t n, double center, double* before, Py_ssize_t lookback, Py_ssize_t prior,
     double* found,
@@ -74,48 +97,27 @@ cdef void roll_medians(
     """The rolling medians of one series; `lookback` and `prior` are at most 64 together.
 
     `before` are the values before these, NaN in place of those there are none of; it is moved behind the last.
+
+    The values in order stand between -inf and as many inf as there is room for, and a gap is an inf as well: so that
+    one is replaced without a branch or a search, all 64 places at once, from one copy into the other.
     """
-    cdef Py_ssize_t j, k, size = prior
-    cdef double[64] ordered
+    cdef double[2][66] ordered
     cdef double entering, leaving
-    for k in range(prior):
-        ordered[k] = center
-    for j in range(lookback):
-        entering = before[j]
-        if entering == entering:
-            k = size
-            size += 1
-            while k > 0 and ordered[k - 1] > entering:
-                ordered[k] = ordered[k - 1]
-                k -= 1
-            ordered[k] = entering
-    for j in range(n):
-        found[j] = (ordered[(size - 1) // 2] + ordered[size // 2]) / 2
-        entering = values[j]
-        leaving = values[j - lookback] if j >= lookback else before[j]
-        if leaving == leaving:
-            k = place_of(ordered, size, leaving)
-            if entering == entering and entering >= leaving:
-                while k + 1 < size and ordered[k + 1] < entering:
-                    ordered[k] = ordered[k + 1]
-                    k += 1
-                ordered[k] = entering
-                continue
-            if entering != entering:
-                size -= 1
-                while k < size:
-                    ordered[k] = ordered[k + 1]
-                    k += 1
-                continue
-        elif entering == entering:
-            k = size
-            size += 1
+    cdef Py_ssize_t j, size = prior, now = 0
+    for j in range(66):
+        ordered[0][j] = ordered[1][j] = center if 0 < j <= prior else INFINITY
+    ordered[0][0] = ordered[1][0] = -INFINITY
+    for j in range(-lookback, n):
+        if j < 0:
+            entering, leaving = before[lookback + j], INFINITY
         else:
-            continue
-        while k > 0 and ordered[k - 1] > entering:
-            ordered[k] = ordered[k - 1]
-            k -= 1
-        ordered[k] = entering
+            found[j] = (ordered[now][1 + (size - 1) // 2] + ordered[now][1 + size // 2]) / 2
+            entering, leaving = values[j], before[j] if j < lookback else values[j - lookback]
+        entering = entering if entering == entering else INFINITY
+        leaving = leaving if leaving == leaving else INFINITY
+        size += (entering < INFINITY) - (leaving < INFINITY)
+        replace(&ordered[now][1], &ordered[1 - now][1], leaving, entering)
+        now = 1 - now
     for j in range(lookback):
         before[j] = values[n - lookback + j] if n + j >= lookback else before[n + j]
 
@@ -140,11 +142,3 @@ def rolling_medians(
                     &found[offsets[i]],
                 )
     return found_array
-
-
-cdef inline Py_ssize_t place_of(const double* ordered, Py_ssize_t size, double value) noexcept nogil:
-    """The first place of a value that is among those in order, without a branch that depends on a value."""
-    cdef Py_ssize_t i, smaller = 0
-    for i in range(size):
-        smaller += ordered[i] < value
-    return smaller

@@ -209,10 +209,10 @@ def _look_back(table: pa.Table, rows: Grouping, times: NDArray[np.int64], back: 
     """The rows so many seconds before the last of their series, for series that may go on."""
     if not len(rows.names):
         return table
-    owner, starts = np.repeat(np.arange(len(rows.names)), np.diff(rows.offsets)), rows.offsets[:-1]
-    last = np.maximum.reduceat(times, starts)
-    going_on = np.logical_or.reduceat(rows.order >= back, starts) | (last > times.max() - seconds)
-    return table.take(np.sort(rows.order[going_on[owner] & (times > last[owner] - seconds)]))
+    last = np.maximum.reduceat(times, rows.offsets[:-1])
+    going_on = (rows.order[rows.offsets[1:] - 1] >= back) | (last > last.max() - seconds)
+    after = np.repeat(np.where(going_on, last - seconds, LATEST), np.diff(rows.offsets))
+    return table.take(np.sort(rows.order[times > after]))
 
 
 def _scored(

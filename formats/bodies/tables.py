@@ -86,18 +86,21 @@ def table_query(
         points, bad = by_series.points, by_series.bad
         present = np.isfinite(points.values)
     good = np.delete(np.arange(len(grouping.names)), list(bad))
-    names = grouping.names
+    names, rows = grouping.names, grouping.order
     if bad:
         present &= np.isin(points.owner, good)
         points, names = points.where(present).take(good), names.take(good).compact()
     elif not present.all():
         points = points.where(present)
-    rows = grouping.order[present]
+    if len(points.values) < len(rows):
+        rows = rows[present]
     tidy = points.tidied()
-    row_of_point = np.empty(len(tidy.points.values), np.int64)
-    row_of_point[tidy.place] = rows  # of rows with the same timestamp the last one
     is_whole = not bad and grouping.is_in_order and len(rows) == table.num_rows and tidy.points is points
-    values = {window: column if is_whole else column[row_of_point] for window, column in aggregated.items()} or None
+    if aggregated and not is_whole:
+        row_of_point = np.empty(len(tidy.points.values), np.int64)
+        row_of_point[tidy.place] = rows  # of rows with the same timestamp the last one
+        aggregated = {window: column[row_of_point] for window, column in aggregated.items()}
+    values = aggregated or None
     query = Query(names, tidy.points, windows, combine, values, bands=bands, hosts=hosts)
     return TableQuery(query, grouping, good, bad, rows, tidy.place, is_whole)
 
@@ -132,8 +135,10 @@ def answer_table(query: TableQuery, scores: Scores) -> pa.Table:
             columns |= {f"{edge}_{w}": by_row(values[k]) for k, w in enumerate(scores.windows)}
     codes = np.full(len(query.grouping.names), STATUSES.index(Status.BAD_SERIES), np.int8)
     codes[query.good] = scores.status
-    status = np.empty(total, np.int8)
-    status[query.grouping.order] = np.repeat(codes, np.diff(query.grouping.offsets))
+    status = np.repeat(codes, np.diff(query.grouping.offsets))
+    if not query.grouping.is_in_order:
+        by_series, status = status, np.empty(total, np.int8)
+        status[query.grouping.order] = by_series
     statuses = pa.DictionaryArray.from_arrays(status, pa.array([str(s) for s in STATUSES]))
     return pa.table({**columns, "status": statuses})
 

@@ -107,24 +107,29 @@ def labels_of(table: pa.Table) -> Names:
         InvalidPoints: a label column is missing, or of a type that labels cannot be.
     """
     demand(LABELS, table.column_names)
-    encoded = [_encoded(table, name) for name in LABELS]
-    regions, hosts, metrics = (parts for parts, _ in encoded)
-    return Names((regions, hosts, metrics), np.stack([codes for _, codes in encoded]))
+    codes = np.empty((len(LABELS), table.num_rows), np.int64)
+    regions, hosts, metrics = (_encoded(table, name, into) for name, into in zip(LABELS, codes, strict=True))
+    return Names((regions, hosts, metrics), codes)
 
 
 def grouping_of(labels: Names) -> Grouping:
     """Rows by series, from the series of each."""
-    code = np.zeros(len(labels), np.int64)
-    for parts, codes in zip(labels.parts, labels.codes, strict=True):
-        code = code * max(len(parts), 1) + codes
+    code = labels.codes[0].copy()
+    for parts, codes in zip(labels.parts[1:], labels.codes[1:], strict=True):
+        code *= max(len(parts), 1)
+        code += codes
     order, ends = grouped_by(code, math.prod(max(len(parts), 1) for parts in labels.parts))
     used = np.flatnonzero(np.diff(ends))
-    used = used[np.argsort(order[ends[used]])]  # in order of their first rows
-    lengths = ends[used + 1] - ends[used]
-    names = labels.take(order[ends[used]]).compact()
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    order = order[ranges(ends[used], lengths)]
-    return Grouping(names, names.invalid(), order, offsets, bool((order == np.arange(len(order))).all()))
+    first = order[ends[used]]
+    if (first[1:] < first[:-1]).any():
+        by_first = np.argsort(first)
+        used, first = used[by_first], first[by_first]
+        order = order[ranges(ends[used], ends[used + 1] - ends[used])]
+    names = labels.take(first).compact()
+    offsets = np.concatenate([[0], np.cumsum(ends[used + 1] - ends[used])]).astype(np.int64)
+    last = order[offsets[1:] - 1]
+    is_in_order = np.array_equal(first, offsets[:-1]) and np.array_equal(last, offsets[1:] - 1)
+    return Grouping(names, names.invalid(), order, offsets, is_in_order)
 
 
 def grouped_by(codes: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -135,23 +140,18 @@ def grouped_by(codes: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], 
     return by_number(codes, size)
 
 
-def _encoded(table: pa.Table, name: str) -> tuple[list[Any], NDArray[np.int64]]:
-    """A label column's distinct labels, and each row's position among them; a null is a label that is not text."""
-    column = _cast(table, name, cells.labels)
-    parts, codes = _parts_and_codes(column)
+def _encoded(table: pa.Table, name: str, codes: NDArray[np.int64]) -> list[Any]:
+    """A label column's distinct labels; a null is a label that is not text. Each row's position is put into `codes`."""
+    column, at = _cast(table, name, cells.labels).unify_dictionaries(), 0
+    parts = column.chunk(0).dictionary.to_pylist()
+    for chunk in column.chunks:
+        codes[at : at + len(chunk)] = pc.fill_null(chunk.indices, len(parts)) if chunk.null_count else chunk.indices
+        at += len(chunk)
     if len(set(parts)) < len(parts):  # whoever wrote the dictionary was careless
         distinct = {part: at for at, part in enumerate(dict.fromkeys(parts))}
-        codes = np.array([distinct.get(part, len(distinct)) for part in [*parts, None]])[codes]
+        codes[:] = np.array([distinct.get(part, len(distinct)) for part in [*parts, None]])[codes]
         parts = [*distinct]
-    return ([*parts, None] if (codes == len(parts)).any() else parts), codes
-
-
-def _parts_and_codes(column: pa.ChunkedArray) -> tuple[list[Any], NDArray[np.int64]]:
-    """The words of a dictionary, and each row's position among them, that after the last where it has none."""
-    chunks = column.unify_dictionaries().chunks
-    parts = chunks[0].dictionary.to_pylist() if chunks else []
-    codes = [np.asarray(pc.fill_null(chunk.indices.cast(pa.int64()), len(parts))) for chunk in chunks]
-    return parts, np.concatenate([np.empty(0, np.int64), *codes])
+    return [*parts, None] if column.null_count else parts
 
 
 def numbers(table: pa.Table, name: str) -> NDArray[np.float64]:

@@ -94,7 +94,8 @@ def two_levels(
         fast     = fast + gain * (value - fast)          gain: 1, 1/2, 1/3, then FAST
 
     The clip is SLOW_CLIP, or CHANGED_CLIP once variance / spreads^2 is above CHANGED. The first value of all replaces
-    the fast level, of which the spread is `first_spreads` until then. The fast spread is fast_spreads * max(FAST_SHARE * spread / spreads, 1).
+    the fast level, of which the spread is `first_spreads` until then. The fast spread is
+    fast_spreads * max(FAST_SHARE * spread / spreads, 1).
 
     Args:
         values: (n,).

@@ -167,8 +167,8 @@ def test_no_combination_of_windows_is_above_1_for_less_than_the_effect_floor(val
 
 def test_a_job_of_every_night_is_usual_on_every_night() -> None:
     times, rng = np.arange(END - 28 * DAY, END + 5 * DAY, 60), np.random.default_rng(3)
-    runs = (times - 6 * 3600) % DAY < 240
-    points = Points.of((times, np.where(runs, 88 + 2 * rng.normal(size=len(times)), 12 + 1.2 * rng.normal(size=len(times)))))
+    runs, noise = (times - 6 * 3600) % DAY < 240, rng.normal(size=len(times))
+    points = Points.of((times, np.where(runs, 88 + 2 * noise, 12 + 1.2 * noise)))
     plan = Plan(windows=(Window(60), Window(900), Window(3600)))
     past, new = points.where(times < END), points.where(times >= END)
     assert np.nanmax(scored(fit(plan, [ONE], past).entries, new, plan, plan.windows).score) < 1

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from myriad.kernels.profiles import period_maxima
+from myriad.models.arrays import Vector
 from myriad.models.calibration import (
     DAY,
     EFFECT_SHARE,
@@ -92,13 +95,18 @@ def test_a_series_of_nothing_but_zeros_has_the_smallest_floor() -> None:
     assert effect_floor(Points.of(([1, 2], [0.0, 0.0]), ([], []))).tolist() == [MIN_EFFECT] * 2
 
 
+def daily(deviations: Vector, points: Points) -> NDArray[np.float64]:
+    """The largest in each half hour of each day."""
+    return period_maxima(points.local, deviations, points.offsets, 1800, 48, 100)
+
+
 def test_what_recurs_does_so_at_a_local_time() -> None:
     """At 9:00 by a clock that is put forward by an hour after seven days."""
     times = np.arange(0, 14 * DAY, 1800)
     local = times + 3600 * (times >= 7 * DAY)
     deviations = np.where(local % DAY == 9 * 3600, 5.0, 1.0)
     points = Points.of((times, deviations))
-    found, unclocked = (recurring(deviations, one, 1800, 1e-4)[0] for one in (points.with_clock(local), points))
+    found, unclocked = (recurring(daily(deviations, one), one, 1e-4)[0] for one in (points.with_clock(local), points))
     assert np.flatnonzero(found == 5).tolist() == [18]
     assert not (unclocked == 5).any()
 
@@ -108,5 +116,5 @@ def test_a_clock_that_goes_back_by_days_leaves_what_recurs_as_it_is() -> None:
     deviations = np.where(times % DAY == 9 * 3600, 5.0, 1.0)
     back = times - 3 * DAY * (times // DAY == 4) - DAY * (times // DAY == 0)
     points = Points.of((times, deviations), (times, deviations)).with_clock(np.concatenate([back, times]))
-    by_clock, plain = recurring(np.concatenate([deviations] * 2), points, 1800, 1e-4)
+    by_clock, plain = recurring(daily(np.concatenate([deviations] * 2), points), points, 1e-4)
     assert by_clock.tolist() == plain.tolist()

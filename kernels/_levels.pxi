@@ -68,8 +68,12 @@ cdef void follow_both(
     const double* values, Py_ssize_t n, double* state, double spread, double alpha, double widening,
     double fast_spread, double first_spread, double* slow, double* slow_spreads, double* fast, double* fast_spreads,
 ) noexcept nogil:
-    """Both levels and their spreads before each value of one series; the state is moved behind the last."""
-    cdef double level = state[0], ratio = state[1], quick = state[2], gain = state[3], error, size, limit, root
+    """Both levels and their spreads before each value of one series; the state is moved behind the last.
+
+    The variance does not wait for its root, nor anything for a division.
+    """
+    cdef double level = state[0], ratio = state[1], quick = state[2], gain = state[3], error, size, limit, most, root
+    cdef double unit = 1 / spread
     cdef Py_ssize_t j
     for j in range(n):
         root = sqrt(ratio)
@@ -78,19 +82,19 @@ cdef void follow_both(
         if gain < 1.0:
             fast_spreads[j] = fast_spread * (FAST_SHARE * root if FAST_SHARE * root > 1.0 else 1.0)
         if values[j] == values[j]:
-            error, limit = values[j] - level, SLOW_CLIP * root
-            size = fabs(error) / spread
-            if size > limit:  # seldom: the level need not wait for the root
-                error = copysign(limit * spread, error)
-                if ratio > CHANGED:
-                    limit = CHANGED_CLIP * root
-                size = limit if size > limit else size
+            error, limit = values[j] - level, SLOW_CLIP * (spread * root)
+            size = error * unit
+            size = size * size
+            most = (CHANGED_CLIP * CHANGED_CLIP if ratio > CHANGED else SLOW_CLIP * SLOW_CLIP) * ratio
+            size = most if size > most else size
+            error = limit if error > limit else (-limit if error < -limit else error)
             level = level + alpha * error
-            ratio = ratio + widening * (size * size - ratio)
+            ratio = ratio + widening * (size - ratio)
             ratio = LEAST_RATIO if ratio < LEAST_RATIO else (MOST_RATIO if ratio > MOST_RATIO else ratio)
             quick = quick + gain * (values[j] - quick)
-            gain = gain / (1 + gain)
-            gain = FAST if gain < FAST else gain
+            if gain != FAST:
+                gain = gain / (1 + gain)
+                gain = FAST if gain < FAST else gain
     state[0], state[1], state[2], state[3] = level, ratio, quick, gain
 
 

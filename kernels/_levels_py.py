@@ -117,12 +117,10 @@ def two_levels(
             root = np.sqrt(ratio)
             wider = fast_spreads * np.maximum(FAST_SHARE * root, 1.0)
             found[:, step] = level, spreads * root, quick, np.where(gain == 1, first_spreads, wider)
-            known, error = ~np.isnan(value), value - level
-            size, limit = np.abs(error) / spreads, SLOW_CLIP * root
-            error = np.where(size > limit, np.copysign(limit * spreads, error), error)
-            size = np.minimum(size, np.where(ratio > CHANGED, CHANGED_CLIP * root, limit))
-            moved = ratio + widenings * (size * size - ratio)
-            level = np.where(known, level + alphas * error, level)
+            known, error, limit = ~np.isnan(value), value - level, SLOW_CLIP * (spreads * root)
+            most = np.where(ratio > CHANGED, CHANGED_CLIP**2, SLOW_CLIP**2) * ratio
+            moved = ratio + widenings * (np.minimum((error * (1 / spreads)) ** 2, most) - ratio)
+            level = np.where(known, level + alphas * np.minimum(np.maximum(error, -limit), limit), level)
             ratio = np.where(known, np.minimum(np.maximum(moved, LEAST_RATIO), MOST_RATIO), ratio)
             quick = np.where(known, quick + gain * (value - quick), quick)
             gain = np.where(known, np.maximum(gain / (1 + gain), FAST), gain)

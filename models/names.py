@@ -97,9 +97,11 @@ class Names:
         """The same series, without the parts that none of them uses."""
         parts, codes = [], []
         for names, code in zip(self.parts, self.codes, strict=True):
-            used, new = np.unique(code, return_inverse=True)
+            used = np.flatnonzero(np.bincount(code, minlength=len(names)))
+            new = np.zeros(len(names), np.int64)
+            new[used] = np.arange(len(used))
             parts.append([names[i] for i in used.tolist()])
-            codes.append(new)
+            codes.append(new[code])
         regions, hosts, metrics = parts
         return Names((regions, hosts, metrics), np.array(codes, np.int64).reshape(3, -1))
 

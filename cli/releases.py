@@ -34,6 +34,7 @@ def show_release(release: str | None, store: str, *, as_json: bool) -> None:
     more = {
         "windows": ", ".join(manifest.windows),
         "weights": ", ".join(f"{weight:g}" for weight in manifest.weights),
+        "power": manifest.power,
         "rate": manifest.rate,
         "coverage": manifest.coverage,
         "adapters": ", ".join(f"{name} v{version}" for name, version in manifest.adapters.items()),

@@ -45,9 +45,11 @@ cdef class Wanted:
     cdef object windows
     cdef const long long[::1] columns, seconds
     cdef const double[::1] weights
+    cdef int power
 
-    def __init__(self, windows, columns, seconds, weights):
+    def __init__(self, windows, columns, seconds, weights, power):
         self.windows, self.columns, self.seconds, self.weights = windows, columns, seconds, weights
+        self.power = power
 
 
 cdef class Answers:
@@ -181,7 +183,7 @@ cdef class Answers:
         if not 0 < asked.count <= min(16, len(self.windows)):
             return None
         columns = asked.columns = &wanted.columns[0]
-        asked.windows, asked.weights = &wanted.seconds[0], &wanted.weights[0]
+        asked.windows, asked.weights, asked.power = &wanted.seconds[0], &wanted.weights[0], wanted.power
         asked.coverage, asked.how, asked.bands, asked.means = self.coverage, how, one.bands, NULL
         asked.n, asked.series, asked.table, asked.position = n, 1, &where, &place
         asked.times, asked.clock, asked.values, asked.offsets = times, times, values, offsets

@@ -47,7 +47,7 @@ class Answers:
             opened: open shards by hash; who closes one takes it out. Each has `windows`, `index` and `table`.
             open_shard: finds an open shard that is not among these; None where it is not open.
             ask: from the list of windows as it stands in a body, or None, to the windows, their columns, seconds and
-                weights as `scoring.score` takes them; None where it is wrong.
+                weights and the power as `scoring.score` takes them; None where it is wrong.
             around: of windows, codes, adapters, whether they are a fallback's, which windows have scores, and how many
                 rows are answered the texts around a series' own, see `tables.series_texts`.
             part_hash: of a region, host or metric, 64 bits.

@@ -63,6 +63,7 @@ cdef struct Asked:
     const long long* columns
     const long long* windows
     const double* weights
+    int power
     Py_ssize_t count
     double coverage
     int how
@@ -167,7 +168,7 @@ cdef inline void share(
 
 
 cdef inline double combination(
-    const double* scores, Py_ssize_t apart, const double* shares, Py_ssize_t count, int how
+    const double* scores, Py_ssize_t apart, const double* shares, Py_ssize_t count, int power, int how
 ) noexcept nogil:
     """The weighted power mean, smallest or largest of the scores that have a share, NaN where none has one."""
     cdef double total = NAN, score
@@ -176,12 +177,12 @@ cdef inline double combination(
         if shares[k] > 0:
             score = scores[k * apart]
             if total != total:
-                total = score if how else shares[k] * fourth(score)
+                total = score if how else shares[k] * raised(score, power)
             elif how == 0:
-                total = total + shares[k] * fourth(score)
+                total = total + shares[k] * raised(score, power)
             elif score < total if how == 1 else score > total:
                 total = score
-    return total if how else sqrt(sqrt(total))
+    return total if how else root(total, power)
 
 
 cdef inline double bounded(double score) noexcept nogil:
@@ -218,7 +219,7 @@ cdef void combine_series(const Asked* asked, Py_ssize_t i, double* block, long l
             last = subset
             divisor = half_float(divisors[subset]) if divisors != NULL else 1
             share(asked.columns, asked.weights, asked.count, subset, shares)
-        block[first + j] = bounded(combination(scores + j, asked.n, shares, asked.count, asked.how) / divisor)
+        block[first + j] = bounded(combination(scores + j, asked.n, shares, asked.count, asked.power, asked.how) / divisor)
         if is_outside(limits, values[j]) and block[first + j] < OUTSIDE_SCORE:
             block[first + j] = OUTSIDE_SCORE
     if asked.how == 0:
@@ -278,6 +279,7 @@ def score(
     const long long[::1] columns,
     const long long[::1] windows,
     const double[::1] weights,
+    int power,
     double coverage,
     int how,
     means,
@@ -310,6 +312,7 @@ def score(
                 raise IndexError("there is no such position")
             has_others = has_others or one.has_others
     asked.count, asked.n, asked.coverage, asked.how, asked.bands = count, n, coverage, how, bands
+    asked.power = power
     asked.columns, asked.windows, asked.weights, asked.means = &columns[0], &windows[0], &weights[0], NULL
     asked.table, asked.position, asked.offsets = &table[0], &position[0], &offsets[0]
     asked.times, asked.values, asked.series = &times[0] if n else NULL, &values[0] if n else NULL, series
@@ -414,7 +417,7 @@ def lines(
 
 
 def score_first(
-    const double[:, :, ::1] line, divisors, const long long[::1] columns, const double[::1] weights, int how,
+    const double[:, :, ::1] line, divisors, const long long[::1] columns, const double[::1] weights, int power, int how,
     long long start, const long long[::1] times, const double[:, ::1] means, bint bands,
 ):
     cdef Py_ssize_t n = times.shape[0], count = columns.shape[0], i, k
@@ -448,7 +451,7 @@ def score_first(
             if subset != last:
                 last = subset
                 share(&columns[0], &weights[0], count, subset, shares)
-            block[0, i] = bounded(combination(&block[1, i], n, shares, count, how) / half_float(halves[i, subset]))
+            block[0, i] = bounded(combination(&block[1, i], n, shares, count, power, how) / half_float(halves[i, subset]))
     return block_array, count_array
 
 

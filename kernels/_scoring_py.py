@@ -64,6 +64,7 @@ def score(
     columns: Integers,
     windows: Integers,
     weights: Vector,
+    power: int,
     coverage: float,
     how: int,
     means: Matrix | None,
@@ -89,6 +90,7 @@ def score(
         columns: the positions of the windows asked for among the tables' windows, (windows,).
         windows: their seconds, (windows,).
         weights: theirs, (windows,).
+        power: of the weighted mean, see `_windows_py.combined`.
         coverage: the share of the expected points that a window needs.
         how: 0 for the weighted power mean of the windows' scores, 1 for the smallest, 2 for the largest.
         means: of the windows at each point, where they are known already, (windows, n).
@@ -129,7 +131,7 @@ def score(
     for t, here in enumerate(tables):
         mine = (table == t)[owner]
         divisors[mine] = here.divisors[position[owner[mine]], how, subset[mine]]
-    block[0] = np.minimum(combined(by_window, weights, how) / divisors, MOST_SCORE)
+    block[0] = np.minimum(combined(by_window, weights, power, how) / divisors, MOST_SCORE)
     _raise_outside(block[0], judged, tables, table, position, owner)
     if how == 0:
         block[0] = held(block[0], offsets)
@@ -188,6 +190,7 @@ def score_first(
     divisors: NDArray[np.float16],
     columns: Integers,
     weights: Vector,
+    power: int,
     how: int,
     start: int,
     times: Integers,
@@ -201,6 +204,7 @@ def score_first(
         divisors: see there.
         columns: as in `score`, as are the others.
         weights: see there.
+        power: see there.
         how: see there.
         start: of the quarter.
         times: within it, (series,).
@@ -223,7 +227,9 @@ def score_first(
         edges = np.concatenate([expected - half.T, expected + half.T])
         block[1 + 2 * count :] = np.where(np.tile(present, (2, 1)), edges, np.nan)
     subset = (present << columns[:, None]).sum(axis=0)
-    block[0] = np.minimum(combined(block[1 : 1 + count], weights, how) / divisors[np.arange(n), subset], MOST_SCORE)
+    block[0] = np.minimum(
+        combined(block[1 : 1 + count], weights, power, how) / divisors[np.arange(n), subset], MOST_SCORE
+    )
     return block, np.ascontiguousarray(present.T, np.int64)
 
 

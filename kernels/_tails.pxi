@@ -2,7 +2,11 @@
 
 
 def joint_quantiles(
-    const double[:, ::1] scores, const long long[::1] offsets, const double[::1] weights, const double[::1] levels
+    const double[:, ::1] scores,
+    const long long[::1] offsets,
+    const double[::1] weights,
+    int power,
+    const double[::1] levels,
 ):
     cdef Py_ssize_t windows = scores.shape[0], series = offsets.shape[0] - 1, levels_count = levels.shape[0]
     cdef Py_ssize_t i, j, n, w, mask, how, room, members
@@ -41,14 +45,14 @@ def joint_quantiles(
                 n = 0
                 for j in range(offsets[i], offsets[i + 1]):
                     score = scores[member[0], j]
-                    mean, least, most, there = share[0] * fourth(score), score, score, score - score == 0
+                    mean, least, most, there = share[0] * raised(score, power), score, score, score - score == 0
                     for w in range(1, members):
                         score = scores[member[w], j]
                         there &= score - score == 0
-                        mean = mean + share[w] * fourth(score)
+                        mean = mean + share[w] * raised(score, power)
                         least = score if score < least else least
                         most = score if score > most else most
-                    joint[n], joint[room + n], joint[2 * room + n] = sqrt(sqrt(mean)), least, most
+                    joint[n], joint[room + n], joint[2 * room + n] = root(mean, power), least, most
                     n += there
                 counts[i, mask] = n
                 for how in range(3):
@@ -59,7 +63,11 @@ def joint_quantiles(
 
 
 def joint_scores(
-    const double[:, ::1] scores, const long long[::1] offsets, const double[::1] weights, const double[:, ::1] thresholds
+    const double[:, ::1] scores,
+    const long long[::1] offsets,
+    const double[::1] weights,
+    int power,
+    const double[:, ::1] thresholds,
 ):
     cdef Py_ssize_t windows = scores.shape[0], n = scores.shape[1], series = offsets.shape[0] - 1, i, j, w, mask
     found_array = np.empty(n)
@@ -76,6 +84,6 @@ def joint_scores(
                 for w in range(windows):
                     score = scores[w, j]
                     if score == score:
-                        total = total + weights[w] / weight * fourth(score)
-                found[j] = sqrt(sqrt(total)) / thresholds[i, mask] if mask else NAN
+                        total = total + weights[w] / weight * raised(score, power)
+                found[j] = root(total, power) / thresholds[i, mask] if mask else NAN
     return found_array

@@ -12,13 +12,16 @@ WAYS = 3
 """To combine scores, see `_windows_py.combined`."""
 
 
-def joint_quantiles(scores: Matrix, offsets: Integers, weights: Vector, levels: Vector) -> tuple[Matrix, Integers]:
+def joint_quantiles(
+    scores: Matrix, offsets: Integers, weights: Vector, power: int, levels: Vector
+) -> tuple[Matrix, Integers]:
     """Quantiles of the combined score of every subset of windows, at the points where each of these has one.
 
     Args:
         scores: (windows, n), not finite where a window has none.
         offsets: series i owns `offsets[i]:offsets[i + 1]`, (series + 1,).
         weights: positive, (windows,).
+        power: of the weighted mean, see `_windows_py.combined`.
         levels: between 0 and 1, ascending.
 
     Returns:
@@ -41,19 +44,20 @@ def joint_quantiles(scores: Matrix, offsets: Integers, weights: Vector, levels: 
         some, ends = scores[np.ix_(np.array(members), there)], np.searchsorted(there, offsets)
         counts[:, mask] = np.diff(ends)
         for how in range(WAYS):
-            found[:, how, mask] = quantiles(combined(some, weights[members], how), ends, levels)
+            found[:, how, mask] = quantiles(combined(some, weights[members], power, how), ends, levels)
     return found, counts
 
 
-def joint_scores(scores: Matrix, offsets: Integers, weights: Vector, thresholds: Matrix) -> Vector:
+def joint_scores(scores: Matrix, offsets: Integers, weights: Vector, power: int, thresholds: Matrix) -> Vector:
     """The weighted power mean of the scores that a point has, over the threshold of just these windows, (n,).
 
     Args:
         scores: (windows, n), NaN where a window has none.
         offsets: series i owns `offsets[i]:offsets[i + 1]`, (series + 1,).
         weights: positive, (windows,).
+        power: see `_windows_py.combined`.
         thresholds: positive, (series, subsets); see `joint_quantiles`.
     """
     owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     bits = (~np.isnan(scores) << np.arange(len(scores))[:, None]).sum(axis=0)
-    return combined(scores, weights, 0) / thresholds[owner, bits]
+    return combined(scores, weights, power, 0) / thresholds[owner, bits]

@@ -65,12 +65,17 @@ def window_means(
 
 cdef double MOST_SCORE = windows_twin.MOST_SCORE, HOLD = windows_twin.HOLD
 cdef double MOST_HELD = windows_twin.MOST_HELD
+cdef int POWER = windows_twin.POWER
 
 
-cdef inline double fourth(double score) noexcept nogil:
+cdef inline double raised(double score, int power) noexcept nogil:
     """What a score adds to a power mean."""
     score = MOST_SCORE if score > MOST_SCORE else score
-    return score * score * (score * score)
+    return score * score * (score * score) if power == POWER else score
+
+
+cdef inline double root(double mean, int power) noexcept nogil:
+    return sqrt(sqrt(mean)) if power == POWER else mean
 
 
 def held(const double[::1] scores, const long long[::1] offsets):
@@ -98,7 +103,7 @@ cdef void hold(const double* scores, Py_ssize_t n, double* found) noexcept nogil
             found[j] = 0.5 * (score + most)
 
 
-def combined(const double[:, :] scores, const double[::1] weights, int how):
+def combined(const double[:, :] scores, const double[::1] weights, int power, int how):
     cdef Py_ssize_t windows = scores.shape[0], n = scores.shape[1], w, j
     found_array = np.empty(n)
     cdef double[::1] found = found_array
@@ -116,7 +121,7 @@ def combined(const double[:, :] scores, const double[::1] weights, int how):
                 total = 0.0
                 for w in range(windows):
                     if scores[w, j] == scores[w, j]:
-                        total = total + weights[w] / weight * fourth(scores[w, j])
-                total = sqrt(sqrt(total))
+                        total = total + weights[w] / weight * raised(scores[w, j], power)
+                total = root(total, power)
             found[j] = total
     return found_array

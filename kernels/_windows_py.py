@@ -63,15 +63,16 @@ MOST_HELD = 20.0
 """No more is held of a peak, or it would outlast its window."""
 
 
-def combined(scores: Matrix, weights: Vector, how: int) -> Vector:
+def combined(scores: Matrix, weights: Vector, power: int, how: int) -> Vector:
     """One score for each point from those of the windows, (n,); NaN where no window has one.
 
     Args:
         scores: (windows, n), NaN where a window has none.
         weights: positive, (windows,).
+        power: `POWER`, or 1 for the plain weighted mean.
         how: 0 for the weighted power mean of those there are, 1 for the smallest, 2 for the largest.
 
-            power mean = (sum of share * min(score, MOST_SCORE)^POWER)^(1 / POWER)
+            power mean = (sum of share * min(score, MOST_SCORE)^power)^(1 / power)
     """
     present = ~np.isnan(scores)
     if how:
@@ -80,7 +81,10 @@ def combined(scores: Matrix, weights: Vector, how: int) -> Vector:
     shares = present * weights[:, None]
     total = np.add.reduce(shares)
     shares = np.divide(shares, total, out=np.full(shares.shape, np.nan), where=total > 0)
-    squares = np.minimum(np.where(present, scores, 0.0), MOST_SCORE) ** 2
+    limited = np.minimum(np.where(present, scores, 0.0), MOST_SCORE)
+    if power != POWER:
+        return np.asarray(np.add.reduce(shares * limited))
+    squares = limited * limited
     return np.asarray(np.sqrt(np.sqrt(np.add.reduce(shares * (squares * squares)))))
 
 

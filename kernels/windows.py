@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from myriad.kernels import compiled
+from myriad.kernels._windows_py import POWER
 
 if TYPE_CHECKING or not compiled():
     from myriad.kernels._windows_py import combined, held, window_means
 else:
     from myriad.kernels._compiled import combined, held, window_means
 
-__all__ = ["combined", "held", "window_means"]
+__all__ = ["POWER", "combined", "held", "window_means"]

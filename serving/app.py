@@ -86,6 +86,7 @@ class ReleaseServed(BaseModel):
     created_at: str
     windows: tuple[str, ...]
     weights: tuple[float, ...]
+    power: int
     rate: float
     adapters: Mapping[str, int]
     series: int
@@ -213,6 +214,7 @@ class Service:
             created_at=manifest.created_at,
             windows=manifest.windows,
             weights=manifest.weights,
+            power=manifest.power,
             rate=manifest.rate,
             adapters=manifest.adapters,
             series=sum(a.series for a in artifacts),

@@ -30,12 +30,16 @@ OK, FALLBACK, NO_MODELS, INSUFFICIENT_DATA, LOAD_FAILED = range(5)
 
 
 class Asked(NamedTuple):
-    """The windows of a release that are asked for, in its order: also as positions, seconds and weights, (W,)."""
+    """The windows of a release that are asked for, in its order: also as positions, seconds and weights, (W,).
+
+    `power` is that of the weighted mean.
+    """
 
     windows: tuple[Window, ...]
     columns: NDArray[np.int64]
     seconds: NDArray[np.int64]
     weights: NDArray[np.float64]
+    power: int
 
 
 def asked(manifest: Manifest, windows: tuple[Window, ...] | None) -> Asked:
@@ -59,6 +63,7 @@ def asked(manifest: Manifest, windows: tuple[Window, ...] | None) -> Asked:
             np.array(columns, np.int64),
             np.array([manifest.parsed_windows[i] for i in columns], np.int64),
             np.array([manifest.weights[i] for i in columns], np.float64),
+            manifest.power,
         )
     return known[key]
 
@@ -133,7 +138,8 @@ def _scored(
     times, values = np.ascontiguousarray(points.timestamps), np.ascontiguousarray(points.values)
     return kernel.score(
         tables, table, position, times, values, points.offsets,
-        windows.columns, windows.seconds, windows.weights, manifest.coverage, COMBINES.index(query.combine), means,
+        windows.columns, windows.seconds, windows.weights, windows.power, manifest.coverage,
+        COMBINES.index(query.combine), means,
         query.bands, local_times(manifest, query.names, points),
     )  # fmt: skip
 
@@ -174,7 +180,8 @@ def _scored_by_lines(query: Query, windows: Asked, lines: Lines) -> tuple[NDArra
     if means is None:
         means = np.where(lines.alone, query.points.values, np.nan)
     return kernel.score_first(
-        lines.lines, lines.divisors, windows.columns, windows.weights, COMBINES.index(query.combine), lines.start,
+        lines.lines, lines.divisors, windows.columns, windows.weights, windows.power, COMBINES.index(query.combine),
+        lines.start,
         query.points.timestamps, means, query.bands,
     )  # fmt: skip
 

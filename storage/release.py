@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from myriad.models.ensemble import MAX_WINDOWS
+from myriad.kernels.windows import POWER
+from myriad.models.ensemble import MAX_WINDOWS, POWERS
 from myriad.models.errors import ArtifactCorrupt, Conflict, FleetShrinks, NoRelease, NotFound, Untrusted
 from myriad.models.key import ANY, shard_of
 from myriad.models.windows import Window
@@ -51,6 +52,8 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
     """A release: windows and weights in the same order, and for each region an artifact (or none) a shard.
 
+    `power` is that of the weighted mean over the windows.
+
     `rates` says by globs of metrics, of which the first that matches decides, which are counters that are scored as
     rates; where none matches, none are. `clocks` are those of regions; that of `*` is of all regions that have none.
     """
@@ -60,6 +63,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     created_at: str
     windows: tuple[str, ...]
     weights: tuple[float, ...]
+    power: int = POWER
     coverage: float
     rate: float
     adapters: Mapping[str, int]
@@ -345,6 +349,8 @@ def _nonsense(manifest: Manifest, release: str) -> str:
         return "windows and weights do not fit"
     if not all(0 < weight <= MAX_WEIGHT for weight in weights):
         return f"a weight is not between 0 and {MAX_WEIGHT:g}"
+    if manifest.power not in POWERS:
+        return f"power is {manifest.power}, not {' or '.join(map(str, POWERS))}"
     if not (0 < manifest.rate < 1 and 0 <= manifest.coverage <= 1):
         return f"rate is {manifest.rate:g} and coverage {manifest.coverage:g}: both are shares"
     if any(min(a.bytes, a.raw_bytes, a.series, a.models) < 0 for a in manifest.artifacts):

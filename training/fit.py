@@ -184,7 +184,9 @@ def _hold(
     of those of scores: each times what held ones exceed at the target rate.
     """
     weighted = combined[:, COMBINES.index("weighted")]
-    joint = joint_scores(scores, late.offsets, np.array(plan.weights, np.float64), weighted.astype(np.float64))
+    joint = joint_scores(
+        scores, late.offsets, np.array(plan.weights, np.float64), plan.power, weighted.astype(np.float64)
+    )
     lasting = held(joint, late.offsets)
     found = calibration.thresholds(lasting, late.offsets, plan.rate)
     by_day = period_maxima(late.local, lasting, late.offsets, calibration.DAY, 1, calibration.MOST_DAYS)
@@ -207,7 +209,7 @@ def combined_thresholds(
     """What each combination of held-out scores exceeds at the target rate, float16 (series, modes, subsets).
 
     Args:
-        plan: its weights and rate.
+        plan: its weights, power and rate.
         history: the points the scores are of.
         scores: float64 (windows, n), NaN where not held out.
         floors: float64 (windows, series), the score of a deviation as small as the effect-size floor. A combination
@@ -216,7 +218,7 @@ def combined_thresholds(
     w = len(plan.windows)
     thresholds = np.ones((len(history), len(COMBINES), 1 << w), np.float16)
     weights = np.array(plan.weights, np.float64)
-    found, counts = joint_quantiles(scores, history.offsets, weights, calibration.tail_levels(plan.rate))
+    found, counts = joint_quantiles(scores, history.offsets, weights, plan.power, calibration.tail_levels(plan.rate))
     for mode, how in enumerate(COMBINES):
         # The highest of scores calibrated on these same points looks calmer than it will be on others.
         min_ratio = 1.0 if how == "max" else calibration.MIN_HALVING_RATIO
@@ -236,5 +238,5 @@ def _of_floors(plan: Plan, floors: NDArray[np.float64], how: Combine) -> NDArray
     w, found = len(plan.windows), np.full((floors.shape[1], 1 << len(plan.windows)), np.nan)
     for mask in subsets(w):
         if members := [i for i in range(w) if mask >> i & 1]:
-            found[:, mask] = combine(floors[members], [plan.weights[i] for i in members], how)
+            found[:, mask] = combine(floors[members], [plan.weights[i] for i in members], how, plan.power)
     return found

@@ -84,7 +84,9 @@ def recorded(exported: Sequence[Exported]) -> pa.Table:
 def _as(base: Manifest) -> Plan:
     windows = base.parsed_windows
     none = ((),) * len(windows)
-    return Plan(windows=windows, weights=base.weights, candidates=none, rate=base.rate, coverage=base.coverage)
+    return Plan(
+        windows=windows, weights=base.weights, power=base.power, candidates=none, rate=base.rate, coverage=base.coverage
+    )
 
 
 def _check(exported: Sequence[Exported], plan: Plan) -> None:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from myriad.kernels.windows import POWER
 from myriad.models import calibration
 from myriad.models.ensemble import DEFAULT_WEIGHTS
 from myriad.models.windows import DEFAULT_WINDOWS, MIN_COVERAGE, Window
@@ -20,6 +21,7 @@ class Plan:
     Attributes:
         windows: shortest first.
         weights: of each in the combination.
+        power: of their mean, see `models.ensemble.combine`.
         candidates: that compete at each window.
         rate: false alarms a point.
         coverage: the least share of a window's points.
@@ -33,6 +35,7 @@ class Plan:
 
     windows: tuple[Window, ...] = DEFAULT_WINDOWS
     weights: tuple[float, ...] = tuple(DEFAULT_WEIGHTS[w] for w in DEFAULT_WINDOWS)
+    power: int = POWER
     candidates: tuple[tuple[Candidate, ...], ...] = only(*[DEFAULT_ADAPTER] * len(DEFAULT_WINDOWS))
     rate: float = calibration.DEFAULT_RATE
     coverage: float = MIN_COVERAGE
@@ -80,6 +83,7 @@ def shared_plan(job: JobFile) -> Plan:
     return Plan(
         windows=tuple(job.windows),
         weights=tuple(job.windows.values()),
+        power=job.power,
         candidates=((),) * len(job.windows),
         rate=job.calibration.rate,
         coverage=job.coverage,

@@ -141,6 +141,7 @@ def commit(
         created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         windows=tuple(str(w) for w in plan.windows),
         weights=plan.weights,
+        power=plan.power,
         coverage=plan.coverage,
         rate=plan.rate,
         adapters={name: adapters.get(name).version for name in names},
@@ -163,9 +164,10 @@ def by_region(entries: Entries) -> dict[str, NDArray[np.int64]]:
 
 def same_calibration(base: Manifest, plan: Plan) -> None:
     """Raise `InvalidPoints` where what is kept of a release cannot be combined with what a plan fits."""
-    own = base.parsed_windows, base.weights, base.rate, base.coverage
-    if own != (plan.windows, plan.weights, plan.rate, plan.coverage):
-        was = f"windows {', '.join(base.windows)}, weights {base.weights}, rate {base.rate}, coverage {base.coverage}"
+    own = base.parsed_windows, base.weights, base.power, base.rate, base.coverage
+    if own != (plan.windows, plan.weights, plan.power, plan.rate, plan.coverage):
+        was = f"windows {', '.join(base.windows)}, weights {base.weights}, power {base.power}, rate {base.rate}, "
+        was += f"coverage {base.coverage}"
         raise InvalidPoints(f"release {base.id} has {was}: what is kept of it cannot be combined with anything else")
 
 

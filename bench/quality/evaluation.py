@@ -1,7 +1,7 @@
 """Evaluation of one host: its scores by every method, counted against its labels."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,8 @@ from myriad.models.points import Points
 from myriad.training.plan import Plan
 
 OURS, ALERTS, OURS_ON_SUBSET = "myriad", "myriad, as alerts", "myriad, forest's series"
-METHODS = (ALERTS, OURS, OURS_ON_SUBSET, *BASELINES)
+PLAIN = "myriad, 4:2:1 and a plain mean, as alerts"
+METHODS = (ALERTS, OURS, PLAIN, OURS_ON_SUBSET, *BASELINES)
 ALERT_THRESHOLDS = (1.0, 0.98, 0.96, 0.94, 0.92, 0.9, 0.89, 0.88, 0.87, 0.86, 0.84, 0.8)
 """At which alerts are counted, to say what they cost where they find more."""
 SLOW_SERIES = 3
@@ -112,6 +113,10 @@ def evaluate(host: Host, effort: Effort) -> Outcome:
         if threshold == 1:
             _evaluate_series(outcome, ALERTS, Scored(all_series, ours.held_out, counting), host, step, plan.rate)
         outcome.alerts_above[f"{threshold:g}"] = _counted(counting, host, step)
+    plain = window_combinations.scores_with(replace(plan, weights=(4, 2, 1), power=1), host, effort.following)
+    lasting = tired(host.test.timestamps, with_host(host.test.timestamps, plain, step), host.test.offsets)
+    plain_alerts = Scored(all_series, ours.held_out, host.test.with_values(lasting))
+    _evaluate_series(outcome, PLAIN, plain_alerts, host, step, plan.rate)
     if len(host.series) > 1 and not effort.following:  # with it, points that windows look back on would count as well
         served = scorer.host()
         _evaluate_host_score(outcome, host_scores.SERVED, OURS, served, host, step)
@@ -166,7 +171,7 @@ def _evaluate_series(outcome: Outcome, name: str, scored: Scored, host: Host, st
         if host.is_labelled and labels.any() and not labels.all():
             volumes.append(vus_pr(filled, labels, buffer_of(step)))
     outcome.counts[name], outcome.vus[name] = Counts.total(counts), volumes
-    if len(host.series) > 1 and name != ALERTS:
+    if len(host.series) > 1 and name not in (ALERTS, PLAIN):
         for combination, combine in host_scores.COMBINATIONS.items():
             calibrated = host_scores.calibrated(combine, scored.held_out, scored.test, rate)
             _evaluate_host_score(outcome, combination, name, calibrated, host, step)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.quality.bootstrap import difference
 from bench.quality.datasets import SOURCES
-from bench.quality.evaluation import ALERTS, METHODS, OURS, OURS_ON_SUBSET, Outcome
+from bench.quality.evaluation import ALERTS, METHODS, OURS, OURS_ON_SUBSET, PLAIN, Outcome
 from bench.quality.events import Counts
 from bench.quality.window_combinations import SERVED, Variant
 
@@ -161,7 +161,7 @@ def _host_combinations(sets: Mapping[str, Figures]) -> list[str]:
 def _is_complete_baseline(name: str, sets: Mapping[str, Figures]) -> bool:
     """Whether a method is a baseline that was evaluated on all series."""
     rows = [of_set["methods"] for of_set in sets.values()]
-    return name not in (ALERTS, OURS, OURS_ON_SUBSET) and all(
+    return name not in (ALERTS, OURS, PLAIN, OURS_ON_SUBSET) and all(
         row[name]["series"] == row[OURS]["series"] for row in rows
     )
 

@@ -90,15 +90,15 @@ def evaluate(
     for weights in WEIGHTS:
         name = ":".join(map(str, weights))
         scores[name] = (
-            served if weights == plan.weights else _scores_with_weights(plan, weights, host, points_per_request)
+            served if weights == plan.weights else scores_with(replace(plan, weights=weights), host, points_per_request)
         )
     scores |= {combine: scorer.scores(combine) for combine in COMBINES if combine != "weighted"}
     return {name: _variant(np.nan_to_num(values), host, step) for name, values in scores.items()}
 
 
-def _scores_with_weights(plan: Plan, weights: Weights, host: Host, points_per_request: int) -> NDArray[np.float64]:
-    """Scores of a release with other weights, calibrated for these."""
-    predictor = fit_release(replace(plan, weights=weights), host.series, host.train)
+def scores_with(plan: Plan, host: Host, points_per_request: int) -> NDArray[np.float64]:
+    """The combined scores of a release that is fitted and calibrated by a plan, (n,)."""
+    predictor = fit_release(plan, host.series, host.train)
     return Scorer(predictor, host.series, host.train, host.test, points_per_request).scores()
 
 

@@ -232,11 +232,13 @@ def test_window_means_are_those_of_the_twin(series: Ragged, start: int, windows:
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(st.one_of(st.floats(0, 1e6), GAP), min_size=3, max_size=3), max_size=20))
-def test_combined_scores_are_those_of_the_twin(points: list[list[float]]) -> None:
+@given(
+    st.lists(st.lists(st.one_of(st.floats(0, 1e6), GAP), min_size=3, max_size=3), max_size=20), st.sampled_from([1, 4])
+)
+def test_combined_scores_are_those_of_the_twin(points: list[list[float]], power: int) -> None:
     scores = np.ascontiguousarray(np.array(points, np.float64).reshape(-1, 3).T)
     for how in range(3):
-        same(*(module.combined(scores, np.array([1.0, 2.0, 4.0]), how) for module in pair("windows")))
+        same(*(module.combined(scores, np.array([1.0, 2.0, 4.0]), power, how) for module in pair("windows")))
 
 
 @settings(deadline=None)
@@ -437,22 +439,22 @@ SCORES = st.one_of(st.floats(0, 1e6), st.sampled_from([0.0, 1e-300, 1e150]), GAP
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(st.tuples(SCORES, SCORES, SCORES), max_size=30), max_size=4))
-def test_what_scores_of_windows_combine_to_is_as_by_the_twin(series: list[list[tuple[float, ...]]]) -> None:
+@given(st.lists(st.lists(st.tuples(SCORES, SCORES, SCORES), max_size=30), max_size=4), st.sampled_from([1, 4]))
+def test_what_scores_of_windows_combine_to_is_as_by_the_twin(series: list[list[tuple[float, ...]]], power: int) -> None:
     scores = np.ascontiguousarray(np.array([one for some in series for one in some], np.float64).reshape(-1, 3).T)
     offsets = np.cumsum([0, *map(len, series)], dtype=np.int64)
     weights, levels = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.95, 0.9999])
-    results = (module.joint_quantiles(scores, offsets, weights, levels) for module in pair("tails"))
+    results = (module.joint_quantiles(scores, offsets, weights, power, levels) for module in pair("tails"))
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-290)
     thresholds = positive(len(series) * 8, 0.5, 2).reshape(-1, 8)
-    same(*(module.joint_scores(scores, offsets, weights, thresholds) for module in pair("tails")))
+    same(*(module.joint_scores(scores, offsets, weights, power, thresholds) for module in pair("tails")))
 
 
 def test_more_windows_than_there_is_room_for_are_refused() -> None:
     for module in pair("tails"):
         with pytest.raises(ValueError, match="more than 8"):
-            module.joint_quantiles(np.ones((9, 2)), np.array([0, 2]), np.ones(9), np.array([0.5]))
+            module.joint_quantiles(np.ones((9, 2)), np.array([0, 2]), np.ones(9), 4, np.array([0.5]))
 
 
 def test_a_window_mean_depends_on_its_own_points_only() -> None:

@@ -140,6 +140,7 @@ def limits_of(rng: np.random.Generator) -> NDArray[np.float64]:
     lengths=st.lists(st.integers(0, 40), max_size=8),
     seed=st.integers(0, 10_000),
     how=st.integers(0, 2),
+    power=st.sampled_from([1, 4]),
     bands=st.booleans(),
     given_means=st.booleans(),
     limited=st.booleans(),
@@ -150,6 +151,7 @@ def test_scores_are_those_of_the_twin(
     lengths: list[int],
     seed: int,
     how: int,
+    power: int,
     bands: bool,
     given_means: bool,
     limited: bool,
@@ -165,7 +167,7 @@ def test_scores_are_those_of_the_twin(
     if means is not None:
         means[rng.random(means.shape) < 0.2] = np.nan
     clock = told_by_a_clock(times, seed) if clocked else None
-    asked = (chosen, windows[chosen], weights[chosen], 0.5, how, means, bands, clock)
+    asked = (chosen, windows[chosen], weights[chosen], power, 0.5, how, means, bands, clock)
     results = []
     for module, kinds in ((compiled, compiled), (scoring, predictors)):
         of_kind = {name: getattr(kinds, name.title()) for name in KINDS}
@@ -253,11 +255,12 @@ def test_series_are_found_by_hash_and_name(hashes: list[int], same_hash: int) ->
     lengths=st.integers(0, 9),
     seed=st.integers(0, 10_000),
     how=st.integers(0, 2),
+    power=st.sampled_from([1, 4]),
     bands=st.booleans(),
     columns=st.sampled_from([(0, 1, 2), (0, 2), (1,)]),
 )
 def test_points_by_lines_score_as_first_points_do_to_the_last_bit(
-    lengths: int, seed: int, how: int, bands: bool, columns: tuple[int, ...]
+    lengths: int, seed: int, how: int, power: int, bands: bool, columns: tuple[int, ...]
 ) -> None:
     compiled, predictors, scoring = modules()
     rng = np.random.default_rng(seed)
@@ -276,8 +279,8 @@ def test_points_by_lines_score_as_first_points_do_to_the_last_bit(
         made = [module.Table(codes, row, np.ones(9, np.uint32), divisors, predicts)]
         drawn = module.lines(made, table, position, chosen, how, start)
         assert drawn is not None
-        block, counts = module.score_first(*drawn, chosen, weights, how, start, times, means, bands)
-        asked = (chosen, np.full(len(columns), 60), weights, 0.5, how, means, bands)
+        block, counts = module.score_first(*drawn, chosen, weights, power, how, start, times, means, bands)
+        asked = (chosen, np.full(len(columns), 60), weights, power, 0.5, how, means, bands)
         whole, whole_counts, _ = module.score(made, table, position, times, np.zeros(lengths), offsets, *asked)
         assert block.tobytes() == whole.tobytes() or module is scoring
         same(block, whole)

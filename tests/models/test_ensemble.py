@@ -58,6 +58,10 @@ def test_the_default_weights_of_1m_15m_and_1h_are_1_2_and_4() -> None:
     assert combine(np.array([[7.0], [0.0], [0.0]]), WEIGHTS, "weighted") == pytest.approx((7**4 / 7) ** 0.25)
 
 
+def test_a_power_of_1_is_a_plain_mean() -> None:
+    assert combine(np.array([[7.0], [3.5], [np.nan]]), WEIGHTS, "weighted", power=1) == pytest.approx((7 + 2 * 3.5) / 3)
+
+
 def test_a_score_counts_for_a_thousand_at_most() -> None:
     assert combine(np.full((WINDOWS, 1), 1e150), WEIGHTS, "weighted") == pytest.approx(1000)
 

@@ -238,6 +238,7 @@ class JobFile(Part):
         job: its name; the file's without one.
         metrics: the first rule that matches a metric is its.
         windows: of the release, each with its weight, shortest first.
+        power: of the weighted mean over the windows: 4, or 1 for a plain mean.
         coverage: the least share of a window's points.
         time_zone: of a region, by globs of its name; UTC where none matches.
         holidays: of a region likewise: local days since the epoch that are free.
@@ -250,6 +251,7 @@ class JobFile(Part):
     history: History
     metrics: Annotated[tuple[Rule, ...], NotEmpty] = (Rule(match="*"),)
     windows: Annotated[dict[Duration, Weight], NotEmpty] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
+    power: Literal[1, 4] = 4
     calibration: Calibration = Calibration()
     coverage: Annotated[Number, Field(ge=0, le=1)] = MIN_COVERAGE
     selection: Selection = Selection()

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
@@ -141,6 +142,12 @@ def telemetry_label(name: str, text: str) -> str:
     if text == ANY:
         raise InvalidKey(name, text, f"is reserved: it stands for every {name}")
     return _checked(name, text)
+
+
+def are_labels(values: Sequence[object]) -> bool:
+    """Whether all of these may be parts of series: of many that is told sooner than of each."""
+    texts = [value for value in values if isinstance(value, str) and 0 < len(value) <= MAX_PART_LENGTH]
+    return len(texts) == len(values) and not _FORBIDDEN.search("".join(texts))
 
 
 def _checked(name: str, value: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myriad.models.errors import InvalidKey
-from myriad.models.key import ANY, Series, mix, part_hash, quoted, series_hash
+from myriad.models.key import ANY, Series, are_labels, mix, part_hash, quoted, series_hash
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Names:
         any_region = [code for code, region in enumerate(self.parts[0]) if region == ANY]
         suspects = np.isin(self.codes[0], any_region) if any_region else np.zeros(len(self), bool)
         for kind, part in enumerate(self.parts):
-            bad = [code for code, name in enumerate(part) if not _is_valid(kind, name)]
+            bad = [] if are_labels(part) else [at for at, name in enumerate(part) if not _is_valid(kind, name)]
             suspects |= np.isin(self.codes[kind], bad) if bad else False
         for i in np.flatnonzero(suspects).tolist():
             try:

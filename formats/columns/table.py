@@ -122,7 +122,7 @@ def grouping_of(labels: Names) -> Grouping:
     used = np.flatnonzero(np.diff(ends))
     first = order[ends[used]]
     if (first[1:] < first[:-1]).any():
-        by_first = np.argsort(first)
+        by_first, _ = by_number(first, len(order))
         used, first = used[by_first], first[by_first]
         order = order[ranges(ends[used], ends[used + 1] - ends[used])]
     names = labels.take(first).compact()

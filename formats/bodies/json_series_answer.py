@@ -23,14 +23,14 @@ SERIES_PER_CALL = 5000
 
 def encode(request: SeriesRequest, scores: Scores, *, stale: bool = False) -> bytes:
     """The answer to a request as JSON, NaN as null."""
-    texts = _SeriesTexts(request, scores)
+    texts = _SeriesTexts(request, scores).pieces() or [b""]
+    end = b',"stale":true}' if stale else b"}"
     if request.single:
-        return texts.whole()[:-1] + (b',"stale":true}' if stale else b"}")
-    parts = [b'{"release":%b,"series":[' % _TEXT(scores.release), texts.whole(), b"]"]
-    if scores.hosts:
-        parts.append(b',"hosts":' + _TEXT(host_answers(scores.hosts)))
-    parts.append(b',"stale":true}' if stale else b"}")
-    return b"".join(parts)
+        return texts[0][:-1] + end
+    hosts = b',"hosts":' + _TEXT(host_answers(scores.hosts)) if scores.hosts else b""
+    texts[0] = b'{"release":%b,"series":[' % _TEXT(scores.release) + texts[0]
+    texts[-1] += b"]" + hosts + end
+    return b",".join(texts)  # the one copy of all
 
 
 def host_answers(hosts: Sequence[HostScores]) -> list[HostAnswer]:
@@ -62,11 +62,11 @@ class _SeriesTexts:
         self._around = [self._around_one(k) for k in some.tolist()]
         self._extras = {k: self._extra(k) for k in self._special()}
 
-    def whole(self) -> bytes:
-        """All of them, in the order in which they were posted."""
+    def pieces(self) -> list[bytes]:
+        """All of them, in the order in which they were posted, some in one piece; commas belong between the pieces."""
         request, position, parts, run = self._request, 0, list[bytes](), 0
         if not request.bad:
-            return self._of_good(0, len(request.query.names))
+            return self._of_run(0, len(request.query.names))
         for i in range(len(request.labels)):
             if i not in request.bad:
                 run += 1
@@ -74,15 +74,12 @@ class _SeriesTexts:
             parts += self._of_run(position, run)
             parts.append(b"{" + _head(request.labels[i], _BAD) + b',"detail":' + _TEXT(request.bad[i]) + b"}")
             position, run = position + run, 0
-        return b",".join(parts + self._of_run(position, run))
+        return parts + self._of_run(position, run)
 
     def _of_run(self, first: int, count: int) -> list[bytes]:
-        return [self._of_good(first, first + count)] if count else []
-
-    def _of_good(self, first: int, end: int) -> bytes:
         """Series of the query; not too many at a time, so that no call holds the interpreter for long."""
-        starts = range(first, end, SERIES_PER_CALL)
-        return b",".join([self._text(start, min(start + SERIES_PER_CALL, end)) for start in starts])
+        starts = range(first, first + count, SERIES_PER_CALL)
+        return [self._text(start, min(start + SERIES_PER_CALL, first + count)) for start in starts]
 
     def _text(self, first: int, end: int) -> bytes:
         points, scores = self._request.query.points, self._scores

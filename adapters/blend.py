@@ -81,7 +81,7 @@ class Blend(Model):
     """
 
     kernel = predictors.Blend
-    version = 2
+    version = 3
     least_threshold = 0.8
     """A little below where the levels' own scores are 1: both being beyond theirs at once is rarer than the rate."""
 

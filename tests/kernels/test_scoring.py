@@ -191,7 +191,21 @@ def test_windows_keep_the_points_times_and_models_are_asked_at_the_clocks() -> N
         codes, row, step = np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.uint32), np.full(1, 60, np.uint32)
         table = module.Table(codes, row, step, ones, {(0, 0): predictor})
         zero, times, values = np.zeros(1, np.int64), np.array([5400, 9000]), np.array([10.0, 20.0])
-        given_ = ([table], zero, zero, times, values, np.array([0, 2]), zero, np.array([60]), np.ones(1), 0.5, 0, None)
+        given_ = (
+            [table],
+            zero,
+            zero,
+            times,
+            values,
+            np.array([0, 2]),
+            zero,
+            np.array([60]),
+            np.ones(1),
+            4,
+            0.5,
+            0,
+            None,
+        )
         plain, _, _ = module.score(*given_, False)
         clocked, _, _ = module.score(*given_, False, times + np.array([3600, 0]))
         assert plain[2].tolist() == [1, 2]
@@ -202,7 +216,7 @@ def test_windows_keep_the_points_times_and_models_are_asked_at_the_clocks() -> N
 def test_a_clock_of_other_points_is_refused() -> None:
     compiled, _, _ = modules()
     none, zero = np.empty(0, np.int64), np.zeros(1, np.int64)
-    asked = (zero, np.array([60]), np.ones(1), 0.5, 0, None, False)
+    asked = (zero, np.array([60]), np.ones(1), 4, 0.5, 0, None, False)
     with pytest.raises(ValueError, match="not as many local times"):
         compiled.score([], none, none, none, np.empty(0), zero, *asked, np.ones(2, np.int64))
 
@@ -216,7 +230,7 @@ def test_a_row_beyond_a_model_is_no_model_rather_than_memory_of_others() -> None
     )
     zero, one, seconds = np.zeros(1, np.int64), np.ones(1), np.array([60])
     block, counts, _ = compiled.score(
-        [table], zero, zero, np.array([60]), one, np.array([0, 1]), zero, seconds, one, 0.5, 0, None, False
+        [table], zero, zero, np.array([60]), one, np.array([0, 1]), zero, seconds, one, 4, 0.5, 0, None, False
     )
     assert np.isnan(block).all()
     assert counts.tolist() == [[0]]
@@ -230,7 +244,7 @@ def test_places_that_there_are_not_are_refused(table: int, position: int) -> Non
     with pytest.raises(IndexError, match="there is no such"):
         compiled.score(
             made, np.array([table]), np.array([position]), times, values, offsets,
-            np.array([0]), np.array([60]), np.ones(1), 0.5, 0, None, False,
+            np.array([0]), np.array([60]), np.ones(1), 4, 0.5, 0, None, False,
         )  # fmt: skip
 
 
@@ -317,7 +331,7 @@ def limited_by(limits: list[float], values: list[float]) -> Any:
         )  # fmt: skip
         assert module.lines([table], zero, zero, zero, 0, 0) is None
         times, offsets = np.arange(len(values)), np.array([0, len(values)])
-        asked = (zero, np.ones(1, np.int64), np.ones(1), 0.5, 0, None, True)
+        asked = (zero, np.ones(1, np.int64), np.ones(1), 4, 0.5, 0, None, True)
         results.append(module.score([table], zero, zero, times, np.array(values), offsets, *asked))
     same(results[0][0], results[1][0])
     return results[0]

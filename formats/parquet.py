@@ -60,7 +60,7 @@ class Parquet(Format):
         """Types stay as they are; only labels have dictionaries, as looking for equal numbers takes longest of all.
 
         Floats stay plain: split by the weight of their bytes they would take a tenth less, but Spark's usual reader
-        does not know that encoding. Only times have their extremes stated: of labels that takes as long as writing them.
+        does not know that encoding. Only times have their extremes stated: labels' would take as long as writing them.
         """
         coded = [f.name for f in schema if pa.types.is_dictionary(f.type) or pa.types.is_string(f.type)]
         times = [f.name for f in schema if pa.types.is_timestamp(f.type) or pa.types.is_integer(f.type)]

@@ -217,10 +217,10 @@ cdef void predict_seasonal(
         half[j] = line[3]
 
 
-cdef inline double blend_width(const Rows* rows, Py_ssize_t row, long long start, double spread) noexcept nogil:
-    """Half the band of the slow level, by the half hour of the day."""
+cdef inline double blend_width(const Rows* rows, Py_ssize_t row, long long start) noexcept nogil:
+    """Half the band of the slow level in its spreads, by the half hour of the day."""
     cdef const unsigned short* spreads = <const unsigned short*>rows.array[6] + row * 48
-    return (<const float*>rows.array[9])[row] * spread * half_float(spreads[start % 86400 // 1800])
+    return (<const float*>rows.array[9])[row] * half_float(spreads[start % 86400 // 1800])
 
 
 cdef inline double between_bins(const unsigned short* profile, long long time) noexcept nogil:
@@ -278,45 +278,70 @@ cdef void follow_blend(
     )
 
 
+cdef extern from *:
+    """
+    #define MYRIAD_ABS(x) ((x) < 0 ? -(x) : (x))
+
+    MYRIAD_WIDE static void myriad_blend_bands(
+        Py_ssize_t n, const double *restrict without, const double *restrict effect, const double *restrict wide,
+        const double *restrict fast, const double *restrict fast_spread, double fast_threshold, double near, double widest,
+        double threshold, double least, double *restrict expected, double *restrict half
+    ) {
+        for (Py_ssize_t j = 0; j < n; j++) {
+            const double slow_half = wide[j] * half[j], fast_half = fast_threshold * fast_spread[j];
+            const double apart = 0.5 * (expected[j] - fast[j]), middle = 0.5 * (expected[j] + fast[j]);
+            const double edge = sqrt(slow_half * fast_half + apart * apart);
+            const double from_slow = MYRIAD_ABS(without[j] - expected[j]), from_fast = MYRIAD_ABS(without[j] - fast[j]);
+            const double deviation = MYRIAD_ABS(without[j] - middle), slow = from_slow / slow_half, most = near * slow;
+            const double quick = from_fast / fast_half, product = slow * (quick < most ? quick : most);
+            const double over = deviation / sqrt(product), widest_edge = widest * edge;
+            double width = over < widest_edge ? over : widest_edge;
+            width = deviation > 0 ? width : edge;
+            width = width * threshold;
+            half[j] = width > least ? width : least;
+            expected[j] = middle + effect[j];
+        }
+    }
+    """
+    void blend_bands "myriad_blend_bands"(
+        Py_ssize_t n, const double* without, const double* effect, const double* wide, const double* fast,
+        const double* fast_spread, double fast_threshold, double near, double widest, double threshold, double least,
+        double* expected, double* half,
+    ) noexcept nogil
+
+
 cdef void predict_blend(
     const Rows* rows, Py_ssize_t row, double* state, const long long* times, const double* values, Py_ssize_t n,
     double* expected, double* half, double* scratch,
 ) noexcept nogil:
-    cdef double at_start = 0, slope = 0, slow_half, fast_half, apart, edge, from_slow, score, deviation, width
+    cdef double at_start = 0, slope = 0, wide = 0
     cdef double fast_threshold = (<const float*>rows.array[10])[row]
     cdef double* without = scratch
     cdef double* effect = scratch + n
     cdef double* fast = scratch + 2 * n
     cdef double* fast_spreads = scratch + 3 * n
+    cdef double* wides = scratch + 4 * n
     cdef long long start = -1
     cdef bint first = state[3] == 1.0
-    cdef Py_ssize_t j
+    cdef Py_ssize_t j, known = 0
     for j in range(n):
         if not 0 <= times[j] - start < QUARTER or start < 0:
             start = times[j] // QUARTER * QUARTER
             blend_effect(rows, row, start, &at_start, &slope)
+            wide = blend_width(rows, row, start)
         effect[j] = at_start + slope * <double>(times[j] - start)
         without[j] = values[j] - effect[j]
+        wides[j] = wide
     follow_blend(rows, row, state, without, n, expected, half, fast, fast_spreads)
-    for j in range(n):
-        slow_half = blend_width(rows, row, times[j], half[j])
-        fast_half = fast_threshold * fast_spreads[j]
-        apart = 0.5 * (expected[j] - fast[j])
-        edge = sqrt(slow_half * fast_half + apart * apart)
-        width = edge
-        if without[j] == without[j]:
-            if not first:
-                from_slow = fabs(without[j] - expected[j]) / slow_half
-                score = sqrt(from_slow * (fabs(without[j] - fast[j]) / fast_half))
-                score = NEAR * from_slow if score > NEAR * from_slow else score
-                deviation = fabs(without[j] - 0.5 * (expected[j] + fast[j]))
-                if deviation > 0:
-                    width = WIDEST * edge
-                    if deviation < width * score:
-                        width = deviation / score
-            first = False
-        expected[j] = 0.5 * (expected[j] + fast[j]) + effect[j]
-        half[j] = half_band(rows, row, width)
+    if first:  # the first value has no deviation from a fast level that it makes itself
+        while known < n and without[known] != without[known]:
+            known += 1
+        if known < n:
+            without[known] = NAN
+    blend_bands(
+        n, without, effect, wides, fast, fast_spreads, fast_threshold, NEAR * NEAR, WIDEST, rows.threshold[row],
+        rows.floor[row], expected, half,
+    )
 
 
 cdef void blend_line(const Rows* rows, Py_ssize_t row, long long start, double* line) noexcept nogil:
@@ -327,7 +352,7 @@ cdef void blend_line(const Rows* rows, Py_ssize_t row, long long start, double* 
     follow_blend(rows, row, state, &nothing, 1, &slow, &slow_spread, &fast, &fast_spread)
     line[0] = 0.5 * (slow + fast)
     apart = 0.5 * (slow - fast)
-    slow_spread = blend_width(rows, row, start, slow_spread)
+    slow_spread = blend_width(rows, row, start) * slow_spread
     fast_spread = (<const float*>rows.array[10])[row] * fast_spread
     line[3] = half_band(rows, row, sqrt(slow_spread * fast_spread + apart * apart))
 

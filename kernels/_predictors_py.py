@@ -275,7 +275,7 @@ class Blend(Rhythm):
         without = values - effect
         is_first = (state[:, 3] == 1)[np.repeat(np.arange(len(rows)), np.diff(offsets))]
         slow, slow_spread, fast, fast_spread = two_levels(without, offsets, state, *self._spreads(rows))
-        slow_half = self._of("slow_threshold", at) * slow_spread * self._of("spreads", (at, times % DAY // BIN))
+        slow_half = self._of("slow_threshold", at) * self._of("spreads", (at, times % DAY // BIN)) * slow_spread
         fast_half = self._of("fast_threshold", at) * fast_spread
         middle, apart = 0.5 * (slow + fast), 0.5 * (slow - fast)
         edge = np.sqrt(slow_half * fast_half + apart * apart)

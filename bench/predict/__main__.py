@@ -18,11 +18,11 @@ from myriad.training.fleets.synthetic import DAY, fleet
 
 ROOT = Path(__file__).parents[2]
 END = 1_767_571_200
-DAYS, HOSTS = 14, 20
+DAYS, HOSTS = 14, 60
 ADAPTERS = ("rhythm", "seasonal", "ewma", "mad", "blend")
 GOALS = {"no output": 5e6, "Parquet output": 3e6}
 """Points a second and core, for each adapter."""
-REPEATS = 3
+REPEATS = 4
 """Of which the fastest counts."""
 CLOCK = 0.01
 """Seconds that CPU time is told apart by."""

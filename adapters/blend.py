@@ -43,8 +43,6 @@ FREE_DAYS = (0b0001100, 0b0000110)
 """Saturday and Sunday, Friday and Saturday: bits of the days of the week, from Thursday on, the first of the epoch."""
 PASSING = (0, 900, 3600)
 """Seconds after midnight in which a day passes into one of the other kind: as long as the window that values are of."""
-MAX_DAYS = 3660
-"""Older points count as those of the first of these days."""
 SLOW_HALF_LIFE, SPREAD_HALF_LIFE = 21_600, 86_400
 """In seconds: of the slow level, and of the variance of its errors."""
 UNKNOWN_HALF_LIFE = 120
@@ -155,7 +153,7 @@ class Blend(Model):
             fast_spread * arrays["uncertainty"], arrays["spreads"], BIN,
         )  # fmt: skip
         slow_threshold, fast_threshold = (_threshold(error, held_out, rate) for error in errors)
-        by_day = period_maxima(times, errors[0] * errors[1], offsets, BIN, BINS, MAX_DAYS)
+        by_day = period_maxima(times, errors[0] * errors[1], offsets, BIN, BINS, calibration.MOST_DAYS)
         by_day /= (slow_threshold * fast_threshold)[:, None, None]
         daily = np.maximum(MARGIN * calibration.recurring(by_day, held_out, rate), 1.0)
         by_day = np.fmax.reduce(by_day / daily[:, None], axis=2, keepdims=True)
@@ -234,7 +232,7 @@ class _Days(NamedTuple):
 
     @classmethod
     def of(cls, points: Points, size: Vector) -> Self:
-        means = period_means(points.local, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
+        means = period_means(points.local, points.values, points.offsets, size, BIN, BINS, calibration.MOST_DAYS)
         last = np.maximum.reduceat(points.local, points.offsets[:-1]) // DAY
         number = last[:, None] - np.arange(means.shape[1])[::-1]
         return cls(means, medians(points.values, points.offsets) / size, number, usual_step(points))
@@ -290,7 +288,7 @@ def _spreads(points: Points, distance: Vector, is_daily: NDArray[np.bool_]) -> M
     The median over the days of the mean distance from the median, smoothed over three half hours.
     """
     by_day = period_means(
-        points.local, distance, points.offsets, np.ones(len(points)), BIN, BINS, MAX_DAYS
+        points.local, distance, points.offsets, np.ones(len(points)), BIN, BINS, calibration.MOST_DAYS
     )  # fmt: skip
     width = nan_median(by_day, 1)
     usual = nan_median(width, 1)[:, None]

@@ -17,6 +17,7 @@ from myriad.kernels.deviations import mean_deviations, mean_steps
 from myriad.kernels.levels import clipped_errors
 from myriad.kernels.profiles import less_profile, period_means
 from myriad.kernels.quantiles import medians
+from myriad.models import calibration
 from myriad.models.arrays import Matrix, Vector
 from myriad.models.base import Fit, Model, Param, split_by_length
 from myriad.models.points import Points, magnitudes
@@ -28,8 +29,6 @@ BIN = DAY // BINS
 MIN_POINTS = 30
 MIN_DAYS = 2
 """A profile needs this many days with points in at least half of their bins: a single day may be an exception."""
-MAX_DAYS = 3660
-"""Older points count as those of the first of these days."""
 HALF_LIVES = (30, 240, 900, 3600, 21_600, 86_400, 864_000)
 """Half-lives of the level in seconds; the one with the smallest one-step errors is chosen."""
 FIT_POINTS = 4000
@@ -94,7 +93,7 @@ def _profile(points: Points, size: Vector) -> Matrix:
     (Breiman, "Better subset regression using the nonnegative garrote", 1995). A series whose days have nothing in
     common has a profile of zeros.
     """
-    by_day = period_means(points.local, points.values, points.offsets, size, BIN, BINS, MAX_DAYS)
+    by_day = period_means(points.local, points.values, points.offsets, size, BIN, BINS, calibration.MOST_DAYS)
     by_day -= nan_median(by_day, 2)[:, :, None]
     usable = np.isfinite(by_day).sum(axis=2) >= BINS / 2
     by_day[~usable] = np.nan

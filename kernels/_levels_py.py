@@ -181,7 +181,7 @@ def level_deviations(
     """How far values are from the slow and from the fast level, in the spreads of each, (n,) both.
 
     Args:
-        times: epoch seconds, rising in each series, (n,).
+        times: those of a clock, which may go back, (n,).
         values: the others up to `first_spreads` as for `two_levels`.
         offsets: likewise.
         state: likewise.

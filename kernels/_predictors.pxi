@@ -280,8 +280,6 @@ cdef void follow_blend(
 
 cdef extern from *:
     """
-    #define MYRIAD_ABS(x) ((x) < 0 ? -(x) : (x))
-
     MYRIAD_WIDE static void myriad_blend_bands(
         Py_ssize_t n, const double *restrict without, const double *restrict effect, const double *restrict wide,
         const double *restrict fast, const double *restrict fast_spread, double fast_threshold, double near, double widest,
@@ -291,8 +289,8 @@ cdef extern from *:
             const double slow_half = wide[j] * half[j], fast_half = fast_threshold * fast_spread[j];
             const double apart = 0.5 * (expected[j] - fast[j]), middle = 0.5 * (expected[j] + fast[j]);
             const double edge = sqrt(slow_half * fast_half + apart * apart);
-            const double from_slow = MYRIAD_ABS(without[j] - expected[j]), from_fast = MYRIAD_ABS(without[j] - fast[j]);
-            const double deviation = MYRIAD_ABS(without[j] - middle), slow = from_slow / slow_half, most = near * slow;
+            const double from_slow = fabs(without[j] - expected[j]), from_fast = fabs(without[j] - fast[j]);
+            const double deviation = fabs(without[j] - middle), slow = from_slow / slow_half, most = near * slow;
             const double quick = from_fast / fast_half, product = slow * (quick < most ? quick : most);
             const double over = deviation / sqrt(product), widest_edge = widest * edge;
             double width = over < widest_edge ? over : widest_edge;

@@ -139,8 +139,7 @@ def _scored(
     return kernel.score(
         tables, table, position, times, values, points.offsets,
         windows.columns, windows.seconds, windows.weights, windows.power, manifest.coverage,
-        COMBINES.index(query.combine), means,
-        query.bands, local_times(manifest, query.names, points),
+        COMBINES.index(query.combine), means, query.bands, local_times(manifest, query.names, points),
     )  # fmt: skip
 
 
@@ -181,8 +180,7 @@ def _scored_by_lines(query: Query, windows: Asked, lines: Lines) -> tuple[NDArra
         means = np.where(lines.alone, query.points.values, np.nan)
     return kernel.score_first(
         lines.lines, lines.divisors, windows.columns, windows.weights, windows.power, COMBINES.index(query.combine),
-        lines.start,
-        query.points.timestamps, means, query.bands,
+        lines.start, query.points.timestamps, means, query.bands,
     )  # fmt: skip
 
 

@@ -38,8 +38,8 @@ class RegionClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=
         return Clock(changes, np.array([self.shift, *(shift for _, shift in self.changes)], np.int64))
 
     @property
-    def is_one(self) -> bool:
-        """Whether its changes rise and its shifts are those of a clock."""
+    def is_valid(self) -> bool:
+        """Whether its changes rise and none of its shifts is longer than a clock's can be."""
         times, shifts = [at for at, _ in self.changes], [self.shift, *(shift for _, shift in self.changes)]
         rises = all(before < after for before, after in itertools.pairwise(times))
         in_time = not times or (times[0] >= -MAX_TIME and times[-1] <= MAX_TIME)

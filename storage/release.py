@@ -355,7 +355,7 @@ def _nonsense(manifest: Manifest, release: str) -> str:
         return f"rate is {manifest.rate:g} and coverage {manifest.coverage:g}: both are shares"
     if any(min(a.bytes, a.raw_bytes, a.series, a.models) < 0 for a in manifest.artifacts):
         return "an artifact has less than nothing in it"
-    if bad := [region for region, clock in (manifest.clocks or {}).items() if not clock.is_one]:
+    if bad := [region for region, clock in (manifest.clocks or {}).items() if not clock.is_valid]:
         return f"the clock of {bad[0][:100]} is none"
     return ""
 

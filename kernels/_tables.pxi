@@ -281,7 +281,7 @@ def coded(const long long[::1] codes, list texts not None):
         free(sizes)
 
 
-OPTIONS = frozenset(("windows", "combine", "bands", "hosts", "digits"))
+OPTIONS = frozenset(("windows", "combine", "bands", "hosts", "alerts", "digits"))
 LABELS = frozenset(("region", "host", "metric"))
 
 

@@ -11,7 +11,7 @@ from myriad.kernels._bodies_py import LATEST, MAX_MAGNITUDE, MILLISECONDS_FROM
 from myriad.kernels._json_text_py import columns
 from myriad.kernels.arrays import Integers, Matrix
 
-_OPTIONS = ("windows", "combine", "bands", "hosts", "digits")
+_OPTIONS = ("windows", "combine", "bands", "hosts", "alerts", "digits")
 _LABELS = ("region", "host", "metric")
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXTS = msgspec.json.Decoder(list[str | None])

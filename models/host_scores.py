@@ -27,6 +27,9 @@ METRIC_CAP = 3.0
 CAP = 3.0
 """Neither the mean nor the departure counts for more than this many of its thresholds."""
 
+FIXED_POINT = 2.0**32
+"""Scores are added in multiples of 1 / FIXED_POINT: a float64 holds the sum of half a million of them exactly."""
+
 
 class SlotMeans(NamedTuple):
     """The mean score of a host's metrics in each slot of time that has a point; each array is (slots,).
@@ -58,11 +61,16 @@ def slot_means(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Slot
     slots, slot = distinct(timestamps // step)
     last = np.zeros(len(slots), np.int64)
     np.maximum.at(last, slot, timestamps)
-    known = ~np.isnan(scores)
-    count = np.bincount(slot[known], minlength=len(slots))
-    total = np.bincount(slot[known], np.minimum(scores[known], METRIC_CAP), len(slots))
+    count, total = _sums(scores, slot, len(slots))
     mean = np.divide(total, count, out=np.full(len(slots), np.nan), where=count > 0)
     return SlotMeans(last, mean, count)
+
+
+def _sums(scores: Vector, slot: NDArray[np.int64], slots: int = 0) -> tuple[NDArray[np.int64], Vector]:
+    """How many scores there are in each slot, and their sum; the same to the last bit in whatever order they come."""
+    known = ~np.isnan(scores)
+    fixed = np.rint(np.minimum(scores[known], METRIC_CAP) * FIXED_POINT)
+    return np.bincount(slot[known], minlength=slots), np.bincount(slot[known], fixed, slots) / FIXED_POINT
 
 
 def together(mean: Vector, departure: Vector, of_mean: float, of_departure: float) -> Vector:
@@ -77,22 +85,29 @@ def together(mean: Vector, departure: Vector, of_mean: float, of_departure: floa
     return (np.minimum(mean / of_mean, CAP) + np.minimum(departure / of_departure, CAP)) / 2
 
 
-def with_host(timestamps: NDArray[np.int64], scores: Vector, step: int) -> Vector:
+def with_host(
+    timestamps: NDArray[np.int64], scores: Vector, hosts: NDArray[np.int64], steps: NDArray[np.int64]
+) -> Vector:
     """Each metric's score in the light of what the host's other metrics show, float64 (n,).
 
         sqrt(score * mean of the host)      where `MIN_METRICS` or more have a score in the slot; else the score
 
     Args:
-        timestamps: as for `slot_means`.
-        scores: likewise.
-        step: likewise.
+        timestamps: of the points of all metrics, in any order, epoch seconds, (n,).
+        scores: of the same points, (n,), NaN where there is none.
+        hosts: the number of each point's host, (n,).
+        steps: seconds of a slot at each point, the same for all points of a host, (n,).
     """
-    slots, slot = distinct(timestamps // step)
-    known = ~np.isnan(scores)
-    count = np.bincount(slot[known], minlength=len(slots))
-    total = np.bincount(slot[known], np.minimum(scores[known], METRIC_CAP), len(slots))
-    mean = np.divide(total, count, out=np.full(len(slots), np.nan), where=count >= MIN_METRICS)[slot]
-    return np.where(np.isnan(mean), scores, np.sqrt(scores * mean))
+    slots = timestamps // steps
+    first = int(slots.min()) if len(slots) else 0
+    many = int(slots.max()) - first + 1 if len(slots) else 1
+    _, slot = distinct(hosts * many + (slots - first))
+    count, total = _sums(scores, slot)
+    found = scores.copy()
+    seen = np.flatnonzero(~np.isnan(scores))
+    seen = seen[count[slot[seen]] >= MIN_METRICS]
+    found[seen] = np.sqrt(scores[seen] * total[slot[seen]] / count[slot[seen]])
+    return found
 
 
 def distinct(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -24,6 +24,7 @@ class Query:
         bands: whether the bands are wanted too.
         hosts: whether the scores of hosts are.
         models: whether it is wanted which models were used.
+        alerts: whether the scores are wanted as alerts count them too.
     """
 
     names: Names
@@ -34,3 +35,4 @@ class Query:
     bands: bool = False
     hosts: bool = False
     models: bool = False
+    alerts: bool = False

@@ -43,8 +43,9 @@ class Scores(NamedTuple):
         release: that answered.
         windows: those asked for, in the release's order.
         block: rows of n: the calibrated combination, NaN where no window could be scored, each window's own score, each
-            window's expected value, and where bands were asked for the lower and then the upper edge, outside of which
-            a window's score is above 1, of each; float64 (1 + 2 or 4 x W, n).
+            window's expected value, where bands were asked for the lower and then the upper edge, outside of which
+            a window's score is above 1, of each, and where they were asked for the scores as alerts count them;
+            float64 (1 + 2 or 4 x W, or one more, n).
         counts: how many points of each series have a score at each window, int64 (series, W).
         status: of each series, as positions in `STATUSES`, u1 (series,).
         level: 0 for a series' own models, above that for a fallback's, u1 (series,).
@@ -85,8 +86,13 @@ class Scores(NamedTuple):
     @property
     def bands(self) -> NDArray[np.float64] | None:
         """The lower and upper edges of each window, float64 (2, W, n); None where they were not asked for."""
-        edges = self.block[1 + 2 * len(self.windows) :]
-        return edges.reshape(2, len(self.windows), -1) if len(edges) else None
+        edges = self.block[1 + 2 * len(self.windows) : 1 + 4 * len(self.windows)]
+        return edges.reshape(2, len(self.windows), -1) if len(edges) > 1 else None
+
+    @property
+    def alerts(self) -> NDArray[np.float64] | None:
+        """The scores as alerts count them, float64 (n,); None where they were not asked for."""
+        return None if len(self.block) % 2 else self.block[-1]
 
     def tally(self, bad: int = 0) -> dict[str, int]:
         """How many series have each status; `bad` are the series of the request that are not in the query."""

@@ -187,7 +187,7 @@ class PredictEndpoint:
         more(needed)
         scores, query = await self._predictor.score_table_async(
             request.table, request.windows, request.combine, bands=request.bands, hosts=request.hosts,
-            bounds=self._bounds, loading=self.admission.loading,
+            alerts=request.alerts, bounds=self._bounds, loading=self.admission.loading,
         )  # fmt: skip
         self._predictor.metrics.count_series(scores.tally(len(query.bad)), len(query.rows))
         return await asyncio.to_thread(self._write_table, request, query, scores, answer_type)
@@ -226,7 +226,9 @@ class PredictEndpoint:
         """The most bytes the answer may have; raise `TooLarge` where these are more than allowed."""
         query = request.query
         points, windows = len(query.points.values), self._windows(query.windows)
-        most = answer_size.of_series(request.labels, points, windows, bands=query.bands, hosts=query.hosts)
+        most = answer_size.of_series(
+            request.labels, points, windows, bands=query.bands, hosts=query.hosts, alerts=query.alerts
+        )
         answer_size.check(most, self._settings.max_answer_bytes)
         return most
 

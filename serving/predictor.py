@@ -217,7 +217,12 @@ class Predictor:
         return await self._run_async(lambda manifest, get: score(manifest, query, get), loading, in_thread=in_thread)
 
     def predict(
-        self, frame: "pd.DataFrame", windows: list[str] | None = None, combine: Combine = "weighted"
+        self,
+        frame: "pd.DataFrame",
+        windows: list[str] | None = None,
+        combine: Combine = "weighted",
+        *,
+        alerts: bool = False,
     ) -> "pd.DataFrame":
         """A frame's datapoints with their scores.
 
@@ -226,16 +231,18 @@ class Predictor:
                 the points its longest window needs before the first one of interest.
             windows: as in `["1m", "15m"]`; all of the release's where None.
             combine: "weighted", "min" or "max".
+            alerts: whether the scores are wanted as alerts count them too, from all of the frame.
 
         Returns:
             A row for each of the frame's, with its index: `score`, the windows' own scores as `1m`, `15m`..., the
-            expected values as `expected_1m`..., and `status`. NaN where there is no score.
+            expected values as `expected_1m`..., `alert_score` where it is wanted, and `status`. NaN where there is no
+            score.
 
         Raises:
             InvalidPoints: a column is missing or of the wrong type.
             InvalidKey: a window is not one of the release's.
         """
-        columns = self.predict_table(_table(frame), windows, combine)
+        columns = self.predict_table(_table(frame), windows, combine, alerts=alerts)
         return columns.to_pandas().set_index(frame.index)
 
     def predict_hosts(self, frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -271,6 +278,8 @@ class Predictor:
         windows: list[str] | None = None,
         combine: Combine = "weighted",
         known: KnownTable | None = None,
+        *,
+        alerts: bool = False,
     ) -> pa.Table:
         """As `predict`, from an Arrow table to one of the answer's columns.
 
@@ -278,7 +287,7 @@ class Predictor:
         has grouped the table's rows already may hand that over as `known`.
         """
         parsed = tuple(Window.parse(w) for w in windows) if windows is not None else None
-        scores, query = self.score_table(table, parsed, combine, known=known)
+        scores, query = self.score_table(table, parsed, combine, alerts=alerts, known=known)
         return answer_table(query, scores)
 
     def score_table(
@@ -289,10 +298,13 @@ class Predictor:
         *,
         bands: bool = False,
         hosts: bool = False,
+        alerts: bool = False,
         known: KnownTable | None = None,
     ) -> tuple[Scores, TableQuery]:
         """The scores of a table's points, and which rows of the table those are of."""
-        return self._run(self._table_step(table, windows, combine, None, known, bands=bands, hosts=hosts))
+        return self._run(
+            self._table_step(table, windows, combine, None, known, bands=bands, hosts=hosts, alerts=alerts)
+        )
 
     async def score_table_async(
         self,
@@ -302,6 +314,7 @@ class Predictor:
         *,
         bands: bool,
         hosts: bool,
+        alerts: bool,
         bounds: Bounds,
         loading: Loading,
     ) -> tuple[Scores, TableQuery]:
@@ -310,7 +323,7 @@ class Predictor:
         Raises:
             TooLarge: the table has more series than the bounds allow.
         """
-        step = self._table_step(table, windows, combine, bounds, None, bands=bands, hosts=hosts)
+        step = self._table_step(table, windows, combine, bounds, None, bands=bands, hosts=hosts, alerts=alerts)
         return await self._run_async(step, loading, in_thread=True)
 
     def _table_step(
@@ -323,6 +336,7 @@ class Predictor:
         *,
         bands: bool,
         hosts: bool,
+        alerts: bool,
     ) -> "Step[tuple[Scores, TableQuery]]":
         made: list[tuple[TableQuery, KnownTable]] = []
 
@@ -331,7 +345,12 @@ class Predictor:
                 known = grouped or self._tables.of(labels_of(table))
                 if bounds:
                     bounds.check(len(known.grouping.names), 0)
-                made.append((table_query(table, windows, combine, known.grouping, bands=bands, hosts=hosts), known))
+                made.append(
+                    (
+                        table_query(table, windows, combine, known.grouping, bands=bands, hosts=hosts, alerts=alerts),
+                        known,
+                    )
+                )
             query, known = made[0]
             scores = score(manifest, query.query, get, None if query.bad else known)
             return (scores, query) if scores else None

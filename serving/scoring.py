@@ -19,6 +19,7 @@ from myriad.models.errors import InvalidKey, LoadFailed
 from myriad.models.query import Query
 from myriad.models.scores import Scores
 from myriad.models.windows import Window, aggregate
+from myriad.serving.alert_scores import alert_scores
 from myriad.serving.host_scores import host_scores
 from myriad.serving.local_time import local_times
 from myriad.serving.resolution import NOT_FOUND, Get, KnownTable, Lines, Resolution, other_windows, resolve
@@ -112,6 +113,9 @@ def score(manifest: Manifest, query: Query, get: Get, known_table: KnownTable | 
         codes = np.empty((0, 0), np.uint8)
     else:
         block, counts, codes = _scored(manifest, query, windows, tables, table, resolution.position)
+    if query.alerts:
+        steps = _steps(tables, table, resolution.position)
+        block = np.vstack([block, alert_scores(query.names, query.points, block[0], steps)])
     status = _statuses(resolution, counts)
     adapters = tuple(manifest.adapters)
     used = _adapters(table, codes, list(shards.values()), adapters) if query.models else None

@@ -107,14 +107,15 @@ def evaluate(host: Host, effort: Effort) -> Outcome:
     ours = Scored(all_series, held_out.with_values(held_out_scores), host.test.with_values(by_window[0]))
     started = _lap(outcome, "ours", started)
     _evaluate_series(outcome, OURS, ours, host, step, plan.rate)
-    alerts = with_host(host.test.timestamps, by_window[0], step)
+    one_host, steps = np.zeros(len(by_window[0]), np.int64), np.full(len(by_window[0]), step)
+    alerts = with_host(host.test.timestamps, by_window[0], one_host, steps)
     for threshold in ALERT_THRESHOLDS:
         counting = host.test.with_values(tired(host.test.timestamps, alerts / threshold, host.test.offsets))
         if threshold == 1:
             _evaluate_series(outcome, ALERTS, Scored(all_series, ours.held_out, counting), host, step, plan.rate)
         outcome.alerts_above[f"{threshold:g}"] = _counted(counting, host, step)
     plain = window_combinations.scores_with(replace(plan, weights=(4, 2, 1), power=1), host, effort.following)
-    lasting = tired(host.test.timestamps, with_host(host.test.timestamps, plain, step), host.test.offsets)
+    lasting = tired(host.test.timestamps, with_host(host.test.timestamps, plain, one_host, steps), host.test.offsets)
     plain_alerts = Scored(all_series, ours.held_out, host.test.with_values(lasting))
     _evaluate_series(outcome, PLAIN, plain_alerts, host, step, plan.rate)
     if len(host.series) > 1 and not effort.following:  # with it, points that windows look back on would count as well

@@ -35,7 +35,13 @@ def check(most: int, limit: int) -> None:
 
 
 def of_series(
-    labels: Sequence[Sequence[str]] | Names, points: int, windows: int, *, bands: bool, hosts: bool = False
+    labels: Sequence[Sequence[str]] | Names,
+    points: int,
+    windows: int,
+    *,
+    bands: bool,
+    hosts: bool = False,
+    alerts: bool = False,
 ) -> int:
     """The most bytes of an answer for each series by itself: its labels, and once a window the key of its model.
 
@@ -45,13 +51,14 @@ def of_series(
         windows: that are scored.
         bands: whether the bands are wanted too.
         hosts: whether the hosts' scores are.
+        alerts: whether the scores as alerts count them are.
     """
     if isinstance(labels, Names):
         sizes = [np.array([0, *map(_text_size, parts)])[1:] for parts in labels.parts]
         texts, count = sum(int(size[codes].sum()) for size, codes in zip(sizes, labels.codes, strict=True)), len(labels)
     else:
         texts, count = sum(_text_size("".join(one)) for one in labels), len(labels)
-    numbers = 1 + windows * (4 if bands else 2)
+    numbers = 1 + windows * (4 if bands else 2) + alerts
     most = texts * (1 + windows) + count * (SERIES + WINDOW * windows) + points * (TIME + numbers * NUMBER)
     return most + (texts + SERIES * count + HOST_POINT * points if hosts else 0)
 

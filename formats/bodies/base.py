@@ -32,6 +32,7 @@ class TableRequest:
     bands: bool
     hosts: bool = False
     digits: int = 0
+    alerts: bool = False
 
     @classmethod
     def of(cls, table: pa.Table, options: Options) -> Self:
@@ -42,7 +43,7 @@ class TableRequest:
         """
         windows = parse_windows(options.windows)
         check_hosts(hosts=options.hosts, windows=windows, combine=options.combine)
-        return cls(table, windows, options.combine, options.bands, options.hosts, options.digits)
+        return cls(table, windows, options.combine, options.bands, options.hosts, options.digits, options.alerts)
 
 
 class TableBody(ABC):

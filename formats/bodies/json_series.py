@@ -126,7 +126,7 @@ def _parse_any(body: bytes, bounds: Bounds) -> SeriesRequest:
     tidied = arrays.tidied()
     query = Query(
         Names.of([series[i] for i in good]), tidied.points, windows, request.combine,
-        bands=request.bands, hosts=request.hosts, models=True,
+        bands=request.bands, hosts=request.hosts, models=True, alerts=request.alerts,
     )  # fmt: skip
     labels = [_echoed(label) if i in bad else label for i, label in enumerate(labels)] if bad else labels
     point_count = sum(len(points[i]) for i in good)
@@ -150,7 +150,7 @@ def _tidy_rows(found: dict[str, Any], bounds: Bounds) -> SeriesRequest | None:
     tidied = points.tidied()
     query = Query(
         grouping.names, tidied.points, windows, options.combine,
-        bands=options.bands, hosts=options.hosts, models=True,
+        bands=options.bands, hosts=options.hosts, models=True, alerts=options.alerts,
     )  # fmt: skip
     count, duplicates = len(grouping.names), tidied.duplicates.tolist()
     return SeriesRequest(grouping.names, range(count), {}, query, duplicates, len(points.values), False, options.digits)

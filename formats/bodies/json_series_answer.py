@@ -182,9 +182,11 @@ def _between(windows: tuple[Window, ...], rows: int) -> list[bytes]:
     """The text before the times, before each row of the block, and after the last."""
     names = [b'"%b":' % str(window).encode() for window in windows]
     before = [b',"anomaly_scores":{"timestamp":', b',"score":', *(b"," + name for name in names)]
-    for kind in (b'},"expected":{', b'},"lower":{', b'},"upper":{')[: (rows - 1) // len(windows) - 1]:
+    with_alerts = rows > 1 + len(windows) and rows % 2 == 0  # see `Scores.block`
+    kinds = (b'},"expected":{', b'},"lower":{', b'},"upper":{')
+    for kind in kinds[: (rows - 1 - with_alerts) // len(windows) - 1]:
         before += [kind + names[0], *(b"," + name for name in names[1:])]
-    return [*before, b"}"]
+    return [*before, b'},"alert_scores":', b""] if with_alerts else [*before, b"}"]
 
 
 def _models_used(

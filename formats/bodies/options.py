@@ -20,6 +20,7 @@ class Options(Struct, forbid_unknown_fields=True):
     combine: Combine = "weighted"
     bands: bool = False
     hosts: bool = False
+    alerts: bool = False
     digits: Digits = 0
 
 
@@ -28,8 +29,8 @@ def parse_options(given: Mapping[str, str | Raw]) -> Options:
     options = Options()
     for name, value in given.items():
         if isinstance(value, Raw):
-            kinds = {"windows": list[str] | None, "combine": Combine, "bands": bool, "hosts": bool, "digits": Digits}
-            kind = kinds[name]
+            kinds = {"windows": list[str] | None, "combine": Combine, "digits": Digits}
+            kind = kinds.get(name, bool)
             setattr(options, name, decode_json(msgspec.json.Decoder(kind), value, f"$.{name}"))
         elif name == "windows":
             options.windows = value.split(",")
@@ -39,7 +40,7 @@ def parse_options(given: Mapping[str, str | Raw]) -> Options:
             options.combine = value
         elif name == "digits":
             options.digits = decode_json(msgspec.json.Decoder(Digits), value.encode(), "$.digits")
-        elif name in ("bands", "hosts"):
+        elif name in ("bands", "hosts", "alerts"):
             setattr(options, name, value in ("1", "true"))
         else:
             raise BadRequest(f"there is no option {name[:MAX_ECHO]!r}", f"$.{name[:MAX_ECHO]}")

@@ -45,6 +45,7 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
     combine: Combine = "weighted"
     bands: bool = False
     hosts: bool = False
+    alerts: bool = False
     digits: Digits = 0
 
 
@@ -75,6 +76,7 @@ class SeriesAnswer(Struct, omit_defaults=True):
     expected: dict[str, list[float | None]] = {}
     lower: dict[str, list[float | None]] = {}
     upper: dict[str, list[float | None]] = {}
+    alert_scores: list[float | None] = []
     models: list[ModelUsed] = []
     missing: list[WindowMissing] = []
     duplicates: int = 0

@@ -59,6 +59,7 @@ def table_query(
     *,
     bands: bool = False,
     hosts: bool = False,
+    alerts: bool = False,
 ) -> TableQuery:
     """The query of a table.
 
@@ -70,6 +71,7 @@ def table_query(
         grouping: of the table's rows by series.
         bands: whether the bands are wanted.
         hosts: whether the scores of hosts are.
+        alerts: whether the scores as alerts count them are.
 
     Raises:
         InvalidPoints: a column is missing or of the wrong type, or a timestamp is not one.
@@ -101,7 +103,7 @@ def table_query(
         row_of_point[tidy.place] = rows  # of rows with the same timestamp the last one
         aggregated = {window: column[row_of_point] for window, column in aggregated.items()}
     values = aggregated or None
-    query = Query(names, tidy.points, windows, combine, values, bands=bands, hosts=hosts)
+    query = Query(names, tidy.points, windows, combine, values, bands=bands, hosts=hosts, alerts=alerts)
     return TableQuery(query, grouping, good, bad, rows, tidy.place, is_whole)
 
 
@@ -114,7 +116,7 @@ def answer_table(query: TableQuery, scores: Scores) -> pa.Table:
 
     Returns:
         The columns `score`, `1m`... a window, `expected_1m`..., `lower_1m`... and `upper_1m`... where there are bands,
-        and `status`; NaN where there is no score.
+        `alert_score` where it was asked for, and `status`; NaN where there is no score.
     """
     total = len(query.grouping.order)
 
@@ -133,6 +135,8 @@ def answer_table(query: TableQuery, scores: Scores) -> pa.Table:
     if scores.bands is not None:
         for edge, values in zip(("lower", "upper"), scores.bands, strict=True):
             columns |= {f"{edge}_{w}": by_row(values[k]) for k, w in enumerate(scores.windows)}
+    if scores.alerts is not None:
+        columns["alert_score"] = by_row(scores.alerts)
     codes = np.full(len(query.grouping.names), STATUSES.index(Status.BAD_SERIES), np.int8)
     codes[query.good] = scores.status
     status = np.repeat(codes, np.diff(query.grouping.offsets))
@@ -155,6 +159,8 @@ def answer(
     columns = [*LABELS, "timestamp", "status", "score", *scored]
     if request.bands:
         columns += [f"{kind}_{window}" for kind in ("expected", "lower", "upper") for window in scored]
+    if request.alerts:
+        columns.append("alert_score")
     labels, scored_rows = _echoed(request.table.select([*LABELS, "timestamp"])), answer_table(query, scores)
     table = pa.table({name: labels[name] if name in labels.column_names else scored_rows[name] for name in columns})
     facts = {"release": scores.release, "windows": scored, **({"stale": True} if stale else {})}
@@ -167,7 +173,8 @@ def answer(
 
 def most_bytes(request: TableRequest, windows: int, body: TableBody) -> int:
     """The most bytes of that answer, where so many windows are scored."""
-    return body.most_bytes(request.table, 1 + windows * (4 if request.bands else 1), hosts=request.hosts)
+    numbers = 1 + windows * (4 if request.bands else 1) + request.alerts
+    return body.most_bytes(request.table, numbers, hosts=request.hosts)
 
 
 def _reasons(query: TableQuery) -> list[dict[str, Any]]:

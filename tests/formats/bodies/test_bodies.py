@@ -221,6 +221,24 @@ def test_columns_can_ask_for_hosts_too(service: Server, published: Published, fr
     assert {host["host"] for host in hosts} == set(ordered["host"])
 
 
+def test_every_body_is_answered_the_scores_as_alerts_count_them(service: Server, frame: pd.DataFrame) -> None:
+    ordered = frame[frame.metric != "gpu"].sort_values(["region", "host", "metric", "timestamp"])
+    rows = {"datapoints": ordered.to_dict("records"), "alerts": True}
+    answers = post(service, json.dumps(rows).encode(), JSON).json()["series"]
+    expected = [score for answer in answers for score in answer["alert_scores"]]
+    assert [len(answer["alert_scores"]) for answer in answers] == [
+        len(answer["anomaly_scores"]["timestamp"]) for answer in answers
+    ]
+    columns = {name: ordered[name].tolist() for name in ordered.columns}
+    for body, media_type, query in (
+        (json.dumps({**columns, "alerts": True}).encode(), JSON, ""),
+        (body_of(ordered, NDJSON), NDJSON, "?alerts=1"),
+        (body_of(ordered, ARROW), ARROW, "?alerts=1&bands=1"),
+    ):
+        answer = frame_of(post(service, body, media_type, query).content, media_type)
+        assert answer["alert_score"].astype(object).where(answer["alert_score"].notna(), None).tolist() == expected
+
+
 @pytest.mark.parametrize(
     ("query", "accept", "why"),
     [

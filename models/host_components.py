@@ -114,10 +114,14 @@ class HostComponents(NamedTuple):
             z = np.divide(values - self.center, self.scale, out=np.zeros_like(values), where=self.scale > 0)
         return np.nan_to_num(np.clip(z, -MOST_SPREADS, MOST_SPREADS))
 
-    def _residuals(self, values: Matrix) -> Vector:
+    def parts(self, values: Matrix) -> Matrix:
+        """What each metric has in the square of a slot's departure, (slots, m), of values like those of `fit`."""
         z = self._standardised(values)
         rest = z - (z @ self.vectors) @ self.vectors.T
-        return np.asarray(np.sqrt((rest * rest).sum(axis=1) / max(np.count_nonzero(self.scale), 1)))
+        return np.asarray(rest * rest)
+
+    def _residuals(self, values: Matrix) -> Vector:
+        return np.asarray(np.sqrt(self.parts(values).sum(axis=1) / max(np.count_nonzero(self.scale), 1)))
 
 
 def by_slot(points: Points, step: int) -> Matrix:

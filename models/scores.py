@@ -11,6 +11,9 @@ from myriad.kernels.scoring import NO_MODEL
 from myriad.models.status import STATUSES, Status
 from myriad.models.windows import Window
 
+REASONS = 3
+"""Metrics that are named as the reason of a host's score."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostScores:
@@ -25,6 +28,7 @@ class HostScores:
         scores: float64 (n,), NaN where too few metrics have one; above 1 is rarer than the target rate.
         metrics: how many metrics have a score at each timestamp, int64 (n,).
         metrics_with_models: how many of the host's metrics have models.
+        why: the metrics that have most part in the largest of the scores, at most `REASONS`, the first most.
     """
 
     region: str
@@ -34,6 +38,7 @@ class HostScores:
     scores: NDArray[np.float64]
     metrics: NDArray[np.int64]
     metrics_with_models: int
+    why: tuple[str, ...] = ()
 
 
 class Scores(NamedTuple):

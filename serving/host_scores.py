@@ -13,12 +13,12 @@ from myriad.kernels.scoring import NO_MODEL
 from myriad.models.arrays import Vector
 from myriad.models.ensemble import COMBINES
 from myriad.models.host_components import HostComponents
-from myriad.models.host_scores import host_key, slot_means, together
+from myriad.models.host_scores import METRIC_CAP, host_key, slot_means, together
 from myriad.models.key import Series
 from myriad.models.names import Names
 from myriad.models.points import Points
 from myriad.models.query import Query
-from myriad.models.scores import HostScores
+from myriad.models.scores import REASONS, HostScores
 from myriad.models.status import Status
 from myriad.models.windows import Window
 from myriad.serving.resolution import NOT_FOUND, Resolution
@@ -67,10 +67,11 @@ def host_scores(
     members: dict[Series, list[int]] = {}
     for i in range(len(names)):
         members.setdefault(host_key(names[i]), []).append(i)
-    return [_score_host(points, score, resolution, shards, *host) for host in members.items()]
+    return [_score_host(names, points, score, resolution, shards, *host) for host in members.items()]
 
 
 def _score_host(
+    names: Names,
     points: Points,
     score: Vector,
     resolution: Resolution,
@@ -88,20 +89,45 @@ def _score_host(
         return HostScores(host.region, host.host, status, empty, empty.astype(np.float64), empty, 0)
     spans = [slice(*points.offsets[i : i + 2].tolist()) for i in own]
     timestamps = np.concatenate([points.timestamps[span] for span in spans])
-    mean = slot_means(timestamps, np.concatenate([score[span] for span in spans]), entry.step)
+    values, own_scores = (np.concatenate([one[span] for span in spans]) for one in (points.values, score))
+    metric = np.repeat(np.arange(len(own)), [span.stop - span.start for span in spans])
+    mean = slot_means(timestamps, own_scores, entry.step)
     enough = mean.metrics >= MIN_METRIC_SHARE * entry.metrics_with_models
-    joint = mean.scores
+    joint, components = mean.scores, None
     if shard.host is not None and entry.of_departure > 0:
         rows = shard.host[resolution.position[own]].astype(np.float64)
         components = HostComponents(rows[:, 0], rows[:, 1], rows[:, 2:], entry.level)
-        metric = np.repeat(np.arange(len(own)), [span.stop - span.start for span in spans])
-        departures = components.departures(
-            timestamps, np.concatenate([points.values[span] for span in spans]), metric, entry.step
-        )
+        departures = components.departures(timestamps, values, metric, entry.step)
         joint = together(mean.scores, departures, entry.of_mean, entry.of_departure)
     found = np.where(enough, joint / entry.threshold, np.nan)
-    status = Status.OK if np.isfinite(found).any() else Status.INSUFFICIENT_DATA
-    return HostScores(host.region, host.host, status, mean.timestamps, found, mean.metrics, entry.metrics_with_models)
+    if not np.isfinite(found).any():
+        status, why = Status.INSUFFICIENT_DATA, tuple[str, ...]()
+    else:
+        worst = timestamps // entry.step == mean.timestamps[np.nanargmax(found)] // entry.step
+        part = _parts(metric[worst], own_scores[worst], values[worst], len(own), components)
+        most = np.argsort(-part, kind="stable")[:REASONS]
+        status, why = Status.OK, tuple(names[own[i]].metric for i in most.tolist() if part[i] > 0)
+    return HostScores(
+        host.region, host.host, status, mean.timestamps, found, mean.metrics, entry.metrics_with_models, why
+    )
+
+
+def _parts(
+    metric: NDArray[np.int64], score: Vector, values: Vector, metrics: int, components: HostComponents | None
+) -> Vector:
+    """The part of each metric in the score of a host at one time, (metrics,): in the mean and in the departure.
+
+    Args:
+        metric: of the points of that time, (k,).
+        score: of these, (k,), NaN where there is none.
+        values: of these, (k,).
+        metrics: of the host.
+        components: how its metrics go together, where that is known.
+    """
+    cells, part = np.full((1, metrics), np.nan), np.zeros(metrics)
+    cells[0, metric], part[metric] = values, np.minimum(np.nan_to_num(score), METRIC_CAP)
+    shares = [part, *(components.parts(cells) if components else ())]
+    return np.asarray(sum(share / max(float(share.sum()), np.finfo(float).tiny) for share in shares))
 
 
 def _host_entry(shard: Shard, host: Series) -> _HostEntry | None:

@@ -44,6 +44,7 @@ def host_answers(hosts: Sequence[HostScores]) -> list[HostAnswer]:
             score=host.scores.tolist(),
             metrics=host.metrics.tolist(),
             of=host.metrics_with_models,
+            why=list(host.why),
         )
         for host in hosts
     ]

@@ -87,7 +87,8 @@ class SeriesAnswer(Struct, omit_defaults=True):
 class HostAnswer(Struct):
     """The score of a host as a whole at each timestamp, null where too few of its metrics have one.
 
-    `metrics` says how many have a score at each, `of` how many have models.
+    `metrics` says how many have a score at each, `of` how many have models, and `why` which metrics have most part in
+    the largest score.
     """
 
     region: str
@@ -97,6 +98,7 @@ class HostAnswer(Struct):
     score: list[float]
     metrics: list[int]
     of: int
+    why: list[str]
 
 
 class PredictAnswer(Struct, omit_defaults=True):

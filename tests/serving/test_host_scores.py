@@ -46,10 +46,20 @@ def test_trouble_in_all_metrics_is_trouble_of_the_host(service: Server, hour: pd
     assert max(host["score"][:60]) < 1 < min(host["score"][-10:])
 
 
+def test_the_metric_that_is_odd_is_named_first(service: Server, hour: pd.DataFrame) -> None:
+    late = hour["timestamp"] > hour["timestamp"].max() - 1800
+    for odd in hour["metric"].unique():
+        worse = hour.assign(value=hour["value"].where(~late | (hour["metric"] != odd), hour["value"] * 5))
+        (host,) = answered(service.client, request_of(worse))["hosts"]
+        assert host["why"][0] == odd
+        assert len(host["why"]) <= 3
+
+
 def test_where_half_of_the_metrics_are_missing_there_is_no_score(service: Server, hour: pd.DataFrame) -> None:
     (host,) = answered(service.client, request_of(hour[hour["metric"] == "cpu_util"]))["hosts"]
     assert host["status"] == "insufficient_data"
     assert set(host["score"]) == {None}
+    assert host["why"] == []
     assert set(host["metrics"]) == {1}
 
 

@@ -16,8 +16,6 @@ from tests.serving.bodies import answered, frame, many, rows, single
 from tests.training.small import fitted, released
 
 HOST = "web-000"
-METRICS = ("cpu_util", "disk_io", "mem_util", "net_bytes")
-
 
 @pytest.fixture(scope="session")
 def hour(published: Published) -> pd.DataFrame:

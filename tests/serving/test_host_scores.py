@@ -17,6 +17,7 @@ from tests.training.small import fitted, released
 
 HOST = "web-000"
 
+
 @pytest.fixture(scope="session")
 def hour(published: Published) -> pd.DataFrame:
     """Two hours of all the metrics of a host."""

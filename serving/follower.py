@@ -4,6 +4,8 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
+from functools import partial
 
 from fastapi.concurrency import run_in_threadpool
 
@@ -32,9 +34,14 @@ class Follower:
     async def run(self) -> None:
         """Take up new releases, every `poll_seconds`; after failures with exponential backoff up to that."""
         while True:
-            look = asyncio.create_task(run_in_threadpool(self._look))
-            finished, _ = await asyncio.wait([look], timeout=self._poll_seconds)
-            if not finished and not self._failures:
+            told = asyncio.Event()
+            look = asyncio.create_task(
+                run_in_threadpool(self._look, partial(asyncio.get_running_loop().call_soon_threadsafe, told.set))
+            )
+            waiting = asyncio.create_task(told.wait())
+            await asyncio.wait([look, waiting], timeout=self._poll_seconds, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if not (look.done() or told.is_set() or self._failures):
                 self._failed(f"the store has not answered for {self._poll_seconds:g} seconds")
             await self._note(look)
             seconds = self._poll_seconds
@@ -51,8 +58,8 @@ class Follower:
             except Exception:
                 log.exception("the local files could not be watched")
 
-    def _look(self) -> bool:
-        changed = self._predictor.refresh()
+    def _look(self, told: Callable[[], object]) -> bool:
+        changed = self._predictor.refresh(told)
         manifest = self._predictor.manifest
         if self._warm and self._warmed_release != manifest.id:
             self._predictor.warm(manifest.artifacts, lambda _: None)

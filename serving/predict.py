@@ -52,8 +52,8 @@ BYTES_PER_VALUE = 64
 """What decoding a value of JSON takes, however short it is."""
 ANSWER_BYTES_PER_POINT, LARGEST_REST = 1000, 64 << 10
 """An answer about one series is smaller than that, with all windows and bands; only near the bound is it worked out."""
-BYTES_PER_POINT = 100
-"""What scoring a datapoint takes."""
+BYTES_PER_POINT, BYTES_PER_ALERT_SCORE = 100, 250
+"""What scoring a datapoint takes, and what its score as alerts count it takes besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class PredictEndpoint:
         """The request in a body, and the bytes that scoring and answering it take."""
         request = parse(body, self._bounds)
         most = self._check_answer(request)
-        return request, most + BYTES_PER_POINT * request.point_count
+        return request, most + _scoring_bytes(request.point_count, alerts=request.query.alerts)
 
     def _encode(self, request: SeriesRequest, scores: Scores) -> bytes:
         self._predictor.metrics.count_series(scores.tally(len(request.bad)), request.point_count)
@@ -214,7 +214,7 @@ class PredictEndpoint:
             raise BadRequest(f"hosts' scores are answered as {JSON}; accept that", "$.hosts")
         most = tables.most_bytes(request, self._windows(request.windows), TABLES[answer_type])
         answer_size.check(most, self._settings.max_answer_bytes)
-        return request, most + BYTES_PER_POINT * request.table.num_rows
+        return request, most + _scoring_bytes(request.table.num_rows, alerts=request.alerts)
 
     def _write_table(self, request: TableRequest, query: TableQuery, scores: Scores, answer_type: str) -> list[bytes]:
         try:
@@ -252,6 +252,10 @@ class PredictEndpoint:
             known = ", ".join(coding.ENCODINGS)
             raise Problem(415, "unsupported-media-type", f"the body is encoded as {encoding[:60]}; send one of {known}")
         return media_type, encoding
+
+
+def _scoring_bytes(points: int, *, alerts: bool) -> int:
+    return points * (BYTES_PER_POINT + (BYTES_PER_ALERT_SCORE if alerts else 0))
 
 
 def _has_columns(body: bytes) -> bool:

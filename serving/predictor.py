@@ -121,11 +121,14 @@ class Predictor:
         predictor.refresh()
         return predictor
 
-    def refresh(self) -> bool:
+    def refresh(self, told: Callable[[], object] | None = None) -> bool:
         """Take up the store's current release; False where it is the one being served already.
 
         The shards of the new release that replace open ones are opened first, while the old release still answers. Then
         the release is switched at once. If a shard cannot be opened, the old release stays.
+
+        Args:
+            told: called once the store has said which release is current: to take that up may last much longer.
 
         Raises:
             NoRelease: nothing has been published.
@@ -134,6 +137,8 @@ class Predictor:
             LoadFailed: a shard of the new release cannot be loaded.
         """
         head = self.releases.head()
+        if told:
+            told()
         changed = self.current is None or self.current.manifest.id != head.release
         if changed:
             signed = self.releases.fetch(head.release)
@@ -345,11 +350,9 @@ class Predictor:
                 known = grouped or self._tables.of(labels_of(table))
                 if bounds:
                     bounds.check(len(known.grouping.names), 0)
+                rows = known.grouping
                 made.append(
-                    (
-                        table_query(table, windows, combine, known.grouping, bands=bands, hosts=hosts, alerts=alerts),
-                        known,
-                    )
+                    (table_query(table, windows, combine, rows, bands=bands, hosts=hosts, alerts=alerts), known)
                 )
             query, known = made[0]
             scores = score(manifest, query.query, get, None if query.bad else known)

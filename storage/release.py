@@ -356,7 +356,7 @@ def _nonsense(manifest: Manifest, release: str) -> str:
     if any(min(a.bytes, a.raw_bytes, a.series, a.models) < 0 for a in manifest.artifacts):
         return "an artifact has less than nothing in it"
     if bad := [region for region, clock in (manifest.clocks or {}).items() if not clock.is_valid]:
-        return f"the clock of {bad[0][:100]} is none"
+        return f"the clock of {bad[0][:100]} is not valid"
     return ""
 
 

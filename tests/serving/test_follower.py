@@ -6,22 +6,25 @@ from collections.abc import Awaitable, Callable
 
 from myriad.serving.follower import Follower
 from myriad.serving.predictor import Predictor
+from myriad.storage.base import Blob
 from myriad.storage.memory import MemoryStore
 from myriad.storage.release import Releases
 from tests.training.small import fitted, released
 
 
-class Slow(Predictor):
-    """A predictor whose store can be made to hang."""
+class Slow(MemoryStore):
+    """A store that can be made to hang when another thread asks it for what begins with `hanging`."""
 
-    def __init__(self, store: MemoryStore) -> None:
-        super().__init__(store)
-        self.hanging, self.let_go = threading.Event(), threading.Event()
+    def __init__(self) -> None:
+        super().__init__()
+        self.hanging, self.asked, self.let_go = "", threading.Event(), threading.Event()
+        self._maker = threading.get_ident()
 
-    def refresh(self) -> bool:
-        if self.hanging.is_set():
+    def get(self, name: str, limit: int) -> Blob:
+        if self.hanging and name.startswith(self.hanging) and threading.get_ident() != self._maker:
+            self.asked.set()
             self.let_go.wait(60)
-        return super().refresh()
+        return super().get(name, limit)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -31,41 +34,56 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def followed(test: Callable[[Slow, Follower], Awaitable[None]]) -> None:
+def followed(test: Callable[[Slow, Predictor, Follower], Awaitable[None]]) -> None:
     """Run a test beside a follower that looks ten times a second."""
-    store = MemoryStore()
+    store = Slow()
     released(Releases(store), fitted())
-    predictor = Slow(store)
+    predictor = Predictor(store)
     follower = Follower(predictor, 0.1, warm=False)
 
     async def run() -> None:
         following = asyncio.create_task(follower.run())
         try:
             await until(lambda: follower.checked is not None)
-            await test(predictor, follower)
+            await test(store, predictor, follower)
         finally:
-            predictor.let_go.set()
+            store.let_go.set()
             following.cancel()
 
     asyncio.run(run())
 
 
 def test_a_store_that_hangs_is_told_of_within_the_interval_and_forgotten_when_it_answers() -> None:
-    async def test(predictor: Slow, follower: Follower) -> None:
+    async def test(store: Slow, predictor: Predictor, follower: Follower) -> None:
         assert not predictor.stale
-        predictor.hanging.set()
+        store.hanging = "CURRENT"
         await until(lambda: predictor.stale)
         assert follower.problem == "the store has not answered for 0.1 seconds"
-        predictor.hanging.clear()
-        predictor.let_go.set()
+        store.hanging = ""
+        store.let_go.set()
         await until(lambda: not predictor.stale)
         assert follower.problem == ""
 
     followed(test)
 
 
+def test_what_is_served_while_a_new_release_is_taken_up_is_not_stale() -> None:
+    async def test(store: Slow, predictor: Predictor, follower: Follower) -> None:
+        store.hanging = "releases/"
+        second = released(predictor.releases, fitted(seed=1), predictor.releases.head())
+        assert await asyncio.to_thread(store.asked.wait, 30)
+        await asyncio.sleep(0.5)  # five times as long as a store may take to answer
+        assert predictor.manifest.id != second.id
+        assert not predictor.stale
+        store.let_go.set()
+        await until(lambda: predictor.manifest.id == second.id)
+        assert follower.problem == ""
+
+    followed(test)
+
+
 def test_a_new_release_is_taken_up_and_one_that_is_broken_is_not() -> None:
-    async def test(predictor: Slow, follower: Follower) -> None:
+    async def test(store: Slow, predictor: Predictor, follower: Follower) -> None:
         releases = predictor.releases
         second = released(releases, fitted(seed=1), releases.head())
         await until(lambda: predictor.manifest.id == second.id)

@@ -1,6 +1,7 @@
 """Follower: keeps a predictor on the store's current release, and knows whether it is."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -38,10 +39,9 @@ class Follower:
             look = asyncio.create_task(
                 run_in_threadpool(self._look, partial(asyncio.get_running_loop().call_soon_threadsafe, told.set))
             )
-            waiting = asyncio.create_task(told.wait())
-            await asyncio.wait([look, waiting], timeout=self._poll_seconds, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-            if not (look.done() or told.is_set() or self._failures):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), self._poll_seconds)
+            if not (told.is_set() or self._failures):
                 self._failed(f"the store has not answered for {self._poll_seconds:g} seconds")
             await self._note(look)
             seconds = self._poll_seconds
@@ -59,7 +59,10 @@ class Follower:
                 log.exception("the local files could not be watched")
 
     def _look(self, told: Callable[[], object]) -> bool:
-        changed = self._predictor.refresh(told)
+        try:
+            changed = self._predictor.refresh(told)
+        finally:  # where it failed, that is an answer too
+            told()
         manifest = self._predictor.manifest
         if self._warm and self._warmed_release != manifest.id:
             self._predictor.warm(manifest.artifacts, lambda _: None)

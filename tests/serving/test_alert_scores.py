@@ -49,7 +49,7 @@ def test_a_host_whose_metrics_are_all_odd_wakes_somebody(predictor: Predictor) -
     assert alert > 1.5
 
 
-def test_a_series_that_pages_every_hour_is_listened_to_less_and_less(predictor: Predictor) -> None:
+def test_a_series_that_pages_every_other_hour_counts_for_less_and_less(predictor: Predictor) -> None:
     frame = day("a", odd=("a",), hours=tuple(range(2, 24, 2)))
     found = predictor.predict(frame, alerts=True)
     by_hour = found.groupby(np.arange(len(found)) // 120)
